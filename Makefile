@@ -1,0 +1,31 @@
+# Two commands for a machine with only Python (>= 3.11) and make: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+# uv does not read pip's settings: hand it the same folder of local wheels, where there is one.
+ifdef PIP_FIND_LINKS
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
+
+.PHONY: demo test lint clean
+
+.venv/installed: pyproject.toml adapters/pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e ./adapters -e . --group dev
+	touch $@
+
+demo: .venv/installed
+	$(BIN)/platonic demo
+
+# Once in single and once in double precision: the x64 choice belongs to the user, and both must hold.
+test: .venv/installed
+	$(BIN)/python -m pytest -q -n 2
+	JAX_ENABLE_X64=1 $(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+clean:
+	rm -rf .venv demo

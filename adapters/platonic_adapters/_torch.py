@@ -1,0 +1,50 @@
+"""What the families written in torch share."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch  # pyright: ignore[reportMissingImports]
+
+from platonic_adapters.errors import UserError
+
+# Atoms a batch: more does not pay on a CPU (the caches), while a GPU wants many.
+BATCH_ATOMS = {"cpu": 64, "cuda": 4096}
+
+
+def set_up(device: str, threads: int | None) -> dict[str, Any]:
+    """Choose the device, fix threads and precision, and say which they are: `{"device", "dtype", "precision", "threads"}`."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"`--device {device}` needs a GPU that this build of torch ({torch.__version__}) can use; choose `--device cpu`.")
+    threads = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
+    return {"device": name, "dtype": "float32", "precision": "highest (no TF32)", "threads": threads}
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from `seed` inside, and leave the generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def checkpoint(path: str | Path, model: Any, seed: int | None) -> dict[str, str]:
+    """`{"name", "sha256"}`: of the file, or where the weights are re-drawn, of the weights themselves."""
+    path = Path(path)
+    if seed is None:
+        return {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return {"name": f"random weights, seed {seed}, in the architecture of {path.name}", "sha256": digest.hexdigest()}

@@ -1,0 +1,149 @@
+"""Chemeleon-DNG (Park, Onwuli and Walsh, Nat. Commun. 2025, doi:10.1038/s41467-025-59636-y): a diffusion model that generates crystals.
+
+It knows no energies: it learned to take noise from crystals, so it is the control for what energies and forces teach. The network is CSPNet of DiffCSP, fully
+connected inside the cell. Its view of an atom depends on the diffusion time `t`, 0 (the crystal itself) by default and asked for as `NAME?t=N`; training
+draws t from 1 up. It is invariant under rotations but *not* under the choice of cell: the cell is taken as given (training saw Niggli-reduced ones), and a
+supercell of the same crystal is another point of its space.
+
+Layers: `layer0` … `layer5`, the residual stream behind each message-passing layer, and the default `node_features`, behind the final norm: what every read-out sees.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch  # pyright: ignore[reportMissingImports]
+from chemeleon_dng.diffusion.diffusion_module import DiffusionModule  # pyright: ignore[reportMissingImports]
+from chemeleon_dng.download_util import FIGSHARE_URL, ensure_checkpoints_downloaded  # pyright: ignore[reportMissingImports]
+from chemeleon_dng.script_util import create_model  # pyright: ignore[reportMissingImports]
+
+from platonic_adapters import _torch
+from platonic_adapters._elements import MATERIALS_PROJECT
+from platonic_adapters.environments import cache_directory
+from platonic_adapters.errors import ExportError, InputError, UserError
+from platonic_adapters.registry import ModelSpec
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+# The network of the published checkpoints: `configs/base.yaml` of the library's repository, with the task `dng`.
+ARCHITECTURE = {
+    "task": "dng",
+    "hidden_dim": 512,
+    "time_dim": 256,
+    "num_layers": 6,
+    "max_atoms": 100,
+    "act_fn": "silu",
+    "dis_emb": "sin",
+    "num_freqs": 128,
+    "ln": True,
+    "ip": True,
+    "smooth": False,
+    "cond_dim": 0,
+    "pred_atom_types": True,
+}
+NUM_TIMESTEPS = 256  # `configs/train_diffusion.yaml`
+
+
+def load(spec: ModelSpec, *, device: str, threads: int | None) -> Chemeleon:
+    """Load a Chemeleon-DNG model."""
+    return Chemeleon(spec, device, threads)
+
+
+class Chemeleon:
+    """One Chemeleon-DNG; see `protocol.Adapter`."""
+
+    elements = MATERIALS_PROJECT
+    default_layer = "node_features"
+
+    def __init__(self, spec: ModelSpec, device: str, threads: int | None) -> None:
+        self.hardware = _torch.set_up(device, threads)
+        self._device = "cpu" if self.hardware["device"] == "cpu" else "cuda"
+        self.batch_atoms = _torch.BATCH_ATOMS[self._device]
+        if spec.seed is None:
+            path = spec.path or _download(spec.model.checkpoint)
+            # The file holds the library's own objects beside the tensors, so it must be unpickled, as the library itself does.
+            module = DiffusionModule.load_from_checkpoint(path, map_location="cpu", weights_only=False)
+            self.model, timesteps = module.model, module.num_timesteps
+        else:
+            path, timesteps = Path(spec.model.checkpoint), NUM_TIMESTEPS
+            with _torch.seeded(spec.seed):
+                self.model = create_model(**ARCHITECTURE)
+        self.checkpoint = _torch.checkpoint(path, self.model, spec.seed)
+        self.model.eval().to(self._device)
+        self.time = _time(spec.options["t"], timesteps)
+
+        self._seen: dict[str, Any] = {}
+        width, note = self.model.hidden_dim, {"diffusion_time": self.time, "diffusion_times_of_training": [1, timesteps], "cell": "as given"}
+        self.layers: dict[str, dict[str, Any]] = {}
+        for i in range(self.model.num_layers):
+            name = f"layer{i}"
+            self.layers[name] = {"width": width, "what": f"residual stream behind message-passing layer {i}", "irreps": f"{width}x0e", **note}
+            layer = self.model._modules[f"csp_layer_{i}"]
+            layer.register_forward_hook(lambda _module, _args, out, name=name: self._seen.update({name: out}))
+        what = "node features behind the final norm, the input of every read-out"
+        self.layers["node_features"] = {"width": width, "what": what, "irreps": f"{width}x0e", **note}
+
+    def prepare(self, atoms: Atoms) -> Any:
+        """Element numbers, cell and fractional coordinates of one crystal, the latter taken in double precision."""
+        if not atoms.pbc.all():
+            raise InputError("it needs a crystal, periodic in all three directions")
+        fractions = atoms.get_scaled_positions(wrap=True)
+        return (
+            torch.from_numpy(atoms.numbers).long(),
+            torch.from_numpy(atoms.cell.array).float(),
+            torch.from_numpy(fractions).float(),
+        )
+
+    def embed(
+        self, prepared: Sequence[Any], properties: Sequence[str] = ()
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Embed a batch; hooks catch the layers."""
+        if properties:
+            raise UserError(f"Chemeleon-DNG generates crystals and has no {' or '.join(properties)}; leave `--properties` out.")
+        numbers, cells, fractions = zip(*prepared, strict=True)
+        num_atoms = torch.tensor([len(z) for z in numbers])
+        inputs = {
+            "atom_types": torch.cat(numbers),
+            "lattices": torch.stack(cells),
+            "frac_coords": torch.cat(fractions),
+            "num_atoms": num_atoms,
+            "batch_idx": torch.arange(len(numbers)).repeat_interleave(num_atoms),
+            "t": torch.full((len(numbers),), self.time),
+        }
+        with torch.no_grad():
+            out = self.model(**{name: x.to(self._device) for name, x in inputs.items()})
+        self._seen["node_features"] = out.node_features
+        layers = {name: _torch.numpy(self._seen[name]) for name in self.layers}
+        self._seen.clear()
+        return layers, {}
+
+
+def _time(text: str, timesteps: int) -> int:
+    if not text.isdigit() or int(text) > timesteps:
+        raise UserError(f"the diffusion time `t` must be a whole number from 0 to {timesteps}, got {text}.")
+    return int(text)
+
+
+def _download(name: str) -> Path:
+    """The published checkpoint, fetched by the library once and kept in our cache."""
+    place = cache_directory() / "checkpoints" / name
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".chemeleon-", dir=place.parent) as folder, open(os.devnull, "w") as nowhere:
+            try:
+                with redirect_stdout(nowhere):  # it talks on stdout
+                    ensure_checkpoints_downloaded(f"{folder}/ckpts")
+            except OSError as error:  # requests' errors are of this kind
+                raise ExportError(
+                    f"`{name}` could not be downloaded from figshare ({FIGSHARE_URL}, Chemeleon-DNG's authors); fetch and unpack that archive"
+                    " where there is a network and give the file as `chemeleon:PATH`."
+                ) from error
+            (Path(folder) / "ckpts" / name).replace(place)
+    return place

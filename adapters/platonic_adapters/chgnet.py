@@ -1,0 +1,98 @@
+"""CHGNet (Deng et al., Nat. Mach. Intell. 2023, doi:10.1038/s42256-023-00716-3): invariant messages on atoms, bonds and angles.
+
+Layers: `layer0`, `layer1`, then `atom_fea`, the output of the third of four convolutions, which the library returns under this name and reads magnetic moments
+from; `layer3`, the last convolution; and the default `readout`, its normalised form, the input of the energy read-out. Without a norm (0.2.0) the last two are one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch  # pyright: ignore[reportMissingImports]
+from chgnet.model import CHGNet as Network  # pyright: ignore[reportMissingImports]
+from chgnet.model import model as network_module  # pyright: ignore[reportMissingImports]
+from pymatgen.core import Structure
+
+from platonic_adapters import _torch
+from platonic_adapters.protocol import boxed
+from platonic_adapters.registry import ModelSpec
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+GPA = 160.21766208  # GPa in an eV/Å³, the library's own figure
+# The table has 94 rows, but no structure of the training data holds Po, At, Rn, Fr or Ra: their rows were never trained.
+ELEMENTS = frozenset(range(1, 95)) - frozenset(range(84, 89))
+
+
+def load(spec: ModelSpec, *, device: str, threads: int | None) -> CHGNet:
+    """Load a CHGNet model."""
+    return CHGNet(spec, device, threads)
+
+
+class CHGNet:
+    """One CHGNet; see `protocol.Adapter`."""
+
+    elements = ELEMENTS
+    default_layer = "readout"
+
+    def __init__(self, spec: ModelSpec, device: str, threads: int | None) -> None:
+        self.hardware = _torch.set_up(device, threads)
+        self._device = "cpu" if self.hardware["device"] == "cpu" else "cuda"
+        self.batch_atoms = _torch.BATCH_ATOMS[self._device]
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # it greets on stdout
+            self.model = Network.load(model_name=spec.model.checkpoint, use_device=self._device, verbose=False)
+            if spec.seed is not None:
+                with _torch.seeded(spec.seed):
+                    self.model = Network(**self.model.model_args).to(self._device)
+        self.checkpoint = _torch.checkpoint(_checkpoint_file(spec.model.checkpoint), self.model, spec.seed)
+        self.model.eval()
+        # An atom without neighbours is an atom without messages: the network is defined there.
+        self.model.graph_converter.set_isolated_atom_response("ignore")
+        self.cutoff = float(self.model.graph_converter.atom_graph_cutoff)
+
+        self._seen: dict[str, Any] = {}
+        width, last = self.model.atom_fea_dim, len(self.model.atom_conv_layers) - 1
+        self.layers: dict[str, dict[str, Any]] = {}
+        for i, convolution in enumerate(self.model.atom_conv_layers):
+            name, note = (f"layer{i}", "") if i != last - 1 else ("atom_fea", ", the library's official atom features")
+            if i == last and self.model.readout_norm is None:
+                break
+            self.layers[name] = {"width": width, "what": f"output of atom convolution {i}{note}", "irreps": f"{width}x0e"}
+            convolution.register_forward_hook(lambda _module, _args, out, name=name: self._seen.update({name: out}))
+        self.layers["readout"] = {"width": width, "what": "input of the energy read-out, behind the last convolution and its norm", "irreps": f"{width}x0e"}
+        self.model.mlp.register_forward_pre_hook(lambda _module, args: self._seen.update({"readout": args[0]}))
+
+    def prepare(self, atoms: Atoms) -> Any:
+        """Build the graph of one structure; atoms are wrapped into the cell, where float32 fractions are finest."""
+        box = boxed(atoms, self.cutoff)
+        structure = Structure(box.cell.array, box.numbers, box.positions, coords_are_cartesian=True, to_unit_cell=True)
+        return self.model.graph_converter(structure)
+
+    def embed(
+        self, prepared: Sequence[Any], properties: Sequence[str] = ()
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Embed a batch; hooks catch the layers."""
+        task = "efs" if {"forces", "stress"} & set(properties) else "e"
+        with torch.set_grad_enabled(task == "efs"):
+            out = self.model([graph.to(self._device) for graph in prepared], task=task)
+        layers = {name: _numpy(self._seen[name]) for name in self.layers}
+        self._seen.clear()
+        found = {"energy": _numpy(out["e"] * out["atoms_per_graph"])}
+        if task == "efs":
+            found["forces"] = np.concatenate([_numpy(f) for f in out["f"]])
+            found["stress"] = np.stack([_numpy(s) for s in out["s"]]) / GPA
+        return layers, {name: found[name] for name in properties}
+
+
+def _checkpoint_file(version: str) -> Path:
+    return next((Path(network_module.__file__).parents[1] / "pretrained" / version).glob("*.pth.tar"))
+
+
+def _numpy(x: Any) -> np.ndarray:
+    return x.detach().cpu().numpy().copy()

@@ -1,0 +1,211 @@
+"""`platonic-embed MODEL INPUT -o OUT.zarr`: embed structures with a model whose library is installed in this very environment."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import errno
+import functools
+import importlib.util
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from platonic_adapters import registry
+from platonic_adapters.errors import ExportError, UserError
+
+__all__ = ["add_embed_arguments", "embed", "exit_code", "main", "models", "read_input", "report"]
+
+EXAMPLE = """example:
+  platonic-embed 7net-0 structures.extxyz -o 7net-0.zarr      (needs `pip install "platonic-adapters[sevennet]"` here)
+  platonic-embed random:7net-0?seed=0 prototypes -o random.zarr
+  platonic-embed models                                       lists the models
+"""
+# Set by the process that runs this one for itself: its death closes our standard input, and we end with it.
+WITH_PARENT = "PLATONIC_ENDS_WITH_PARENT"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code: 0 fine, 2 the user's mistake, 1 a failure."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if os.environ.pop(WITH_PARENT, None):
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+    if argv[:1] == ["models"]:
+        parser = argparse.ArgumentParser(prog="platonic-embed models", description="List the models.")
+        parser.add_argument("--json", metavar="PATH", help="write the list here too")
+        return models(parser.parse_args(argv[1:]))
+    parser = argparse.ArgumentParser(
+        prog="platonic-embed",
+        description="Export per-atom embeddings of a model that is installed in this environment.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_embed_arguments(parser)
+    return embed(parser.parse_args(argv))
+
+
+def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of an export, the same for `platonic embed` and `platonic-embed`."""
+    parser.add_argument("model", metavar="MODEL", help="a model's name, or random:NAME?seed=0 for the same architecture with re-drawn weights")
+    parser.add_argument(
+        "input",
+        metavar="INPUT",
+        help="a file that ASE reads (also .gz), a folder of CIFs, a CSV with the columns material_id and cif, a store, or `prototypes`",
+    )
+    parser.add_argument("-o", "--output", metavar="OUT.zarr", required=True, help="the store to write; the same command again goes on where it stopped")
+    parser.add_argument("--layers", metavar="A,B", type=_names, default=(), help="layers to store besides the default one, or `all`")
+    parser.add_argument(
+        "--properties", metavar="A,B", type=_properties, default=(), help="also store the model's energy (eV), forces (eV/Å), stress (eV/Å³)"
+    )
+    parser.add_argument("--batch-atoms", metavar="N", type=_positive, help="atoms a batch at most (default: what suits the device)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    parser.add_argument("--threads", metavar="N", type=_positive, help="CPU threads (default: all)")
+    parser.add_argument("--limit", metavar="N", type=_positive, help="only the first N structures")
+    parser.add_argument(
+        "--duplicates", choices=("refuse", "skip", "keep"), default="refuse", help="what to do with identical structures (default: refuse)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the store instead of going on with it")
+    parser.add_argument("--json", metavar="PATH", help="write the summary here as JSON")
+
+
+def exit_code(command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Turn what a command raises into one sentence on stderr and an exit code."""
+
+    @functools.wraps(command)
+    def run(args: argparse.Namespace) -> int:
+        from platonic_adapters.export import say
+
+        try:
+            return command(args)
+        except UserError as error:
+            say(str(error))
+            return 2
+        except ExportError as error:
+            say(str(error))
+            return 1
+        except OSError as error:
+            say(_explain(error, args))
+            return 2
+        except KeyboardInterrupt:
+            say("interrupted; the same command again goes on where it stopped.")
+            return 130
+
+    return run
+
+
+@exit_code
+def embed(args: argparse.Namespace) -> int:
+    """Embed in this environment."""
+    from platonic_adapters.export import already_complete, export
+
+    spec = registry.resolve(args.model)
+    if importlib.util.find_spec(spec.family.library) is None:
+        raise UserError(
+            f"{spec.name} needs `{spec.family.library}`, which is not installed in this environment; run `platonic embed`, which makes one, or"
+            f' `pip install "platonic-adapters[{spec.family.name}]"` here.'
+        )
+    structures, skipped, source = read_input(args)
+    options: dict[str, Any] = {"layers": args.layers, "properties": args.properties}
+    summary = None if args.overwrite else already_complete(args.output, spec, structures, **options)
+    if summary is None:
+        summary = export(
+            spec,
+            structures,
+            args.output,
+            source=source,
+            skipped=skipped,
+            batch_atoms=args.batch_atoms,
+            device=args.device,
+            threads=args.threads,
+            overwrite=args.overwrite,
+            **options,
+        )
+    return report(args, summary)
+
+
+def read_input(args: argparse.Namespace) -> tuple[Any, list[dict[str, str]], str]:
+    """The structures that `args` names, what was left out, and the source's name; what was left out or repeated is said on stderr.
+
+    The output's place is looked at first: an input of an hour should not end at a folder that cannot be written.
+    """
+    from platonic_adapters import structures
+    from platonic_adapters.export import say
+
+    if Path(args.output).suffix != ".zarr":
+        raise UserError(f"`--output` must end in `.zarr`, got `{args.output}`.")
+    found, skipped = structures.read(args.input, limit=args.limit, duplicates=args.duplicates)
+    if Path(args.input).suffix != ".zarr":  # what a store left out was said when it was written
+        for entry in skipped:
+            say(f"{entry['id']} skipped: {entry['reason']}.")
+        if repeats := len(found) - len(set(found.hashes)):
+            say(f"{repeats} of {len(found)} structures repeat an earlier one and are kept.")
+    return found, skipped, structures.describe(args.input)
+
+
+def report(args: argparse.Namespace, summary: Any) -> int:
+    """Say in one line what was done, and write it as JSON where asked; returns 0."""
+    from platonic_adapters.export import say
+
+    what = f"{summary.store}: {summary.num_structures} structures, {summary.num_atoms} atoms, {', '.join(summary.layers)} of {summary.model}"
+    left_out = f", {len(summary.skipped)} skipped" if summary.skipped else ""
+    speed = f"in {summary.seconds:.1f} s ({summary.atoms_per_second:.0f} atoms/s)" if summary.atoms_per_second else "already complete"
+    say(f"{what}{left_out}, {speed}.")
+    _write_json(args.json, dataclasses.asdict(summary))
+    return 0
+
+
+def models(args: argparse.Namespace) -> int:
+    """List the models of the registry on stdout."""
+    specs = registry.models()
+    rows = [("model", "family", "licence", "training data", "architecture", "note")]
+    rows += [(m.name, m.family, m.licence, m.training_data, m.architecture, m.note) for m in (s.model for s in specs)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        sys.stdout.write("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() + "\n")
+    sys.stdout.write("Each also as random:NAME?seed=0, the same architecture with re-drawn weights.\n")
+    _write_json(args.json, [dataclasses.asdict(spec.model) for spec in specs])
+    return 0
+
+
+def _write_json(path: str | None, content: Any) -> None:
+    if path:
+        Path(path).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _explain(error: OSError, args: argparse.Namespace) -> str:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            output = getattr(args, "output", None)
+            return f"the disk is full; free some space and run the same command again, `{output}` goes on where it stopped."
+        cause = cause.__cause__ or cause.__context__
+    place = f"`{error.filename}`: " if error.filename else ""
+    return f"{place}{error.strerror or error}; check that the place exists and that you may use it."
+
+
+def _end_with_stdin() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _properties(text: str) -> tuple[str, ...]:
+    from platonic_adapters.store import PROPERTIES
+
+    names = _names(text)
+    if unknown := [name for name in names if name not in PROPERTIES]:
+        raise argparse.ArgumentTypeError(f"must be among {', '.join(PROPERTIES)}, got {unknown[0]}")
+    return names
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text}")
+    return int(text)

@@ -1,0 +1,180 @@
+"""One environment a family, made by uv on first use, cached, reused. `platonic embed` runs the export in it.
+
+An environment holds the model's requirements and those of the light core, never platonic_adapters itself: its code comes from a copy in the cache,
+keyed by its content, so that the one who calls and the one who embeds are always the same version.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from platonic_adapters import cli, registry
+from platonic_adapters.errors import ExportError
+from platonic_adapters.export import already_complete, say
+from platonic_adapters.registry import Family
+from platonic_adapters.store import write_structures
+
+__all__ = ["cache_directory", "command", "embed", "ensure", "key"]
+
+# The dependencies of the light core (a test holds them equal to those in pyproject.toml).
+CORE = ("numpy>=1.26", "ase>=3.23", "zarr>=3.1", "platformdirs>=4")
+
+
+@cli.exit_code
+def embed(args: argparse.Namespace) -> int:
+    """Embed in the family's own environment, made if need be; the arguments are those of `cli.add_embed_arguments`.
+
+    The input is read here, once, so that every family sees the same numbers whatever its own versions would read.
+    """
+    spec = registry.resolve(args.model)
+    structures, skipped, source = cli.read_input(args)
+    if not args.overwrite:
+        done = already_complete(args.output, spec, structures, layers=args.layers, properties=args.properties)
+        if done is not None:
+            return cli.report(args, done)
+    python = ensure(spec.family)
+    with tempfile.TemporaryDirectory(prefix="platonic-") as folder:
+        handed_over = Path(folder) / "structures.zarr"
+        write_structures(handed_over, structures, source=source, skipped=skipped)
+        return _run(command(python, args, handed_over))
+
+
+def command(python: Path, args: argparse.Namespace, structures: Path) -> list[str]:
+    """The command that embeds `structures` with the options of `args` in the environment of `python`."""
+    options = {
+        "--layers": ",".join(args.layers),
+        "--properties": ",".join(args.properties),
+        "--batch-atoms": args.batch_atoms,
+        "--device": args.device,
+        "--threads": args.threads,
+        "--json": args.json,
+    }
+    given = [part for name, value in options.items() if value for part in (name, str(value))]
+    # -P: a folder that happens to be called like a package must not stand in its place.
+    run = [str(python), "-P", "-m", "platonic_adapters", args.model, str(structures), "--output", args.output]
+    return [*run, *given, *(["--overwrite"] if args.overwrite else [])]
+
+
+def ensure(family: Family) -> Path:
+    """The python of a family's environment, made on first use.
+
+    Raises:
+        ExportError: uv is not there or could not make it.
+    """
+    place = cache_directory() / "environments" / f"{family.name}-{key(family)}"
+    python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if python.exists():
+        return python
+    say(f"making the environment for {family.name} ({', '.join(family.requirements)}), once, in {place} …")
+    shutil.rmtree(place, ignore_errors=True)  # left without its interpreter
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{family.name}-", dir=place.parent, ignore_cleanup_errors=True) as folder:
+        made = Path(folder) / "environment"
+        for step in _uv_commands(family, Path(folder), made):
+            _uv(step, family, folder)
+        try:
+            made.rename(place)
+        except OSError:
+            if not python.exists():  # else another run was faster
+                raise
+    return python
+
+
+def key(family: Family) -> str:
+    """What makes two environments the same: every requirement, and the version of Python."""
+    parts = [CORE, family.requirements, family.constraints, family.overrides, sys.version_info[:2]]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def cache_directory() -> Path:
+    """Where environments and code are kept: `$PLATONIC_CACHE`, or the user's cache directory."""
+    if chosen := os.environ.get("PLATONIC_CACHE"):
+        return Path(chosen).absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("platonic")
+
+
+def _uv_commands(family: Family, folder: Path, made: Path) -> list[list[str]]:
+    python = made / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    install = ["pip", "install", "--quiet", "--python", str(python)]
+    for option, lines in (("--constraints", family.constraints), ("--overrides", family.overrides)):
+        if lines:
+            file = folder / f"{option.strip('-')}.txt"
+            file.write_text("\n".join(lines) + "\n")
+            install += [option, str(file)]
+    if "UV_FIND_LINKS" not in _uv_environment():
+        install.append("--torch-backend=auto")  # no 4 GB of CUDA without an NVIDIA GPU
+    make = ["venv", "--quiet", "--relocatable", "--no-project", "--python", sys.executable, str(made)]
+    return [make, [*install, *CORE, *family.requirements]]
+
+
+def _uv_environment() -> dict[str, str]:
+    """This process's variables, where uv finds the folder of wheels that pip was given: it does not read pip's settings."""
+    variables = dict(os.environ)
+    if "PIP_FIND_LINKS" in variables:
+        variables.setdefault("UV_FIND_LINKS", ",".join(variables["PIP_FIND_LINKS"].split()))
+    return variables
+
+
+def _uv(arguments: list[str], family: Family, folder: str) -> None:
+    try:
+        import uv
+
+        binary = uv.find_uv_bin()
+    except (ImportError, FileNotFoundError) as error:
+        raise ExportError(
+            f"the environment for {family.name} is made by uv, which is not installed; run `pip install uv`, or run `platonic-embed` in an"
+            f' environment of your own with `pip install "platonic-adapters[{family.name}]"`.'
+        ) from error
+    # From its own folder, so that no project's settings for uv apply.
+    done = subprocess.run([binary, *arguments], cwd=folder, env=_uv_environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = " ".join(line.strip() for line in done.stderr.strip().splitlines()[-4:])
+        raise ExportError(f"uv could not make the environment for {family.name}; check the network and try again; it said: {last}")
+
+
+def _code() -> Path:
+    """A folder with a copy of this package, keyed by its content."""
+    package = Path(__file__).parent
+    files = sorted(package.glob("*.py"))
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + file.read_bytes())
+    place = cache_directory() / "code" / digest.hexdigest()[:16]
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".code-", dir=place.parent, ignore_cleanup_errors=True) as folder:
+            copy = Path(folder) / "code"
+            (copy / package.name).mkdir(parents=True)
+            for file in files:
+                shutil.copyfile(file, copy / package.name / file.name)
+            try:
+                copy.rename(place)
+            except OSError:
+                if not place.exists():
+                    raise
+    return place
+
+
+def _run(arguments: list[str]) -> int:
+    """Run a command that ends with this process, however this process ends; its exit code."""
+    # Without bytecode, importing torch and its kin takes ten seconds longer each time; the environment is ours to write in.
+    variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONDONTWRITEBYTECODE")}
+    variables |= {"PYTHONPATH": str(_code()), "PYTHONNOUSERSITE": "1", cli.WITH_PARENT: "1"}
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, env=variables) as process:
+        while True:
+            try:
+                code = process.wait()
+                break
+            except KeyboardInterrupt:
+                continue  # the terminal has told the child too: let it close its block and say so
+    return code if code >= 0 else 128 - code

@@ -1,0 +1,345 @@
+"""The loop from structures to a store: batches by atoms, graphs built in the background, one block after the other."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from platonic_adapters import __version__, protocol, selftest, store
+from platonic_adapters.errors import ExportError, InputError, UserError
+from platonic_adapters.protocol import Adapter
+from platonic_adapters.registry import ModelSpec
+from platonic_adapters.structures import Structures
+
+__all__ = ["Summary", "already_complete", "export", "say"]
+
+T, R = TypeVar("T"), TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an export did.
+
+    Attributes:
+        store: where it stands.
+        model: full name.
+        layers: stored layers.
+        num_structures: with rows.
+        num_atoms: rows.
+        skipped: of the input, without rows: `{"id", "hash", "reason"}`.
+        self_test: the largest relative deviations, or what the store already held.
+        seconds: of embedding in this run.
+        atoms_per_second: of this run; 0 where nothing was left to do.
+    """
+
+    store: str
+    model: str
+    layers: list[str]
+    num_structures: int
+    num_atoms: int
+    skipped: list[dict[str, str]]
+    self_test: dict[str, Any]
+    seconds: float
+    atoms_per_second: float
+
+
+def export(
+    spec: ModelSpec,
+    structures: Structures,
+    output: str | Path,
+    *,
+    source: str,
+    skipped: Sequence[dict[str, str]] = (),
+    layers: Sequence[str] = (),
+    properties: Sequence[str] = (),
+    batch_atoms: int | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    overwrite: bool = False,
+    block_rows: int = store.BLOCK_ROWS,
+) -> Summary:
+    """Embed structures into a store, or go on with one that the same call has begun.
+
+    Args:
+        spec: the model; its library must import here.
+        structures: the input.
+        output: path of the store.
+        source: the user's own name of the input.
+        skipped: what reading already left out.
+        layers: which layers to store; none means the default one, `all` every one.
+        properties: which of energy, forces, stress to store.
+        batch_atoms: atoms a batch at most (a larger structure goes alone); what suits the device if None.
+        device: `auto`, `cpu` or `cuda`.
+        threads: CPU threads; all if None.
+        overwrite: start over.
+        block_rows: rows of a block, the unit of resumption.
+
+    Raises:
+        UserError: input, layers or output that do not fit.
+        ExportError: the model failed on a structure.
+    """
+    adapter = protocol.load(spec, device=device, threads=threads)
+    wanted = _choose_layers(adapter, layers)
+    known, unknown = _split_by_elements(spec, adapter, structures)
+    writer = store.create(
+        output,
+        known,
+        layers={name: adapter.layers[name] for name in wanted},
+        default_layer=adapter.default_layer,
+        provenance=_provenance(spec, adapter, structures, known, source, batch_atoms or adapter.batch_atoms),
+        skipped=[*skipped, *unknown],
+        properties=properties,
+        overwrite=overwrite,
+        block_rows=block_rows,
+    )
+    for entry in unknown:
+        say(f"{entry['id']} skipped: {entry['reason']}.")
+    start = time.monotonic()
+    atoms = _fill(writer, adapter, wanted, properties, batch_atoms or adapter.batch_atoms)
+    seconds = time.monotonic() - start
+    writer.finish()
+    return _summary(store.open(output), seconds, atoms)
+
+
+def already_complete(
+    output: str | Path, spec: ModelSpec, structures: Structures, *, layers: Sequence[str] = (), properties: Sequence[str] = ()
+) -> Summary | None:
+    """What stands at `output` if it already is what this run would make, seen without loading the model; None if work is left.
+
+    Raises:
+        UserError: something else stands there.
+    """
+    if not Path(output).exists():
+        return None
+    found = store.load(output)
+    named = found.attributes["available_layers"] if "all" in layers else list(layers)
+    store.check_same_run(found, structures, {"model": spec.name, **({"layers": named, "properties": list(properties)} if found.complete else {})})
+    return _summary(found, 0.0, 0) if found.complete else None
+
+
+def say(text: str) -> None:
+    """One line for a person, on stderr."""
+    sys.stderr.write(f"platonic: {text}\n")
+    sys.stderr.flush()
+
+
+def _choose_layers(adapter: Adapter, layers: Sequence[str]) -> list[str]:
+    unknown = [name for name in layers if name not in adapter.layers and name != "all"]
+    if unknown:
+        raise UserError(f"`{unknown[0]}` is not a layer of this model; it has {', '.join(adapter.layers)} (or `all`).")
+    wanted = {adapter.default_layer, *(adapter.layers if "all" in layers else layers)}
+    return [name for name in adapter.layers if name in wanted]
+
+
+def _split_by_elements(spec: ModelSpec, adapter: Adapter, structures: Structures) -> tuple[Structures, list[dict[str, str]]]:
+    """The structures whose elements the model knows, and an entry for each of the others."""
+    from ase.data import chemical_symbols
+
+    foreign = ~np.isin(structures.species, sorted(adapter.elements))
+    left_out = np.unique(structures.structure_index[foreign])
+    entries = []
+    for i in left_out:
+        rows = slice(structures.offsets[i], structures.offsets[i + 1])
+        elements = ", ".join(chemical_symbols[z] for z in np.unique(structures.species[rows][foreign[rows]]))
+        entries.append({"id": structures.ids[i], "hash": structures.hashes[i], "reason": f"{spec.name} does not know {elements}"})
+    if len(left_out) == len(structures):
+        raise InputError(f"no structure is left: each holds an element that {spec.name} does not know (the first: {entries[0]['reason']}).")
+    kept = np.ones(len(structures), dtype=bool)
+    kept[left_out] = False
+    return structures.select(kept), entries
+
+
+def _provenance(
+    spec: ModelSpec, adapter: Adapter, structures: Structures, known: Structures, source: str, batch_atoms: int
+) -> dict[str, Any]:
+    model = spec.model
+    packages = ("torch", "jax", "numpy", "ase", "zarr", spec.family.library)
+    return {
+        "model": spec.name,
+        "family": spec.family.name,
+        "checkpoint": dict(adapter.checkpoint),
+        "licence": model.licence,
+        "random_weights": spec.random_weights,
+        "seed": spec.seed,
+        "architecture": model.architecture,
+        "training_data": None if spec.random_weights else model.training_data,
+        "relatives": list(model.relatives),
+        "adapter_version": __version__,
+        "packages": {"python": platform.python_version(), **{p: v for p in packages if (v := _version(p))}},
+        **adapter.hardware,
+        "available_layers": list(adapter.layers),
+        "batch_atoms": batch_atoms,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "source": {"name": source, "sha256": structures.digest},
+        "self_test": selftest.run(adapter, known),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _fill(writer: store.Writer, adapter: Adapter, layers: Sequence[str], properties: Sequence[str], batch_atoms: int) -> int:
+    """Write every pending block; the number of atoms embedded. Batches lie inside a block, so its bytes do not depend on where a run began."""
+    structures = writer.structures
+    ahead = [writer.overlapping(block) for block in writer.pending()]
+    progress = _Progress(sum(map(len, ahead)), int(sum(structures.offsets[m.stop] - structures.offsets[m.start] for m in ahead)))
+
+    def batches() -> Iterator[tuple[int, list[int], bool]]:
+        for block in writer.pending():
+            members = _batches(structures, writer.overlapping(block), batch_atoms)
+            yield from ((block, batch, i == len(members) - 1) for i, batch in enumerate(members))
+
+    def prepared(job: tuple[int, list[int], bool]) -> list[Any]:
+        return [_named_failure(structures, i, lambda i=i: adapter.prepare(structures.atoms(i))) for i in job[1]]
+
+    rows: dict[str, np.ndarray] = {}
+    values: dict[str, np.ndarray] = {}
+    for (block, batch, last), graphs in _ahead(batches(), prepared):
+        members, span = writer.overlapping(block), writer.rows(block)
+        first, n = int(structures.offsets[members.start]), int(structures.offsets[members.stop] - structures.offsets[members.start])
+        if not rows:
+            rows = {name: np.full((n, int(adapter.layers[name]["width"])), np.nan, np.float32) for name in layers}
+            values = {name: np.full((n, *store.PROPERTIES[name][1]), np.nan, np.float32) for name in properties}
+        found, computed = _embed(adapter, structures, batch, graphs, properties)
+        place = np.concatenate([np.arange(structures.offsets[i], structures.offsets[i + 1]) for i in batch]) - first
+        for name in layers:
+            rows[name][place] = found[name]
+        for name in properties:
+            per_atom = store.PROPERTIES[name][0]
+            values[name][place if per_atom else structures.offsets[batch] - first] = computed[name]
+        progress.advance(len(batch), len(place))
+        if last:
+            inside = slice(span.start - first, span.stop - first)
+            writer.write(block, {k: v[inside] for k, v in rows.items()}, {k: v[inside] for k, v in values.items()})
+            rows, values = {}, {}
+    progress.close()
+    return progress.atoms
+
+
+def _batches(structures: Structures, members: range, batch_atoms: int) -> list[list[int]]:
+    """Structures of one block, by size, in batches of at most `batch_atoms` atoms (or one structure)."""
+    batches: list[list[int]] = []
+    size = batch_atoms
+    for i in sorted(members, key=lambda i: int(structures.num_atoms[i])):
+        atoms = int(structures.num_atoms[i])
+        if size + atoms > batch_atoms:
+            batches.append([])
+            size = 0
+        batches[-1].append(i)
+        size += atoms
+    return batches
+
+
+def _embed(
+    adapter: Adapter, structures: Structures, batch: list[int], graphs: list[Any], properties: Sequence[str]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Embed a batch, in halves where the memory does not hold it; refuse what is not finite, naming the structure."""
+    try:
+        layers, values = adapter.embed(graphs, properties)
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        if len(batch) == 1:
+            i = batch[0]
+            raise ExportError(f"{structures.ids[i]} ({structures.num_atoms[i]} atoms) does not fit into the memory; leave it out.") from error
+    else:
+        _refuse_non_finite(structures, batch, {**layers, **{k: v for k, v in values.items() if k != "stress"}})
+        for at, i in enumerate(batch):
+            if "stress" in values and not structures.pbc[i].all():
+                values["stress"][at] = np.nan
+        return layers, values
+    half = len(batch) // 2
+    parts = [_embed(adapter, structures, batch[part], graphs[part], properties) for part in (slice(half), slice(half, None))]
+    joined = [{name: np.concatenate([p[k][name] for p in parts]) for name in parts[0][k]} for k in (0, 1)]
+    return joined[0], joined[1]
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+
+
+def _refuse_non_finite(structures: Structures, batch: list[int], found: dict[str, np.ndarray]) -> None:
+    ends = np.cumsum(structures.num_atoms[batch])
+    for name, x in found.items():
+        bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(1))
+        if bad.size:
+            i = batch[bad[0] if name == "energy" else int(np.searchsorted(ends, bad[0], "right"))]
+            raise ExportError(f"the model gives values that are not finite ({name}) for {structures.ids[i]} ({structures.formulas[i]}); leave it out.")
+
+
+def _named_failure(structures: Structures, i: int, prepare: Callable[[], R]) -> R:
+    try:
+        return prepare()
+    except Exception as error:
+        raise ExportError(f"the model cannot build the graph of {structures.ids[i]} ({type(error).__name__}: {error}); leave it out.") from error
+
+
+def _ahead(items: Iterable[T], prepare: Callable[[T], R]) -> Iterator[tuple[T, R]]:
+    """Each item with what `prepare` makes of it, one step ahead in a background thread."""
+    with ThreadPoolExecutor(1, "prepare") as pool:
+        waiting = None
+        for item in items:
+            following = (item, pool.submit(prepare, item))
+            if waiting:
+                yield waiting[0], waiting[1].result()
+            waiting = following
+        if waiting:
+            yield waiting[0], waiting[1].result()
+
+
+class _Progress:
+    """Structures, atoms, speed and time left on one line of a terminal; nothing elsewhere."""
+
+    def __init__(self, num_structures: int, num_atoms: int) -> None:
+        self.num_structures, self.num_atoms = num_structures, num_atoms
+        self.structures = self.atoms = 0
+        self.start = self.shown = time.monotonic()
+        self.visible = sys.stderr.isatty()
+
+    def advance(self, structures: int, atoms: int) -> None:
+        """Count a batch."""
+        self.structures += structures
+        self.atoms += atoms
+        now = time.monotonic()
+        if self.visible and now - self.shown > 0.2:
+            self.shown = now
+            speed = self.atoms / (now - self.start)
+            left = (self.num_atoms - self.atoms) / speed
+            sys.stderr.write(
+                f"\r\033[K{self.structures}/{self.num_structures} structures, {self.atoms}/{self.num_atoms} atoms, {speed:.0f} atoms/s,"
+                f" {left:.0f} s left"
+            )
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        """Clear the line."""
+        if self.visible:
+            sys.stderr.write("\r\033[K")
+
+
+def _summary(found: store.Store, seconds: float, atoms: int) -> Summary:
+    return Summary(
+        store=str(found.path),
+        model=found.provenance["model"],
+        layers=list(found.layers),
+        num_structures=found.group["structures/num_atoms"].shape[0],  # type: ignore[union-attr]
+        num_atoms=found.num_rows,
+        skipped=found.skipped,
+        self_test=found.provenance["self_test"],
+        seconds=round(seconds, 3),
+        atoms_per_second=round(atoms / seconds, 1) if seconds else 0.0,
+    )

@@ -1,0 +1,84 @@
+"""The contract that every family's module keeps, and what two of them share.
+
+A family's module has one function, `load(spec, *, device, threads) -> Adapter`. To it alone the model's library may be imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from platonic_adapters.registry import ModelSpec
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ["Adapter", "boxed", "load"]
+
+
+class Adapter(Protocol):
+    """A loaded model, seen by the export loop.
+
+    Attributes:
+        layers: layer → `{"width": int, "what": str, "irreps": str, …}`, in the order of the network.
+        default_layer: the last per-atom features before the energy read-out: the model's own summary of an atom.
+        elements: atomic numbers that the model was trained on.
+        checkpoint: `{"name", "sha256"}` of the weights in use.
+        hardware: `{"device", "dtype", "precision", "threads"}`.
+        batch_atoms: a batch size in atoms that suits the device.
+    """
+
+    layers: Mapping[str, Mapping[str, Any]]
+    default_layer: str
+    elements: frozenset[int]
+    checkpoint: Mapping[str, str]
+    hardware: Mapping[str, Any]
+    batch_atoms: int
+
+    def prepare(self, atoms: Atoms) -> Any:
+        """Build the graph of one structure on the CPU. Called from a background thread; must not change `atoms`."""
+        ...
+
+    def embed(
+        self, prepared: Sequence[Any], properties: Sequence[str] = ()
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Embed a batch, atoms in the order given.
+
+        Returns:
+            Layer → (rows, width) float32; and, of those asked for, energy (b,) eV, forces (rows, 3) eV/Å, stress (b, 3, 3) eV/Å³ (positive = tension).
+        """
+        ...
+
+
+def load(spec: ModelSpec, *, device: str, threads: int | None) -> Adapter:
+    """Load a model through its family's module.
+
+    Args:
+        spec: which.
+        device: `auto`, `cpu` or `cuda`.
+        threads: CPU threads; as many as this process may use if None.
+    """
+    return importlib.import_module(spec.family.module).load(spec, device=device, threads=threads)
+
+
+def boxed(atoms: Atoms, cutoff: float) -> Atoms:
+    """The same neighbourhoods in a cell that is periodic in every direction: along the others, a vacuum wider than the cutoff.
+
+    Args:
+        atoms: with any periodicity.
+        cutoff: Å.
+    """
+    if atoms.pbc.all():
+        return atoms
+    from ase.geometry import complete_cell
+
+    free = ~atoms.pbc
+    cell = complete_cell(np.where(free[:, None], 0.0, atoms.cell.array))  # unit vectors, orthogonal to the rest
+    cell[free] *= (np.ptp(atoms.positions @ cell[free].T, axis=0) + cutoff + 1)[:, None]
+    box = atoms.copy()
+    box.set_cell(cell)
+    box.pbc = True
+    return box

@@ -1,0 +1,114 @@
+"""SevenNet (Park et al., J. Chem. Theory Comput. 2024, doi:10.1021/acs.jctc.4c00190): equivariant message passing after NequIP.
+
+Layers: `layer0` … `layer4`, the scalar (l = 0) channels behind the gate of each interaction block, and `hidden`, the linear reduction before the energy.
+The last block is scalar alone, so the default `layer4` is the whole of what the read-out sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sevenn._keys as KEY  # pyright: ignore[reportMissingImports]
+import torch  # pyright: ignore[reportMissingImports]
+from sevenn.atom_graph_data import AtomGraphData  # pyright: ignore[reportMissingImports]
+from sevenn.model_build import build_E3_equivariant_model  # pyright: ignore[reportMissingImports]
+from sevenn.train.dataload import unlabeled_atoms_to_graph  # pyright: ignore[reportMissingImports]
+from sevenn.util import load_checkpoint  # pyright: ignore[reportMissingImports]
+from torch_geometric.loader.dataloader import Collater  # pyright: ignore[reportMissingImports]
+
+from platonic_adapters import _torch
+from platonic_adapters.protocol import boxed
+from platonic_adapters.registry import ModelSpec
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+HIDDEN = "reduce_input_to_hidden"
+
+
+def load(spec: ModelSpec, *, device: str, threads: int | None) -> SevenNet:
+    """Load a SevenNet model."""
+    return SevenNet(spec, device, threads)
+
+
+class SevenNet:
+    """One SevenNet; see `protocol.Adapter`."""
+
+    def __init__(self, spec: ModelSpec, device: str, threads: int | None) -> None:
+        self.hardware = _torch.set_up(device, threads)
+        self._device = "cpu" if self.hardware["device"] == "cpu" else "cuda"
+        self.batch_atoms = _torch.BATCH_ATOMS[self._device]
+        file = load_checkpoint(spec.model.checkpoint)
+        self.model = file.build_model()
+        if spec.seed is not None:
+            _redraw(self.model, file.config, spec.seed)
+        self.checkpoint = _torch.checkpoint(file.checkpoint_path, self.model, spec.seed)
+        self.model.set_is_batch_data(True)
+        self.model.key_grad = None
+        self.model.eval().to(self._device)
+        self.elements = frozenset(int(z) for z in self.model.type_map)
+        self.cutoff = float(self.model.cutoff)
+        self._collate = Collater([], None, None)
+
+        self._gates, self.layers = {}, {}
+        for name, module in self.model._modules.items():
+            if name.endswith("equivariant_gate"):
+                irreps = module.gate.irreps_out
+                scalars, layer = irreps.count("0e"), f"layer{name.split('_')[0]}"
+                if (irreps[0].ir.l, irreps[0].mul) != (0, scalars):
+                    raise RuntimeError(f"the scalars of {layer} are not its first channels ({irreps})")
+                self._gates[name] = (layer, scalars)
+                self.layers[layer] = {
+                    "width": scalars,
+                    "what": f"scalars of interaction block {layer[5:]}, post-activation (behind the gate)",
+                    "irreps": f"{scalars}x0e of {irreps}",
+                }
+        self.default_layer = list(self.layers)[-1]
+        width = self.model._modules[HIDDEN].linear.irreps_out.dim
+        self.layers["hidden"] = {"width": width, "what": "linear reduction of the last block, before the energy", "irreps": f"{width}x0e"}
+
+    def prepare(self, atoms: Atoms) -> Any:
+        """Build the graph of one structure."""
+        return AtomGraphData.from_numpy_dict(unlabeled_atoms_to_graph(boxed(atoms, self.cutoff), self.cutoff))
+
+    def embed(
+        self, prepared: Sequence[Any], properties: Sequence[str] = ()
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Embed a batch. The modules share one dictionary and its entry `x` is overwritten, so they are run one by one."""
+        data = self.model._preprocess(self._collate(list(prepared)).to(self._device))
+        layers = {}
+        with torch.set_grad_enabled(bool(properties)):
+            if properties:
+                data[KEY.EDGE_VEC].requires_grad_(True)
+            for name, module in self.model._modules.items():
+                data = module(data)
+                if name in self._gates:
+                    layer, scalars = self._gates[name]
+                    layers[layer] = _numpy(data[KEY.NODE_FEATURE][:, :scalars])
+                elif name == HIDDEN:
+                    layers["hidden"] = _numpy(data[KEY.NODE_FEATURE])
+                    if not properties:
+                        return layers, {}
+        xx, yy, zz, xy, yz, zx = _numpy(-data[KEY.PRED_STRESS]).T
+        found = {
+            "energy": _numpy(data[KEY.PRED_TOTAL_ENERGY]).reshape(-1),
+            "forces": _numpy(data[KEY.PRED_FORCE]),
+            "stress": np.stack([xx, xy, zx, xy, yy, yz, zx, yz, zz], axis=1).reshape(-1, 3, 3),
+        }
+        return layers, {name: found[name] for name in properties}
+
+
+def _redraw(model: Any, config: dict[str, Any], seed: int) -> None:
+    """Give a model the weights of a newly built one; the statistics of the data (neighbour counts, energy shift and scale) stay."""
+    with _torch.seeded(seed):
+        drawn = dict(build_E3_equivariant_model(config).named_parameters())
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.rsplit(".", 1)[-1] not in ("denominator", "shift", "scale"):
+                parameter.copy_(drawn[name])
+
+
+def _numpy(x: Any) -> np.ndarray:
+    return x.detach().cpu().numpy().copy()

@@ -1,0 +1,54 @@
+"""Compare what foundation interatomic potentials have organised inside, in a space of shared anchor atoms.
+
+Importing this package loads nothing heavy: each module is imported when it is first named.
+"""
+
+import importlib
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from platonic_jax import (
+        anchors,
+        compare,
+        metrics,
+        numerics,
+        plots,
+        projection,
+        report,
+        statistics,
+        tables,
+        testing,
+    )
+    from platonic_jax.tables import EmbeddingTable, load
+
+__version__ = version("platonic-jax")
+
+_FROM_TABLES = ("EmbeddingTable", "load")
+
+__all__ = [
+    "EmbeddingTable",
+    "anchors",
+    "compare",
+    "load",
+    "metrics",
+    "numerics",
+    "plots",
+    "projection",
+    "report",
+    "statistics",
+    "tables",
+    "testing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FROM_TABLES:
+        return getattr(importlib.import_module("platonic_jax.tables"), name)
+    if name in __all__:
+        return importlib.import_module(f"platonic_jax.{name}")
+    raise AttributeError(f"module 'platonic_jax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,117 @@
+"""Alignment of two clouds row by row: how much of one is a rotation, or a linear image, of the other."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from platonic_jax._checks import check_paired
+from platonic_jax._typing import Scalar
+from platonic_jax.numerics import centre, matmul, polar_factor
+
+
+def procrustes(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Scalar:
+    """Procrustes similarity: cos θ = ‖XᵀY‖_* / (‖X‖_F ‖Y‖_F), with centred columns.
+
+    The cosine between the clouds after the best rotation of one onto the other; the narrower is padded with zeros in
+    effect. Not invariant to linear maps other than rotations, nor to shuffling the rows of one cloud.
+
+    Args:
+        x: First embedding.
+        y: Second embedding of the same rows.
+
+    Returns:
+        From 0 to 1; 1 means equal up to translation, rotation and scale. NaN if all rows of a cloud are equal. The angle
+        θ = arccos of it is a metric; the disparity of `scipy.spatial.procrustes` is 1 − cos² θ. It never vanishes for
+        finite clouds: unrelated ones of n rows and isotropic width p reach about √(p / n), so compare with a null.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from platonic_jax import metrics
+        >>> x = jnp.array([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+        >>> y = jnp.array([[5.0, 5.0], [5.0, 1.0], [3.0, 5.0]])  # x, turned, doubled and moved.
+        >>> round(float(metrics.procrustes(x, y)), 5)
+        1.0
+
+    Reference:
+        Williams et al., Generalized shape metrics on neural representations, NeurIPS 2021 (arXiv:2110.14739).
+    """
+    check_paired(x, y)
+    x, y = centre(x), centre(y)
+    # The nuclear norm needs singular values alone: its gradient is finite where those of U and V are not.
+    nuclear = jnp.sum(jnp.linalg.svd(matmul(x.T, y), compute_uv=False))
+    return nuclear / jnp.sqrt(_sum_of_squares(x) * _sum_of_squares(y))
+
+
+def procrustes_rotation(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Array, "p q"]:
+    """The map with orthonormal columns (rows, where p < q) that turns centred x onto centred y: R = polar(XᵀY).
+
+    It maximises ⟨X R, Y⟩, reflections allowed. Differentiable, also at repeated and at vanishing singular values; along
+    directions that one of the clouds does not fill it is arbitrary, and its derivative is zero there.
+
+    Args:
+        x: First embedding.
+        y: Second embedding of the same rows.
+
+    Returns:
+        The map, with `centre(x) @ rotation` closest in direction to `centre(y)`.
+    """
+    check_paired(x, y)
+    return polar_factor(matmul(centre(x).T, centre(y)))
+
+
+def cka(x: Float[Array, "n p"], y: Float[Array, "n q"], *, debiased: bool = True) -> Scalar:
+    """Linear centred kernel alignment: CKA = HSIC(X, Y) / √(HSIC(X, X) HSIC(Y, Y)).
+
+    The correlation of the two clouds' inner products, over pairs of rows, computed from p × q products and from the norms
+    of the rows, exactly. Not invariant to linear maps other than rotations; a few directions of large variance decide it.
+
+    Args:
+        x: First embedding.
+        y: Second embedding of the same rows.
+        debiased: Whether to estimate each HSIC without bias (static). The plain estimate of unrelated clouds is above
+            zero, by about p / n; the unbiased one is zero on average, and so may be slightly negative.
+
+    Returns:
+        From −1 to 1 (0 to 1 if not debiased); 1 means equal up to translation, rotation and scale. NaN if all rows of a
+        cloud are equal.
+
+    Raises:
+        ValueError: If there are fewer than four rows (two, if not debiased), or the rows do not pair.
+
+    Example:
+        >>> import jax
+        >>> from platonic_jax import metrics
+        >>> x, y = jax.random.normal(jax.random.key(0), (2, 50, 20))
+        >>> round(float(metrics.cka(x, y, debiased=False)), 1), abs(float(metrics.cka(x, y))) < 0.1
+        (0.3, True)
+
+    Reference:
+        Kornblith et al., Similarity of neural network representations revisited, ICML 2019 (arXiv:1905.00414); without
+        bias: Song et al., Feature selection via dependence maximization, JMLR 13, 1393 (2012), eq. 5, and Nguyen et al.,
+        Do wide and deep networks learn the same things?, ICLR 2021 (arXiv:2010.15327).
+    """
+    check_paired(x, y, least=4 if debiased else 2)
+    x, y = centre(x), centre(y)
+    # CKA does not see the scale, and the fourth powers below would leave the range of float32 without this.
+    x, y = x / jnp.sqrt(_sum_of_squares(x)), y / jnp.sqrt(_sum_of_squares(y))
+    hsic = _debiased_hsic if debiased else _hsic
+    return hsic(x, y) / jnp.sqrt(hsic(x, x) * hsic(y, y))
+
+
+def _sum_of_squares(x: Float[Array, "n p"]) -> Scalar:
+    return jnp.sum(x * x)
+
+
+def _hsic(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Scalar:
+    """tr(K L) of centred clouds with K = X Xᵀ, L = Y Yᵀ, up to a factor common to all clouds of n rows."""
+    return _sum_of_squares(matmul(x.T, y))
+
+
+def _debiased_hsic(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Scalar:
+    """The unbiased estimate for centred clouds, up to a factor common to all clouds of n rows.
+
+    With K̃ = K less its diagonal k, the estimate is tr(K̃ L̃) + 1ᵀK̃1 1ᵀL̃1 / ((n−1)(n−2)) − 2 1ᵀK̃L̃1 / (n−2). It does not
+    change when the columns are centred, and then K̃1 = −k, so the norms of the rows are all that it needs.
+    """
+    n = x.shape[0]
+    k, l = jnp.sum(x * x, axis=1), jnp.sum(y * y, axis=1)
+    return _hsic(x, y) - n / (n - 2) * jnp.sum(k * l) + jnp.sum(k) * jnp.sum(l) / ((n - 1) * (n - 2))

@@ -1,0 +1,286 @@
+"""The only home of centring, normalising, matrix products, distances, neighbours and principal components.
+
+Two rules are kept here so that no other module has to think of them:
+
+- *Centre, then multiply, in full precision.* An embedding is often a small spread around a large offset, and the
+  product of uncentred rows spends its digits on the offset; on a GPU, JAX's default float32 product keeps ten bits.
+- *Nothing allocates n × n.* Work that is quadratic in the rows goes through `map_rows`, a block of rows at a time, and
+  its result does not depend on the size of the block.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from platonic_jax._checks import check_choice, check_count, check_same_width
+from platonic_jax._typing import Scalar
+
+__all__ = [
+    "PCA",
+    "centre",
+    "map_rows",
+    "matmul",
+    "neighbours",
+    "normalise",
+    "pca",
+    "polar_factor",
+    "safe_norm",
+    "safe_sqrt",
+    "squared_distances",
+]
+
+METRICS = ("cosine", "l2", "inner")
+
+_TILE = 2**24  # Elements in a block of float32 distances: 64 MiB.
+_SPARE = 32  # Candidates kept beyond k, against the rounding of the coarse pass.
+_GROUP = 32  # Columns that share one minimum in the coarse pass.
+
+
+def matmul(x: Float[Array, "*batch n p"], y: Float[Array, "*batch p m"]) -> Float[Array, "*batch n m"]:
+    """Matrix product in the full precision of its dtype, on every device."""
+    return jnp.matmul(x, y, precision=lax.Precision.HIGHEST)
+
+
+def centre(x: Float[Array, "n p"], *, weights: Float[Array, " n"] | None = None) -> Float[Array, "n p"]:
+    """Subtract the mean of the columns.
+
+    Args:
+        x: Rows to centre.
+        weights: Non-negative weight of each row in the mean, of any sum above zero. All rows alike when absent.
+
+    Returns:
+        The rows, whose columns have a (weighted) mean of zero.
+    """
+    return x - _mean(x, weights=weights)
+
+
+def _mean(x: Float[Array, "n p"], *, weights: Float[Array, " n"] | None = None) -> Float[Array, "1 p"]:
+    """Mean row, and the mean of what is left added: the first pass errs in proportion to the offset of the cloud."""
+    mean = jnp.zeros((1, x.shape[1]), x.dtype)
+    for _ in range(2):
+        rest = x - mean
+        if weights is None:
+            mean = mean + jnp.mean(rest, axis=0, keepdims=True)
+        else:
+            mean = mean + matmul(weights[None], rest) / jnp.sum(weights)
+    return mean
+
+
+def safe_sqrt(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Square root of numbers ≥ 0, with gradient zero, rather than infinite, at zero."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+
+
+def safe_norm(x: Float[Array, "*batch p"]) -> Float[Array, "*batch"]:
+    """Euclidean norm along the last axis, with gradient zero, rather than NaN, at the zero vector."""
+    return safe_sqrt(jnp.sum(x * x, axis=-1))
+
+
+def normalise(x: Float[Array, "n p"]) -> Float[Array, "n p"]:
+    """Divide each row by its Euclidean norm; zero rows stay zero, with gradient zero."""
+    norm = safe_norm(x)[:, None]
+    return jnp.where(norm > 0, x / jnp.where(norm > 0, norm, 1), 0)
+
+
+def map_rows(row_fn: Callable[..., Any], rows: Any, *, batch_size: int | None = None) -> Any:
+    """Apply a function of single rows to all rows, `batch_size` rows at a time.
+
+    Args:
+        row_fn: Function of one row: of an array without its leading axis, or of a pytree of such.
+        rows: Array, or pytree of arrays, with a common leading axis.
+        batch_size: Rows handled at once (static); 1 when absent. It sets the memory used, not the result.
+
+    Returns:
+        What `row_fn` returns, with a leading axis added.
+    """
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
+    return lax.map(row_fn, rows, batch_size=batch_size)
+
+
+def squared_distances(x: Float[Array, "n p"], y: Float[Array, "m p"]) -> Float[Array, "n m"]:
+    """Squared Euclidean distance of every row of `x` to every row of `y`, in units of the columns squared.
+
+    Both are moved by the mean of `y` first, so a common offset costs no digits. The one function here that returns a
+    matrix over pairs of rows: for anchors, and for clouds thinned to a few thousand rows.
+    """
+    check_same_width("x", x, "y", y)
+    mean = _mean(y)
+    x, y = x - mean, y - mean
+    squares = jnp.sum(x * x, axis=1)[:, None] + jnp.sum(y * y, axis=1)[None, :]
+    return jnp.maximum(squares - 2 * matmul(x, y.T), 0)
+
+
+def neighbours(
+    x: Float[Array, "n p"],
+    *,
+    k: int,
+    metric: str = "cosine",
+    queries: Float[Array, "m p"] | None = None,
+    batch_size: int | None = None,
+) -> tuple[Int[Array, "rows {k}"], Float[Array, "rows {k}"]]:
+    """The k rows of `x` nearest to each row of `x`, or to each of `queries`, nearest first.
+
+    A row is never its own neighbour: it is masked by its index, so that an atom keeps the symmetry-equivalent atoms whose
+    embeddings equal its own. Among equal distances the lower row index comes first.
+
+    Two passes. The coarse one takes k + 32 candidates from tiles of float32 distances between centred rows (a product and
+    a partial sort; `lax.top_k` of float64 is a full sort on a CPU). The second orders the candidates by distances
+    evaluated as differences in the dtype of `x`, so the result does not depend on `batch_size`. A neighbour could be
+    missed only where more than 32 other rows lie as close as it does to within the rounding of the first pass: about
+    1e-7 of the squared spread of the whole cloud.
+
+    Args:
+        x: Rows to search.
+        k: Number of neighbours (static), at most n − 1, or n with `queries`.
+        metric: `"cosine"`: 1 − cosine of the angle, from 0 to 2; a zero row is at distance 1/2 from all other rows.
+            `"l2"`: Euclidean distance, in units of the columns. `"inner"`: minus the inner product, in their square; it
+            is neither centred nor a distance, and depends on the origin.
+        queries: Rows to find neighbours for; the rows of `x` themselves when absent.
+        batch_size: Rows handled at once (static). By default as many as keep a tile of distances at 64 MiB.
+
+    Returns:
+        Row indices of the neighbours (int32), and their distances, in increasing order of distance.
+
+    Raises:
+        ValueError: If `k` exceeds the rows there are, or `metric` is unknown.
+    """
+    check_choice("metric", metric, METRICS)
+    n = x.shape[0]
+    most, of = (n - 1, "the number of other rows, n − 1") if queries is None else (n, "the number of rows n")
+    check_count("k", k, most=most, of=of, fix="ask for fewer neighbours")
+    if queries is None:
+        rows, itself = x, jnp.arange(n, dtype=jnp.int32)
+    else:
+        check_same_width("x", x, "queries", queries)
+        rows, itself = queries, jnp.full(queries.shape[0], -1, jnp.int32)
+    if metric == "cosine":
+        x, rows = normalise(x), normalise(rows)
+    if metric != "inner":
+        mean = _mean(x)
+        x, rows = x - mean, rows - mean
+
+    columns = jnp.arange(n, dtype=jnp.int32)
+    coarse = lax.stop_gradient(x).astype(jnp.float32)
+    # Half the squared distance, less what is the same for all candidates of a row: ½|b|² − a·b.
+    half_squares = jnp.zeros(n, jnp.float32) if metric == "inner" else jnp.sum(coarse * coarse, axis=1) / 2
+
+    def nearest(row_and_itself: tuple[Array, Array]) -> tuple[Array, Array]:
+        row, own = row_and_itself
+        closeness = matmul(coarse, lax.stop_gradient(row).astype(jnp.float32)[:, None])[:, 0] - half_squares
+        candidates = _largest(jnp.where(columns == own, -jnp.inf, closeness), min(k + _SPARE, most))
+        if metric == "inner":
+            distance = -jnp.sum(x[candidates] * row[None], axis=1)
+        else:
+            distance = jnp.sum((x[candidates] - row[None]) ** 2, axis=1)
+        distance, index = lax.sort((distance, candidates), num_keys=2)
+        return index[:k], distance[:k]
+
+    if batch_size is None:
+        batch_size = max(1, min(rows.shape[0], _TILE // n))
+    index, distance = map_rows(nearest, (rows, itself), batch_size=batch_size)
+    if metric == "cosine":
+        distance = distance / 2
+    if metric == "l2":
+        distance = safe_sqrt(distance)
+    return index, distance
+
+
+def _largest(values: Float[Array, " n"], count: int) -> Int[Array, " {count}"]:
+    """Indices of the `count` largest values; of equal ones, those with the lower index.
+
+    The largest values lie in those groups of consecutive columns whose maxima are largest, so only these groups need
+    sorting: an exact result for a small part of the work. Groups are put back in order to keep the rule for ties.
+    """
+    groups = -(-values.shape[0] // _GROUP)
+    if groups <= count:
+        return lax.top_k(values, count)[1].astype(jnp.int32)
+    padding = (0, groups * _GROUP - values.shape[0])
+    grouped = jnp.pad(values, padding, constant_values=-jnp.inf).reshape(groups, _GROUP)
+    chosen = jnp.sort(lax.top_k(jnp.max(grouped, axis=1), count)[1])
+    members = (chosen[:, None] * _GROUP + jnp.arange(_GROUP)[None]).reshape(-1)
+    return members[lax.top_k(grouped[chosen].reshape(-1), count)[1]].astype(jnp.int32)
+
+
+class PCA(NamedTuple):
+    """Principal components of a cloud.
+
+    Attributes:
+        scores: (n, c) coordinates of the rows along the components, in units of the columns.
+        components: (c, p) orthonormal directions, of falling variance, the largest entry of each positive.
+        explained: (c,) fraction of the total variance along each, between 0 and 1; 0 for a cloud of equal rows.
+    """
+
+    scores: Float[Array, "n c"]
+    components: Float[Array, "c p"]
+    explained: Float[Array, " c"]
+
+
+def pca(x: Float[Array, "n p"], *, num_components: int) -> PCA:
+    """Principal component analysis, from the p × p covariance of the centred rows.
+
+    Args:
+        x: Rows to analyse.
+        num_components: Number of components (static), at most the number of columns.
+
+    Returns:
+        Scores, components and explained fractions. The signs are fixed, so equal input gives equal output; components of
+        equal variance are any basis of their plane.
+    """
+    check_count(
+        "num_components", num_components, most=x.shape[1], of="the number of columns p", fix="ask for fewer components"
+    )
+    x = centre(x)
+    variance, directions = jnp.linalg.eigh(matmul(x.T, x))
+    components = directions[:, ::-1][:, :num_components].T
+    largest = jnp.take_along_axis(components, jnp.argmax(jnp.abs(components), axis=1)[:, None], axis=1)
+    components = jnp.where(largest < 0, -components, components)
+    variance = jnp.maximum(variance[::-1], 0)
+    total = jnp.sum(variance)
+    explained = jnp.where(total > 0, variance[:num_components] / jnp.where(total > 0, total, 1), 0)
+    return PCA(matmul(x, components.T), components, explained)
+
+
+@jax.custom_jvp
+def polar_factor(x: Float[Array, "p q"]) -> Float[Array, "p q"]:
+    """Orthogonal factor U Vᵀ of a matrix with singular value decomposition U S Vᵀ.
+
+    Its derivative is taken in the singular basis, where it divides by s_i + s_j. Through U and V themselves it would
+    divide by s_i − s_j, and repeated singular values, as of isotropic or zero-padded clouds, would make it NaN.
+    Directions in which the matrix vanishes have no polar factor of their own: there U Vᵀ is one of the possible
+    completions, and the derivative is zero.
+
+    Args:
+        x: Any real matrix.
+
+    Returns:
+        The nearest matrix with orthonormal columns (rows, where p < q). Differentiable once.
+    """
+    u, _, vt = jnp.linalg.svd(x, full_matrices=False)
+    return matmul(u, vt)
+
+
+@polar_factor.defjvp
+def _polar_factor_jvp(
+    primals: tuple[Float[Array, "p q"]], tangents: tuple[Float[Array, "p q"]]
+) -> tuple[Float[Array, "p q"], Float[Array, "p q"]]:
+    (x,), (dx,) = primals, tangents
+    u, s, vt = jnp.linalg.svd(x, full_matrices=False)
+    floor = s[0] * max(x.shape) * jnp.finfo(x.dtype).eps
+
+    def over(numerator: Array, denominator: Array) -> Array:
+        regular = denominator > floor
+        return jnp.where(regular, numerator / jnp.where(regular, denominator, 1), 0)
+
+    within = matmul(matmul(u.T, dx), vt.T)
+    tangent = matmul(matmul(u, over(within - within.T, s[:, None] + s[None, :])), vt)
+    # For a matrix that is not square, the part of dx outside its column space, and outside its row space.
+    outside_columns = matmul(dx - matmul(u, matmul(u.T, dx)), vt.T)
+    outside_rows = matmul(u.T, dx - matmul(matmul(dx, vt.T), vt))
+    tangent = tangent + matmul(over(outside_columns, s[None, :]), vt) + matmul(u, over(outside_rows, s[:, None]))
+    return matmul(u, vt), tangent

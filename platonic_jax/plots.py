@@ -1,0 +1,362 @@
+"""Figures from a comparison: maps, matrices, nulls, dendrograms.
+
+Each function draws into the axes it is given, or into a new figure of column width, and returns the axes. Nothing
+passes through pyplot, so no figure is left open and no global setting changes. No title is baked in: that is the
+caption's work. Elements are coloured by chemical group, with colours that stay apart under colour blindness and a
+marker shape as second channel.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pymatgen.core import Element
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import squareform
+
+from platonic_jax._files import replacing
+from platonic_jax.compare import Comparison, Matrix
+
+__all__ = [
+    "GROUPS",
+    "PAIR_KINDS",
+    "Group",
+    "dendrogram",
+    "distances",
+    "element_groups",
+    "labels",
+    "leaf_order",
+    "linkage",
+    "map",
+    "matrix",
+    "null",
+    "pairs",
+    "ranked_pairs",
+    "save",
+    "save_all",
+]
+
+COLUMN = 3.5  # inches: one column of a two-column page
+PAGE = 7.2
+TEXT = 7  # points
+_GREY = "#8f8f8f"
+
+
+class Group(NamedTuple):
+    """How a group of elements is drawn: its name, its colour, its marker in matplotlib and in plotly."""
+
+    name: str
+    colour: str
+    marker: str
+    symbol: str
+
+
+GROUPS: tuple[Group, ...] = (
+    Group("alkali metal", "#cc6aa6", "<", "triangle-left"),
+    Group("alkaline earth", "#d55e00", "s", "square"),
+    Group("transition metal", "#0b7abf", "o", "circle"),
+    Group("lanthanide", "#0a9e77", "^", "triangle-up"),
+    Group("actinide", "#95592b", "v", "triangle-down"),
+    Group("post-transition metal", "#55b8ea", "D", "diamond"),
+    Group("metalloid", "#8a6fd1", "p", "pentagon"),
+    Group("non-metal", "#85898f", "X", "x"),
+    Group("halogen", "#e69f00", "*", "star"),
+    Group("noble gas", "#b3ab00", "P", "cross"),
+)
+
+# How a pair is drawn: two trained models, a pair with a random-weight control, a pair with the element alone.
+PAIR_KINDS: Mapping[str, tuple[str, str]] = {
+    "model": ("two models", "#0b7abf"),
+    "random": ("with random weights", "#d55e00"),
+    "element": ("with the element alone", "#85898f"),
+}
+
+_NON_METALS = {1, 6, 7, 8, 15, 16, 34}
+
+
+def element_groups(species: np.ndarray) -> np.ndarray:
+    """The chemical group of each atom.
+
+    Args:
+        species: (n,) atomic numbers.
+
+    Returns:
+        (n,) indices into `GROUPS`.
+    """
+    numbers, row = np.unique(species, return_inverse=True)
+    names = [group.name for group in GROUPS]
+    return np.array([names.index(_group_of(int(number))) for number in numbers])[row]
+
+
+def _group_of(number: int) -> str:
+    element = Element.from_Z(number)
+    # The f-block first: pymatgen counts La and Ac among the transition metals as well.
+    tests = (
+        ("lanthanide", element.is_lanthanoid),
+        ("actinide", element.is_actinoid),
+        ("alkali metal", element.is_alkali),
+        ("alkaline earth", element.is_alkaline),
+        ("post-transition metal", element.is_post_transition_metal),
+        ("metalloid", element.is_metalloid),
+        ("halogen", element.is_halogen),
+        ("noble gas", element.is_noble_gas),
+        ("non-metal", number in _NON_METALS),
+    )
+    return next((name for name, holds in tests if holds), "transition metal")
+
+
+def labels(comparison: Comparison) -> list[str]:
+    """What each model is called wherever a person reads: a random-weight network never by the model's name alone."""
+    return [_label(name, kind) for name, kind in zip(comparison.models, comparison.kinds, strict=True)]
+
+
+def _label(name: str, kind: str) -> str:
+    if kind == "element":
+        return "element alone"
+    if kind == "random":
+        seeded = re.fullmatch(r"random:(.+)\?seed=(\d+)(.*)", name)
+        return f"{seeded[1]}{seeded[3]} (random weights, seed {seeded[2]})" if seeded else f"{name} (random weights)"
+    return name
+
+
+def pairs(comparison: Comparison) -> list[tuple[int, int, str]]:
+    """Every pair (i, j), i < j, and its kind, a key of `PAIR_KINDS`."""
+    kinds = comparison.kinds
+    found = []
+    for i in range(len(kinds)):
+        for j in range(i + 1, len(kinds)):
+            both = {kinds[i], kinds[j]}
+            found.append((i, j, next((kind for kind in ("element", "random") if kind in both), "model")))
+    return found
+
+
+def ranked_pairs(comparison: Comparison, measure: str) -> list[tuple[int, int, str]]:
+    """`pairs`, the most similar first by one measure, those without a value last."""
+    table = comparison.measures[measure]
+    sign = -1 if table.settings["larger_is_more_similar"] else 1
+    return sorted(pairs(comparison), key=lambda pair: np.nan_to_num(sign * table.value[pair[:2]], nan=np.inf))
+
+
+def distances(measure: Matrix) -> np.ndarray:
+    """How far apart the models are by one measure: 1 − similarity, or the divergence itself.
+
+    Args:
+        measure: one entry of `Comparison.measures`.
+
+    Returns:
+        (m, m) symmetric, non-negative, zero diagonal; a pair without a value counts as the farthest.
+    """
+    value = 1 - measure.value if measure.settings["larger_is_more_similar"] else measure.value
+    value = np.clip((value + value.T) / 2, 0, None)
+    value = np.where(np.isfinite(value), value, np.max(value, where=np.isfinite(value), initial=1.0))
+    np.fill_diagonal(value, 0)
+    return value
+
+
+def linkage(measure: Matrix) -> np.ndarray:
+    """Average linkage of the models by `distances`, (m − 1, 4) in scipy's form; neighbouring leaves are near."""
+    return hierarchy.linkage(squareform(distances(measure), checks=False), method="average", optimal_ordering=True)
+
+
+def leaf_order(measure: Matrix) -> list[int]:
+    """The models from left to right under the dendrogram."""
+    return [int(i) for i in hierarchy.leaves_list(linkage(measure))]
+
+
+def matrix(comparison: Comparison, measure: str, *, ax: Axes | None = None) -> Axes:
+    """Heat map of one measure over all pairs, with values and 95 % intervals; darker is always more similar.
+
+    Args:
+        comparison: the result.
+        measure: a name in `comparison.measures`.
+        ax: the axes to draw into; a new figure of column width if left out.
+
+    Returns:
+        The axes.
+    """
+    ax = ax or _axes(COLUMN, COLUMN)
+    table, order = comparison.measures[measure], leaf_order(comparison.measures[measure])
+    names = [labels(comparison)[i].replace(" (", "\n(") for i in order]
+    value, low, high = (a[np.ix_(order, order)] for a in (table.value, table.low, table.high))
+    similar = table.settings["larger_is_more_similar"]
+    top = 1.0 if similar else np.max(value, where=np.isfinite(value), initial=np.finfo(float).tiny)
+    image = ax.imshow(value, cmap="Blues" if similar else "Blues_r", vmin=0, vmax=top)
+    for i, j in np.ndindex(*value.shape):
+        if not np.isfinite(value[i, j]):
+            continue
+        dark = image.cmap(image.norm(value[i, j]))[1] < 0.55
+        colour = "white" if dark else "#222222"
+        if i == j:
+            ax.text(j, i, f"{value[i, j]:.2f}", ha="center", va="center", fontsize=TEXT, color=colour)
+            continue
+        interval = f"{low[i, j]:.2f}–{high[i, j]:.2f}"
+        ax.text(j, i, f"{value[i, j]:.2f}", ha="center", va="bottom", fontsize=TEXT, color=colour)
+        ax.text(j, i + 0.08, interval, ha="center", va="top", fontsize=TEXT - 2.6, color=colour)
+    ax.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(len(names)), names)
+    ax.tick_params(length=0, labelsize=TEXT)
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def map(comparison: Comparison, model: int, *, space: str = "shared", ax: Axes | None = None) -> Axes:
+    """The first two principal components of one model's atoms, coloured by chemical group.
+
+    Args:
+        comparison: the result.
+        model: the place of the model in `comparison.models`.
+        space: `raw`, the model's own space, or `shared`, the space of the anchors.
+        ax: the axes to draw into; a new figure of column width if left out.
+
+    Returns:
+        The axes; `ax.legend()` names the groups.
+    """
+    ax = ax or _axes(COLUMN, COLUMN)
+    points, explained = comparison.maps[model][space], comparison.maps[model][f"{space}_explained"]
+    groups = element_groups(comparison.species[comparison.rows])
+    for i, group in enumerate(GROUPS):
+        mine = points[groups == i]
+        if len(mine):
+            ax.scatter(
+                *mine.T,
+                s=7,
+                marker=group.marker,
+                c=group.colour,
+                alpha=0.75,
+                linewidths=0,
+                label=group.name,
+                rasterized=len(points) > 2000,
+            )
+    for axis, share, k in zip((ax.xaxis, ax.yaxis), explained, (1, 2), strict=True):
+        axis.set_label_text(f"PC {k} ({share:.0%} of variance)", fontsize=TEXT)
+        axis.set_ticks([])
+    ax.set_aspect("equal", adjustable="datalim")
+    _thin(ax)
+    return ax
+
+
+def null(comparison: Comparison, measure: str, *, ax: Axes | None = None) -> Axes:
+    """Value and 95 % interval of every pair, beside what chance gives: atoms shuffled, freely and within elements.
+
+    Args:
+        comparison: the result.
+        measure: a name in `comparison.measures`.
+        ax: the axes to draw into; a new figure of column width if left out.
+
+    Returns:
+        The axes, the most similar pair on top; `ax.legend()` says what the marks are.
+    """
+    table, names = comparison.measures[measure], labels(comparison)
+    found = ranked_pairs(comparison, measure)
+    ax = ax or _axes(COLUMN, 0.8 + 0.2 * len(found))
+    at = np.array([pair[:2] for pair in found]).T
+    rows = np.arange(len(found))
+    ax.plot(table.null[*at], rows, "|", ms=7, mew=1.2, color=_GREY, label="shuffled")
+    ax.plot(table.null_within_element[*at], rows, "D", ms=3.4, mfc="none", color=_GREY, label="shuffled within element")
+    for kind, (what, colour) in PAIR_KINDS.items():
+        mine = np.array([pair[2] == kind for pair in found])
+        if mine.any():
+            ax.hlines(rows[mine], table.low[*at][mine], table.high[*at][mine], color=colour, lw=1.6)
+            ax.plot(table.value[*at][mine], rows[mine], "o", ms=4, color=colour, label=what)
+    ax.set_yticks(range(len(found)), [f"{names[i]} – {names[j]}" for i, j, _ in found])
+    ax.set_ylim(len(found) - 0.5, -0.5)
+    ax.set_xlabel(measure.replace("_", " "), fontsize=TEXT)
+    ax.tick_params(labelsize=TEXT - 1)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", lw=0.4, color="#dddddd")
+    ax.set_axisbelow(True)
+    _thin(ax)
+    return ax
+
+
+def dendrogram(comparison: Comparison, measure: str, *, ax: Axes | None = None) -> Axes:
+    """Which models stand nearest each other by one measure: average linkage of 1 − similarity, or of the divergence.
+
+    Args:
+        comparison: the result.
+        measure: a name in `comparison.measures`.
+        ax: the axes to draw into; a new figure of column width if left out.
+
+    Returns:
+        The axes.
+    """
+    ax = ax or _axes(COLUMN, 0.7 + 0.25 * len(comparison.models))
+    hierarchy.dendrogram(
+        linkage(comparison.measures[measure]),
+        labels=[name.replace(" (", "\n(") for name in labels(comparison)],
+        orientation="left",
+        color_threshold=0,
+        above_threshold_color="#444444",
+        leaf_font_size=TEXT,
+        ax=ax,
+    )
+    similar = comparison.measures[measure].settings["larger_is_more_similar"]
+    name = measure.replace("_", " ")
+    ax.set_xlabel(f"1 − {name}" if similar else name, fontsize=TEXT)
+    ax.tick_params(labelsize=TEXT)
+    _thin(ax)
+    ax.spines["right"].set_visible(False)
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure, whole or not at all; fonts are embedded as TrueType, so that text in a PDF stays text."""
+    with replacing(path) as partial, mpl.rc_context({"pdf.fonttype": 42, "svg.fonttype": "none"}):
+        figure.savefig(partial, dpi=300)
+
+
+def save_all(comparison: Comparison, folder: str | Path) -> list[Path]:
+    """Write every figure as PNG: a map of each model, and for each measure its matrix, nulls and dendrogram.
+
+    Args:
+        comparison: the result.
+        folder: where to; made if absent.
+
+    Returns:
+        The files.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = {f"map-{i + 1}-{_slug(name)}": _both_maps(comparison, i) for i, name in enumerate(comparison.models)}
+    for name in comparison.measures:
+        for draw in (matrix, null, dendrogram):
+            figures[f"{draw.__name__}-{_slug(name)}"] = _with_legend(draw(comparison, name), ncols=2)
+    for name, figure in figures.items():
+        save(figure, folder / f"{name}.png")
+    return [folder / f"{name}.png" for name in figures]
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")
+
+
+def _both_maps(comparison: Comparison, model: int) -> Figure:
+    raw, shared = Figure(figsize=(PAGE, 3.9), layout="constrained").subplots(1, 2)
+    map(comparison, model, space="raw", ax=raw)
+    return _with_legend(map(comparison, model, space="shared", ax=shared), ncols=5)
+
+
+def _with_legend(ax: Axes, *, ncols: int) -> Figure:
+    """The figure of the axes, what is labelled in them explained below."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    handles, names = ax.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, names, loc="outside lower center", ncols=ncols, fontsize=TEXT - 0.5, frameon=False)
+    return figure
+
+
+def _axes(width: float, height: float) -> Axes:
+    return Figure(figsize=(width, height), layout="constrained").add_subplot()
+
+
+def _thin(ax: Axes) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[:].set_linewidth(0.6)
+    ax.tick_params(width=0.6)

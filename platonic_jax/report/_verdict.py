@@ -1,0 +1,245 @@
+"""The verdict in plain sentences, each with its numbers.
+
+Only pairs of trained models are judged. Three rulers stand beside them: chance (atoms shuffled), the chemical element
+alone, and a network of the same architecture whose weights were never trained.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from platonic_jax import plots
+from platonic_jax.compare import Comparison, Matrix
+
+__all__ = ["Answer", "Verdict", "verdict"]
+
+SIGNIFICANT = 0.05
+
+# Measures of global geometry, the first one present is judged; and what a value of 1 means.
+_GLOBAL = {
+    "procrustes": ("Procrustes similarity", "1 would be the same arrangement of atoms, up to rotation and scale"),
+    "cka": ("CKA", "1 would be the same similarities between all atoms"),
+}
+
+
+class Answer(NamedTuple):
+    """One question of the verdict: the short answer, the sentences behind it, and a command to run where one helps."""
+
+    question: str
+    answer: str
+    detail: str
+    command: str = ""
+
+
+class Verdict(NamedTuple):
+    """One sentence, and the answers it rests on."""
+
+    lead: str
+    answers: list[Answer]
+
+
+def verdict(comparison: Comparison) -> Verdict:
+    """What a comparison says, for someone who has not seen its figures.
+
+    Args:
+        comparison: the result.
+
+    Returns:
+        Plain text throughout: nothing is escaped.
+    """
+    trained = [(i, j) for i, j, kind in plots.pairs(comparison) if kind == "model"]
+    if not trained:
+        return Verdict(
+            "Fewer than two trained models are compared here: what follows shows controls, not agreement.", []
+        )
+    names = plots.labels(comparison)
+    answers, beyond = [], {}
+    chosen = next((name for name in _GLOBAL if name in comparison.measures), None)
+    if chosen:
+        measure = comparison.measures[chosen]
+        answers.append(_extremes(measure, trained, names, chosen))
+        chance = [pair for pair in trained if measure.p_value[pair] <= SIGNIFICANT]
+        beyond["chance"] = len(chance)
+        answers.append(_against_chance(measure, trained, len(chance)))
+        for kind, what in (("element", "the chemical element alone"), ("random", "an untrained network")):
+            controls = [i for i, other in enumerate(comparison.kinds) if other == kind]
+            if controls:
+                above = _above(measure, trained, controls)
+                beyond[what] = above
+                describe = _against_element if kind == "element" else _against_random
+                answers.append(describe(measure, trained, controls, names, above))
+    if "random" not in comparison.kinds:
+        answers.append(_no_control(comparison))
+    related = _related(comparison, trained)
+    if related:
+        told = _series([f"{names[i]} and {names[j]}" for i, j in related])
+        answers.append(
+            Answer(
+                "Independent models?",
+                "Not all.",
+                f"{told} share weights, data or code (one is a fine-tune of the other, say): that they agree is no "
+                "evidence of convergence.",
+            )
+        )
+    if "mutual_knn" in comparison.measures:
+        answers.append(_neighbours(comparison, trained, names))
+    return Verdict(_lead(beyond, trained, names), answers)
+
+
+def _lead(beyond: dict[str, int], trained: list[tuple[int, int]], names: list[str]) -> str:
+    total = len(trained)
+    if not beyond:
+        return (
+            "The figures below compare neighbourhoods and distributions; no measure of global geometry was asked for."
+        )
+    if total == 1:
+        i, j = trained[0]
+        yes = [f"beyond {what}" for what, count in beyond.items() if count]
+        no = [f"beyond {what}" for what, count in beyond.items() if not count]
+        if not yes:
+            return f"{names[i]} and {names[j]} do not agree {_series(no, 'or')}."
+        return f"{names[i]} and {names[j]} agree {_series(yes)}" + (f", but not {_series(no, 'or')}." if no else ".")
+    (what, count), *others = beyond.items()
+    text = f"{_count(count, total)} of models {'agree' if count else 'agrees'} beyond {what}"
+    text += "".join(f"; {_count(count, total)} beyond {what}" for what, count in others)
+    return text[0].upper() + text[1:] + "."
+
+
+def _extremes(measure: Matrix, trained: list[tuple[int, int]], names: list[str], chosen: str) -> Answer:
+    title, meaning = _GLOBAL[chosen]
+    most, least = _most_and_least(measure, trained)
+    first = f"{names[most[0]]} and {names[most[1]]}"
+    told = f"{title} {measure.value[most]:.2f} (95 % interval {measure.low[most]:.2f}–{measure.high[most]:.2f})"
+    if len(trained) == 1:
+        return Answer("How far do they agree?", f"{measure.value[most]:.2f}.", f"{first}: {told}; {meaning}.")
+    last = (
+        f"The least: {names[least[0]]} and {names[least[1]]}, {measure.value[least]:.2f} "
+        f"({measure.low[least]:.2f}–{measure.high[least]:.2f})."
+    )
+    return Answer("Which models agree most?", f"{first}.", f"{told}; {meaning}. {last}")
+
+
+def _against_chance(measure: Matrix, trained: list[tuple[int, int]], count: int) -> Answer:
+    return Answer(
+        "More than chance?",
+        _yes(count, len(trained)),
+        f"With the atoms of one model shuffled, the similarity is {_span(measure.null, trained)} on average "
+        f"(p = {_span(measure.p_value, trained, digits=3)}).",
+    )
+
+
+def _against_element(
+    measure: Matrix, trained: list[tuple[int, int]], controls: list[int], names: list[str], count: int
+) -> Answer:
+    reached = _span(measure.value, _with(controls, trained))
+    return Answer(
+        "More than the element?",
+        _yes(count, len(trained)),
+        f"A table that knows nothing but each atom's element reaches {reached} with the models; a pair counts if its "
+        "whole interval lies "
+        "above what either of its models reaches with it. Shuffling atoms only among those of the same element leaves "
+        f"{_span(measure.null_within_element, trained)} between two models.",
+    )
+
+
+def _against_random(
+    measure: Matrix, trained: list[tuple[int, int]], controls: list[int], names: list[str], count: int
+) -> Answer:
+    reached = _span(measure.value, _with(controls, trained))
+    who = _series([names[i] for i in controls])
+    return Answer(
+        "More than an untrained network?",
+        _yes(count, len(trained)),
+        f"{who}, never trained, still reaches {reached} with the models: so much comes with architecture and input. "
+        "A pair counts as above.",
+    )
+
+
+def _no_control(comparison: Comparison) -> Answer:
+    model = comparison.models[comparison.kinds.index("model")]
+    return Answer(
+        "More than an untrained network?",
+        "Not known.",
+        "No random-weight control is among the models, so how much of the agreement comes from training cannot be "
+        "told. "
+        "Embed the same structures with one, and compare again:",
+        f'platonic embed "random:{model}?seed=0" INPUT -o random.zarr',
+    )
+
+
+def _neighbours(comparison: Comparison, trained: list[tuple[int, int]], names: list[str]) -> Answer:
+    measure = comparison.measures["mutual_knn"]
+    most, least = _most_and_least(measure, trained)
+    count = sum(bool(measure.p_value_within_element[pair] <= SIGNIFICANT) for pair in trained)
+
+    def told(pair: tuple[int, int]) -> str:
+        value, low, high = (100 * a[pair] for a in (measure.value, measure.low, measure.high))
+        return f"{names[pair[0]]} and {names[pair[1]]} share {value:.0f} % ({low:.0f}–{high:.0f} %)"
+
+    shares = told(most) + ("" if len(trained) == 1 else f", {told(least)}")
+    chance = _span(100 * measure.null_within_element, trained, digits=0)
+    controls = [i for i, kind in enumerate(comparison.kinds) if kind == "random"]
+    untrained = (
+        f" An untrained network shares {_span(100 * measure.value, _with(controls, trained), digits=0)} % with the "
+        "models."
+        if controls
+        else ""
+    )
+    return Answer(
+        "Down to an atom's neighbours?",
+        _yes(count, len(trained)),
+        f"Of the {measure.settings['k']} nearest neighbours of an atom, {shares}. Shuffled within each element it "
+        "would be "
+        f"{chance} % (p = {_span(measure.p_value_within_element, trained, digits=3)}).{untrained}",
+    )
+
+
+def _related(comparison: Comparison, trained: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The pairs of which one names the other as a relative: not independent of each other."""
+    stores = [comparison.provenance["stores"][name] for name in comparison.models]
+    return [
+        (i, j)
+        for i, j in trained
+        if stores[j].get("model") in stores[i].get("relatives", ())
+        or stores[i].get("model") in stores[j].get("relatives", ())
+    ]
+
+
+def _above(measure: Matrix, trained: list[tuple[int, int]], controls: list[int]) -> int:
+    """The pairs whose whole interval lies above what either of the two reaches with any of the controls."""
+    return sum(
+        bool(measure.low[i, j] > max(measure.value[model, control] for model in (i, j) for control in controls))
+        for i, j in trained
+    )
+
+
+def _with(controls: list[int], trained: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    return [(model, control) for model in sorted({i for pair in trained for i in pair}) for control in controls]
+
+
+def _most_and_least(measure: Matrix, trained: list[tuple[int, int]]) -> tuple[tuple[int, int], tuple[int, int]]:
+    ranked = sorted(trained, key=lambda pair: np.nan_to_num(-measure.value[pair], nan=np.inf))
+    return ranked[0], ranked[-1]
+
+
+def _span(values: np.ndarray, where: list[tuple[int, int]], *, digits: int = 2) -> str:
+    """`0.55`, or `0.55–0.70` where pairs differ."""
+    chosen = [values[pair] for pair in where if np.isfinite(values[pair])]
+    if not chosen:
+        return "undefined"
+    ends = dict.fromkeys(f"{end + 0.0:.{digits}f}" for end in (np.min(chosen), np.max(chosen)))
+    return "–".join(ends)
+
+
+def _count(count: int, total: int) -> str:
+    return f"all {total} pairs" if count == total else f"{count} of {total} pairs" if count else "no pair"
+
+
+def _yes(count: int, total: int) -> str:
+    if total == 1:
+        return "Yes." if count else "No."
+    return f"Yes, {_count(count, total)}." if count == total else f"{_count(count, total).capitalize()}."
+
+
+def _series(items: list[str], word: str = "and") -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {word} {items[-1]}"

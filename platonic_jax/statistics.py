@@ -1,0 +1,250 @@
+"""What a value of a measure is worth: permutation nulls, and bootstrap intervals over whole clusters of rows.
+
+A measure is handed over as a function of arrays, whichever it is. Draw i depends on `fold_in(key, i)` alone, so results do
+not change with the number of draws asked for, nor with how many are computed at once.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from platonic_jax._checks import check_choice, check_count, check_fraction, check_key, check_paired
+from platonic_jax._typing import Scalar, TypedKey
+from platonic_jax.numerics import map_rows
+
+__all__ = [
+    "Bootstrap",
+    "PermutationTest",
+    "bootstrap",
+    "null_distribution",
+    "permutation",
+    "permutation_test",
+    "resample_index",
+]
+
+ALTERNATIVES = ("greater", "less")
+
+
+class PermutationTest(NamedTuple):
+    """A value beside what it would be by chance.
+
+    Attributes:
+        value: () the measure of the rows as they are paired.
+        null: (num_permutations,) the measure of shuffled pairings.
+        p_value: () share of pairings at least as extreme, the given one among them: from 1 / (1 + num_permutations) to 1.
+    """
+
+    value: Scalar
+    null: Float[Array, " num_permutations"]
+    p_value: Scalar
+
+
+class Bootstrap(NamedTuple):
+    """A value beside the interval in which it would fall for other samples of as many clusters.
+
+    Attributes:
+        value: () the statistic of the rows as they are.
+        low: () lower end of the percentile interval.
+        high: () upper end of the percentile interval.
+        draws: (num_bootstraps,) the statistic of the resampled rows.
+    """
+
+    value: Scalar
+    low: Scalar
+    high: Scalar
+    draws: Float[Array, " num_bootstraps"]
+
+
+def permutation(key: TypedKey, *, n: int, groups: Int[Array, " n"] | None = None) -> Int[Array, " {n}"]:
+    """One random order of n rows, uniform over all orders, or over those that keep every row within its group.
+
+    Args:
+        key: Typed key.
+        n: Number of rows (static).
+        groups: Label of the group of each row, such as its element. One group when absent.
+
+    Returns:
+        Row indices: `y[permutation]` is the shuffled array.
+    """
+    check_key(key)
+    shuffled = jax.random.permutation(key, n).astype(jnp.int32)
+    if groups is None:
+        return shuffled
+    # Sorted by group, the shuffled rows and the rows in their places list the same groups: match them one to one.
+    places = jnp.argsort(groups, stable=True)
+    return jnp.zeros_like(shuffled).at[places].set(shuffled[jnp.argsort(groups[shuffled], stable=True)])
+
+
+def null_distribution(
+    statistic_fn: Callable[[Int[Array, " n"]], Scalar],
+    *,
+    n: int,
+    groups: Int[Array, " n"] | None = None,
+    num_permutations: int,
+    key: TypedKey,
+    batch_size: int = 1,
+) -> Float[Array, " {num_permutations}"]:
+    """A statistic of random permutations: the general form, for a statistic that need not start afresh every time.
+
+    Args:
+        statistic_fn: Function of a permutation of the rows, given as row indices.
+        n: Number of rows (static).
+        groups: Labels within which rows are shuffled; all rows together when absent.
+        num_permutations: Number of draws (static).
+        key: Typed key. Draw i uses `fold_in(key, i)`.
+        batch_size: Draws computed at once (static).
+
+    Returns:
+        The statistic of each draw.
+    """
+    check_key(key)
+    check_count("num_permutations", num_permutations)
+
+    def draw(i: Int[Array, ""]) -> Scalar:
+        return statistic_fn(permutation(jax.random.fold_in(key, i), n=n, groups=groups))
+
+    return map_rows(draw, jnp.arange(num_permutations), batch_size=batch_size)
+
+
+def permutation_test(
+    fn: Callable[[Float[Array, "n p"], Float[Array, "n q"]], Scalar],
+    x: Float[Array, "n p"],
+    y: Float[Array, "n q"],
+    *,
+    groups: Int[Array, " n"] | None = None,
+    num_permutations: int,
+    key: TypedKey,
+    alternative: str = "greater",
+    batch_size: int = 1,
+) -> PermutationTest:
+    """Is the pairing of the rows of two embeddings worth anything? Compares with shuffled pairings.
+
+    Shuffled over all rows, the null is that the embeddings know nothing of each other. Shuffled within groups, it is that
+    they agree on the groups and on nothing else: with `groups` the elements, two models that only tell the elements apart
+    fall inside it. A measure that does not depend on the pairing (`metrics.sinkhorn_divergence`) is its own null.
+
+    Args:
+        fn: Measure, a function of `x` and `y`.
+        x: First embedding.
+        y: Second embedding of the same rows; its rows are shuffled.
+        groups: Labels within which rows are shuffled; all rows together when absent.
+        num_permutations: Number of draws (static).
+        key: Typed key. Draw i uses `fold_in(key, i)`.
+        alternative: Which values count as extreme (static): `"greater"` or `"less"`.
+        batch_size: Draws computed at once (static).
+
+    Returns:
+        Value, null and p-value (1 + number at least as extreme) / (1 + number of draws). NaN values make it NaN.
+
+    Reference:
+        Phipson & Smyth, Permutation p-values should never be zero, Stat. Appl. Genet. Mol. Biol. 9, 39 (2010).
+    """
+    check_choice("alternative", alternative, ALTERNATIVES)
+    check_paired(x, y)
+    value = fn(x, y)
+    null = null_distribution(
+        lambda order: fn(x, y[order]),
+        n=x.shape[0],
+        groups=groups,
+        num_permutations=num_permutations,
+        key=key,
+        batch_size=batch_size,
+    )
+    extreme = null >= value if alternative == "greater" else null <= value
+    p_value = (1 + jnp.sum(extreme.astype(null.dtype))) / (1 + num_permutations)
+    return PermutationTest(value, null, jnp.where(jnp.isnan(value) | jnp.any(jnp.isnan(null)), jnp.nan, p_value))
+
+
+class _Clusters(NamedTuple):
+    """Rows laid out cluster by cluster: those of cluster c are `order[start[c] : start[c] + size[c]]`."""
+
+    order: Int[Array, " n"]
+    start: Int[Array, " n"]
+    size: Int[Array, " n"]
+    number: Int[Array, ""]
+
+
+def _lay_out(labels: Int[Array, " n"]) -> _Clusters:
+    n = labels.shape[0]
+    order = jnp.argsort(labels, stable=True).astype(jnp.int32)
+    ordered = labels[order]
+    rank = jnp.cumsum(jnp.concatenate([jnp.zeros(1, bool), ordered[1:] != ordered[:-1]]), dtype=jnp.int32)
+    size = jnp.zeros(n, jnp.int32).at[rank].add(1)
+    return _Clusters(order, jnp.cumsum(size, dtype=jnp.int32) - size, size, rank[-1] + 1)
+
+
+def _resample(key: TypedKey, clusters: _Clusters) -> Int[Array, " n"]:
+    n = clusters.order.shape[0]
+    drawn = jax.random.randint(key, (n,), 0, clusters.number)  # Each has at least one row: enough to fill n rows.
+    end = jnp.cumsum(clusters.size[drawn], dtype=jnp.int32)
+    row = jnp.arange(n, dtype=jnp.int32)
+    draw = jnp.searchsorted(end, row, side="right")
+    offset = row - (end - clusters.size[drawn])[draw]
+    return clusters.order[clusters.start[drawn[draw]] + offset]
+
+
+def resample_index(key: TypedKey, clusters: Int[Array, " n"]) -> Int[Array, " n"]:
+    """Rows of one bootstrap sample: whole clusters, drawn with replacement until as many rows are filled as there were.
+
+    The number of rows stays fixed, so that everything compiles once; the last cluster drawn may be cut short.
+
+    Args:
+        key: Typed key.
+        clusters: Label of the cluster of each row, such as its structure. Rows of a cluster need not be neighbours.
+
+    Returns:
+        Row indices: `x[index]` is the resampled array.
+    """
+    check_key(key)
+    return _resample(key, _lay_out(clusters))
+
+
+def bootstrap(
+    fn: Callable[..., Scalar],
+    *arrays: Array,
+    clusters: Int[Array, " n"],
+    num_bootstraps: int,
+    key: TypedKey,
+    level: float = 0.95,
+    batch_size: int = 1,
+) -> Bootstrap:
+    """Percentile interval of a statistic of rows, from resampling whole clusters of them.
+
+    The atoms of one crystal are not independent: resampled one by one they would promise an interval that is too narrow.
+
+    For a measure that is a mean over rows, pass its per-row values and `jax.numpy.mean`. It is cheaper, and for measures
+    of neighbours it is the only right way: in a resampled cloud, an atom's nearest neighbours are its own copies.
+
+    Args:
+        fn: Function of the arrays, returning a scalar.
+        *arrays: Arrays with the same n rows, resampled together.
+        clusters: Label of the cluster of each row, such as its structure.
+        num_bootstraps: Number of draws (static).
+        key: Typed key. Draw i uses `fold_in(key, i)`.
+        level: Share of the draws inside the interval (static), between 0 and 1.
+        batch_size: Draws computed at once (static).
+
+    Returns:
+        Value, interval and draws. NaN draws make the interval NaN. A statistic that grows with repeated rows, as
+        alignment does where columns are not few beside rows, is biased upwards in the draws, and so is its interval.
+
+    Reference:
+        Davison & Hinkley, Bootstrap Methods and their Application (1997), §3.8; Field & Welsh, Bootstrapping clustered
+        data, J. R. Stat. Soc. B 69, 369 (2007).
+    """
+    check_key(key)
+    check_count("num_bootstraps", num_bootstraps)
+    check_fraction("level", level)
+    layout = _lay_out(clusters)
+
+    def draw(i: Int[Array, ""]) -> Scalar:
+        index = _resample(jax.random.fold_in(key, i), layout)
+        return fn(*(array[index] for array in arrays))
+
+    draws = map_rows(draw, jnp.arange(num_bootstraps), batch_size=batch_size)
+    tail = (1 - level) / 2
+    low, high = jnp.quantile(draws, jnp.array([tail, 1 - tail], draws.dtype))
+    return Bootstrap(fn(*arrays), low, high, draws)

@@ -1,0 +1,287 @@
+"""Embedding tables: per-atom arrays with the identity of every row, on the host.
+
+A table is one layer of one model on one set of structures. Its rows are atoms, in the order of the structures; two
+tables are comparable only if their rows are the same atoms, and `pair` checks that they are. Tables are records, not
+pytrees: algorithms take the arrays inside them.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from platonic_adapters import store as _store
+from platonic_adapters.structures import Structures
+
+__all__ = ["EmbeddingTable", "element_baseline", "load", "pair"]
+
+# The same crystal read by two versions of a parser differs in the last bits; anything larger is another structure.
+POSITION_TOLERANCE = 1e-6
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EmbeddingTable:
+    """Embeddings of the atoms of a set of structures in one layer of one model.
+
+    Attributes:
+        x: (n, d) float32, one row an atom; finite.
+        species: (n,) int32, atomic numbers.
+        structure_index: (n,) int32, the structure of each atom; non-decreasing.
+        atom_index: (n,) int32, the place of each atom in its structure.
+        structures: the s structures themselves, or None where only arrays are known.
+        provenance: where the numbers come from: model, checkpoint, layer, versions, self-test.
+        layer: the name of the layer.
+        skipped: structures of the input that the model could not take: `id`, `hash`, `reason`.
+    """
+
+    x: np.ndarray
+    species: np.ndarray
+    structure_index: np.ndarray
+    atom_index: np.ndarray
+    structures: Structures | None
+    provenance: Mapping[str, Any]
+    layer: str
+    skipped: Sequence[Mapping[str, str]] = ()
+
+    def __post_init__(self) -> None:
+        """Check the arrays once, here, so that no algorithm has to."""
+        n = len(self.x)
+        if self.x.ndim != 2 or n == 0:
+            raise ValueError(
+                f"`x` must have at least one row and two axes (atoms, features), got shape {self.x.shape}."
+            )
+        for name in ("species", "structure_index", "atom_index"):
+            array = getattr(self, name)
+            if array.shape != (n,):
+                raise ValueError(f"`{name}` must have one entry a row of `x`, got shape {array.shape} for {n} rows.")
+        bad = np.flatnonzero(~np.isfinite(self.x).all(axis=1))
+        if bad.size:
+            raise ValueError(f"`x` must be finite, got {bad.size} rows that are not, first row {bad[0]}.")
+        drops = np.flatnonzero(np.diff(self.structure_index) < 0)
+        if drops.size:
+            raise ValueError(
+                f"`structure_index` must not decrease, got {self.structure_index[drops[0] + 1]} after "
+                f"{self.structure_index[drops[0]]} at row {drops[0] + 1}: sort the rows by structure."
+            )
+        if self.structures is not None and self.structure_index[-1] >= len(self.structures):
+            raise ValueError(
+                f"`structure_index` must stay below the number of structures = {len(self.structures)}, "
+                f"got {self.structure_index[-1]}."
+            )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        x: ArrayLike,
+        species: ArrayLike,
+        structure_index: ArrayLike,
+        *,
+        structures: Structures | None = None,
+        model: str = "unnamed",
+        provenance: Mapping[str, Any] | None = None,
+        layer: str = "embedding",
+    ) -> "EmbeddingTable":
+        """Bring your own embeddings.
+
+        Args:
+            x: (n, d) embeddings, one row an atom; stored as float32.
+            species: (n,) atomic numbers.
+            structure_index: (n,) the structure of each atom, from 0, non-decreasing.
+            structures: the structures themselves; without them rows are identified by `species` and
+                `structure_index` alone.
+            model: the name that results bear.
+            provenance: anything worth keeping beside the numbers.
+            layer: the name of the layer.
+
+        Returns:
+            The table.
+
+        Raises:
+            ValueError: shapes that do not agree, non-finite rows, an index that decreases.
+
+        Example:
+            >>> import numpy as np
+            >>> table = EmbeddingTable.from_arrays(np.eye(3), [1, 1, 8], [0, 0, 0], model="mine")
+            >>> table.model, table.x.shape
+            ('mine', (3, 3))
+        """
+        index = np.asarray(structure_index, dtype=np.int32)
+        return cls(
+            x=np.asarray(x, dtype=np.float32),
+            species=np.asarray(species, dtype=np.int32),
+            structure_index=index,
+            atom_index=_atom_index(index),
+            structures=structures,
+            provenance={"model": model, **(provenance or {})},
+            layer=layer,
+        )
+
+    @property
+    def model(self) -> str:
+        """The name of the model, as in the registry."""
+        return str(self.provenance["model"])
+
+    @property
+    def kind(self) -> str:
+        """`model`, `random` (re-drawn weights) or `element` (the chemical element alone)."""
+        if self.provenance.get("random_weights"):
+            return "random"
+        return "element" if self.model == "element" else "model"
+
+    @property
+    def num_structures(self) -> int:
+        """The number of structures that have a row."""
+        return len(np.unique(self.structure_index))
+
+    def select(self, mask: np.ndarray) -> "EmbeddingTable":
+        """The rows where `mask` (n,) is true; the list of structures stays whole, so indices keep their meaning."""
+        mask = np.asarray(mask)
+        if mask.dtype != bool or mask.shape != self.species.shape:
+            raise ValueError(f"`mask` must be {len(self.species)} booleans, got shape {mask.shape} of {mask.dtype}.")
+        return dataclasses.replace(
+            self,
+            x=self.x[mask],
+            species=self.species[mask],
+            structure_index=self.structure_index[mask],
+            atom_index=self.atom_index[mask],
+        )
+
+    def structure_name(self, structure: int | np.integer) -> str:
+        """The id of a structure, or its number where no structures are known."""
+        return str(structure) if self.structures is None else self.structures.ids[structure]
+
+
+def load(path: str | Path, layer: str | None = None) -> EmbeddingTable:
+    """Read one layer of a store.
+
+    Args:
+        path: the store, as written by `platonic embed`.
+        layer: the layer; the store's default if left out.
+
+    Returns:
+        The table.
+
+    Raises:
+        ValueError: no store there, an incomplete or newer one, an unknown layer, non-finite rows.
+    """
+    store = _store.open(path)
+    name = layer or store.default_layer
+    index = np.asarray(store.structure_index)
+    return EmbeddingTable(
+        x=store.layer(name),
+        species=np.asarray(store.species),
+        structure_index=index,
+        atom_index=_atom_index(index),
+        structures=store.structures,
+        provenance={**store.provenance, "layer": name},
+        layer=name,
+        skipped=tuple(store.skipped),
+    )
+
+
+def element_baseline(table: EmbeddingTable) -> EmbeddingTable:
+    """What the chemical element alone knows: the same rows, with a one-hot of the element in place of the embedding."""
+    elements, column = np.unique(table.species, return_inverse=True)
+    return dataclasses.replace(
+        table,
+        x=np.eye(len(elements), dtype=np.float32)[column],
+        provenance={"model": "element", "what": "one-hot of the chemical element: the baseline without any model"},
+        layer="one-hot",
+        skipped=(),
+    )
+
+
+def pair(*tables: EmbeddingTable) -> list[EmbeddingTable]:
+    """The same atoms of every table, in the same order.
+
+    A structure that one model had to skip (an element it does not know, say) is left out of all; any other difference
+    is an error.
+
+    Args:
+        *tables: two or more tables.
+
+    Returns:
+        The tables on their common rows, in the order given.
+
+    Raises:
+        ValueError: naming the two models, the first structure and atom that differ, and what differs.
+    """
+    skipped = {(entry["id"], entry["hash"]) for table in tables for entry in table.skipped}
+    common = [_without(table, skipped) for table in tables]
+    for other in common[1:]:
+        _check_same_rows(common[0], other)
+    return common
+
+
+def _atom_index(structure_index: np.ndarray) -> np.ndarray:
+    starts = np.flatnonzero(np.diff(structure_index, prepend=-1))
+    counts = np.diff(starts, append=len(structure_index))
+    return (np.arange(len(structure_index)) - np.repeat(starts, counts)).astype(np.int32)
+
+
+def _without(table: EmbeddingTable, skipped: set[tuple[str, str]]) -> EmbeddingTable:
+    """The table without the structures named in `skipped`, its structures renumbered."""
+    if table.structures is None or not skipped:
+        return table
+    identity = zip(table.structures.ids, table.structures.hashes, strict=True)
+    keep = np.array([key not in skipped for key in identity], dtype=bool)
+    if keep.all():
+        return table
+    if not keep.any():
+        raise ValueError(
+            f"the tables must share at least one structure: every one of {table.model} was skipped by another model."
+        )
+    kept = table.select(keep[table.structure_index])
+    number = np.cumsum(keep) - 1
+    return dataclasses.replace(
+        kept,
+        structure_index=number[kept.structure_index].astype(np.int32),
+        structures=table.structures.select(np.flatnonzero(keep)),
+    )
+
+
+def _check_same_rows(a: EmbeddingTable, b: EmbeddingTable) -> None:
+    what = f"the rows of {a.model} and {b.model} must be the same atoms"
+    fix = "embed the same input with both models"
+    if a.structures is not None and b.structures is not None:
+        for i in range(max(len(a.structures), len(b.structures))):
+            difference = _structure_difference(a.structures, b.structures, i)
+            if difference:
+                raise ValueError(f"{what}, got a first difference at structure {i}: {difference}; {fix}.")
+    if len(a.x) != len(b.x):
+        raise ValueError(f"{what}, got {len(a.x)} rows and {len(b.x)} rows; {fix}.")
+    for name in ("structure_index", "atom_index", "species"):
+        differs = np.flatnonzero(getattr(a, name) != getattr(b, name))
+        if differs.size:
+            row = differs[0]
+            raise ValueError(
+                f"{what}, got `{name}` {getattr(a, name)[row]} and {getattr(b, name)[row]} at row {row} "
+                f"(structure {a.structure_name(a.structure_index[row])}, atom {a.atom_index[row]}); {fix}."
+            )
+
+
+def _structure_difference(a: Structures, b: Structures, i: int) -> str:
+    """What differs between structure i of the two, or nothing."""
+    if i >= len(a) or i >= len(b):
+        more = a if len(a) > len(b) else b
+        return f"{more.ids[i]!r} stands in one of them alone ({len(a)} and {len(b)} structures)"
+    if a.hashes[i] == b.hashes[i]:
+        return ""
+    first, second = a.atoms(i), b.atoms(i)
+    name = repr(a.ids[i]) if a.ids[i] == b.ids[i] else f"{a.ids[i]!r} and {b.ids[i]!r}"
+    if len(first) != len(second):
+        return f"{name}, with {len(first)} and {len(second)} atoms"
+    other = np.flatnonzero(first.numbers != second.numbers)
+    if other.size:
+        return f"{name}, whose atom {other[0]} is {first.symbols[other[0]]} and {second.symbols[other[0]]}"
+    if (first.pbc != second.pbc).any():
+        return f"{name}, with periodic directions {first.pbc.tolist()} and {second.pbc.tolist()}"
+    cell = np.abs(np.asarray(first.cell) - np.asarray(second.cell)).max()
+    if cell > POSITION_TOLERANCE:
+        return f"{name}, whose cells differ by {cell:.2g} Å"
+    moved = np.abs(first.positions - second.positions).max(axis=1)
+    if moved.max() > POSITION_TOLERANCE:
+        return f"{name}, whose atom {moved.argmax()} is displaced by {moved.max():.2g} Å"
+    return ""

@@ -1,0 +1,195 @@
+"""The driver, against an independent computation, on clouds with a known answer."""
+
+import json
+
+import numpy as np
+import pytest
+from platonic_jax.compare import MEASURES, compare
+from platonic_jax.tables import EmbeddingTable
+
+ATOMS, STRUCTURES = 240, 40
+
+
+def table(x, *, model, structure_index=None, **provenance):
+    rng = np.random.default_rng(5)
+    species = np.sort(rng.choice([1, 8, 26], size=ATOMS))
+    rng.shuffle(species)
+    index = np.repeat(np.arange(STRUCTURES), ATOMS // STRUCTURES) if structure_index is None else structure_index
+    return EmbeddingTable.from_arrays(x, species, index, model=model, provenance=provenance)
+
+
+@pytest.fixture(scope="module")
+def clouds():
+    """A model, itself rotated and a little noisy, and one that knows nothing of it."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(ATOMS, 16)) + 1.0
+    rotation, _ = np.linalg.qr(rng.normal(size=(24, 24)))
+    y = np.pad(x, ((0, 0), (0, 8))) @ rotation + 0.02 * rng.normal(size=(ATOMS, 24))
+    z = rng.normal(size=(ATOMS, 16)) + 1.0
+    return x, y, z
+
+
+@pytest.fixture(scope="module")
+def comparison(clouds):
+    x, y, z = clouds
+    tables = [table(x, model="a"), table(y, model="b"), table(z, model="random:a", random_weights=True)]
+    return compare(tables, k=30, seed=3, num_permutations=99, num_bootstraps=60, num_transport_rows=120)
+
+
+def shared_space(x, anchor_rows):
+    unit = np.asarray(np.float32(x), np.float64)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    return unit @ unit[anchor_rows].T
+
+
+def reference(name, x, y):
+    """The measures from their definitions, in numpy and float64, n × n where that is plainest."""
+    n = len(x)
+    if name == "procrustes":
+        x, y = x - x.mean(0), y - y.mean(0)
+        return np.linalg.svd(x.T @ y, compute_uv=False).sum() / np.linalg.norm(x) / np.linalg.norm(y)
+    if name == "cka":
+
+        def unbiased_hsic(a, b):
+            a, b = a @ a.T, b @ b.T
+            np.fill_diagonal(a, 0)
+            np.fill_diagonal(b, 0)
+            crossed = a.sum() * b.sum() / (n - 1) / (n - 2) - 2 * (a.sum(0) @ b.sum(0)) / (n - 2)
+            return (np.sum(a * b) + crossed) / n / (n - 3)
+
+        return unbiased_hsic(x, y) / np.sqrt(unbiased_hsic(x, x) * unbiased_hsic(y, y))
+    if name == "mutual_knn":
+
+        def neighbours(a):
+            unit = a / np.linalg.norm(a, axis=1, keepdims=True)
+            cosine = unit @ unit.T
+            np.fill_diagonal(cosine, -np.inf)
+            return np.argsort(-cosine, axis=1, kind="stable")[:, :10]
+
+        pairs = zip(neighbours(x), neighbours(y), strict=True)
+        return np.mean([len(set(a) & set(b)) / 10 for a, b in pairs])
+    return None
+
+
+@pytest.mark.parametrize("name", ["procrustes", "cka", "mutual_knn"])
+def test_values_agree_with_an_independent_computation(comparison, clouds, name):
+    rows = comparison.anchors["row"]
+    x, y, z = (shared_space(cloud, rows) for cloud in clouds)
+    value = comparison.measures[name].value
+    assert value[0, 1] == pytest.approx(reference(name, x, y), abs=1e-6)
+    assert value[0, 2] == pytest.approx(reference(name, x, z), abs=1e-6)
+    assert value[1, 2] == pytest.approx(reference(name, y, z), abs=1e-6)
+
+
+def test_transport_agrees_with_a_plain_sinkhorn(comparison, clouds):
+    from scipy.special import logsumexp
+
+    def transport(a, b, epsilon):
+        cost = ((a[:, None] - b[None]) ** 2).sum(-1)
+        f, g = np.zeros(len(a)), np.zeros(len(b))
+        for _ in range(2000):
+            f = -epsilon * logsumexp((g - cost) / epsilon - np.log(len(b)), axis=1)
+            g = -epsilon * logsumexp((f[:, None] - cost) / epsilon - np.log(len(a)), axis=0)
+        return f.mean() + g.mean()
+
+    matrix = comparison.measures["sinkhorn_divergence"]
+    x, y, _ = (shared_space(cloud, comparison.anchors["row"])[matrix.settings["rows"]] for cloud in clouds)
+    epsilon = matrix.settings["epsilon"] * ((x[:, None] - y[None]) ** 2).sum(-1).mean()
+    expected = transport(x, y, epsilon) - (transport(x, x, epsilon) + transport(y, y, epsilon)) / 2
+    assert matrix.value[0, 1] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_related_models_stand_out_from_their_nulls_and_unrelated_ones_do_not(comparison, name):
+    matrix = comparison.measures[name]
+    assert (matrix.p_value[0, 1] < 0.06) & (matrix.p_value_within_element[0, 1] < 0.06)
+    assert (matrix.p_value[0, 2] > 0.02) & (matrix.p_value_within_element[0, 2] > 0.02)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_matrices_are_symmetric_with_the_value_inside_its_interval(comparison, name):
+    matrix = comparison.measures[name]
+    for field in ("value", "low", "high", "null", "null_within_element", "p_value"):
+        np.testing.assert_array_equal(getattr(matrix, field), getattr(matrix, field).T)
+    assert (matrix.low <= matrix.value).all()
+    assert (matrix.value <= matrix.high).all()
+    identity = 1.0 if matrix.settings["larger_is_more_similar"] else 0.0
+    np.testing.assert_allclose(np.diag(matrix.value), identity, atol=1e-6)
+
+
+def test_baselines_stand_beside_the_models_and_are_named_as_such(comparison):
+    assert comparison.models == ["a", "b", "random:a", "element"]
+    assert comparison.kinds == ["model", "model", "random", "element"]
+
+
+def test_json_has_the_agreed_form_and_no_nan(comparison, tmp_path):
+    comparison.save(tmp_path / "compare.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["compare.json"]
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    found = json.loads((tmp_path / "compare.json").read_text(), parse_constant=refuse)
+    assert {"models", "anchors", "measures", "provenance"} <= set(found)
+    assert found["anchors"]["method"] == "random"
+    assert len(found["anchors"]["row"]) == len(found["anchors"]["structure"]) == len(found["anchors"]["atom"]) == 30
+    row, structure, atom = (found["anchors"][name][0] for name in ("row", "structure", "atom"))
+    assert int(structure) * 6 + atom == row
+    for matrix in found["measures"].values():
+        for field in ("value", "low", "high", "null", "null_within_element"):
+            assert np.shape(matrix[field]) == (4, 4)
+    assert found["provenance"]["seed"] == 3
+
+
+def test_maps_and_neighbours_belong_to_their_rows(comparison, clouds):
+    assert len(comparison.rows) == ATOMS
+    x = shared_space(clouds[0], comparison.anchors["row"])
+    centred = x - x.mean(0)
+    spectrum = np.linalg.svd(centred, compute_uv=False) ** 2
+    np.testing.assert_allclose(comparison.maps[0]["shared_explained"], (spectrum / spectrum.sum())[:2], rtol=1e-3)
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    cosine = unit @ unit.T - 2 * np.eye(ATOMS)
+    np.testing.assert_array_equal(comparison.neighbours[0][:, 0], cosine.argmax(axis=1))
+
+
+def test_the_same_seed_gives_the_same_result_and_another_seed_other_anchors(clouds):
+    x, y, _ = clouds
+    settings = {"k": 20, "measures": ["procrustes"], "num_permutations": 5, "num_bootstraps": 5}
+    runs = [compare([table(x, model="a"), table(y, model="b")], seed=seed, **settings) for seed in (1, 1, 2)]
+    assert runs[0].anchors["row"] == runs[1].anchors["row"] != runs[2].anchors["row"]
+    np.testing.assert_array_equal(runs[0].measures["procrustes"].null, runs[1].measures["procrustes"].null)
+
+
+def test_one_model_twice_gets_two_names(clouds):
+    x, y, _ = clouds
+    settings = {"k": 20, "measures": ["cka"], "num_permutations": 5, "num_bootstraps": 5, "element_alone": False}
+    assert compare([table(x, model="a"), table(y, model="a")], **settings).models == [
+        "a embedding (1)",
+        "a embedding (2)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"k": 1000}, "`k` must be at most"),
+        ({"anchors": "best"}, "`anchors` must be random or direct, got 'best'"),
+        ({"measures": ["pearson"]}, "`measures` must be among"),
+    ],
+)
+def test_wrong_settings_are_refused(clouds, change, message):
+    x, y, _ = clouds
+    with pytest.raises(ValueError, match=message):
+        compare([table(x, model="a"), table(y, model="b")], **change)
+
+
+def test_one_table_is_refused(clouds):
+    with pytest.raises(ValueError, match="at least two"):
+        compare([table(clouds[0], model="a")])
+
+
+def test_tables_of_other_atoms_are_refused(clouds):
+    x, y, _ = clouds
+    shifted = np.repeat(np.arange(STRUCTURES // 2), 2 * ATOMS // STRUCTURES)
+    with pytest.raises(ValueError, match="`structure_index` 0 and 1|`structure_index` 1 and 0"):
+        compare([table(x, model="a"), table(y, model="b", structure_index=shifted)])

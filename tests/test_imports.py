@@ -1,0 +1,38 @@
+"""Importing either distribution is cheap: nothing heavy comes along until it is used."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("jax", "torch", "zarr", "ase", "pymatgen", "matplotlib", "plotly", "sklearn", "scipy", "ott", "flax", "rich")
+
+
+def heavy_modules(statement):
+    code = f"{statement}\nimport sys\nprint(*[m for m in {HEAVY!r} if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return run.stdout.split()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["import platonic_jax", "import platonic_jax.cli", "import platonic_adapters", "import platonic_adapters.cli"],
+)
+def test_import_is_light(statement):
+    assert heavy_modules(statement) == []
+
+
+def test_the_light_import_test_can_fail():
+    assert "jax" in heavy_modules("import platonic_jax; platonic_jax.numerics")
+
+
+def test_the_jax_side_never_imports_torch_and_the_adapters_never_import_jax():
+    assert "torch" not in heavy_modules("import platonic_jax; [getattr(platonic_jax, n) for n in platonic_jax.__all__]")
+    assert "jax" not in heavy_modules("from platonic_adapters import store, structures, registry, export, selftest")
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    import platonic_jax
+
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = platonic_jax.nonsense

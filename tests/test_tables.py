@@ -1,0 +1,112 @@
+"""Rows that cannot drift."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from platonic_adapters.structures import Structures
+from platonic_jax.tables import EmbeddingTable, element_baseline, pair
+
+
+def crystals(*, shift=0.0):
+    cells = [bulk("NaCl", "rocksalt", a=5.64), bulk("Cu", cubic=True), bulk("SiC", "zincblende", a=4.36)]
+    cells[1].positions[2, 0] += shift
+    return cells
+
+
+def table(cells, ids=("salt", "copper", "carbide"), *, model="a", width=4, skipped=()):
+    structures = Structures.from_atoms(cells, list(ids))
+    x = np.random.default_rng(0).normal(size=(len(structures.species), width))
+    made = EmbeddingTable.from_arrays(
+        x, structures.species, structures.structure_index, structures=structures, model=model
+    )
+    return dataclasses.replace(made, skipped=skipped)
+
+
+def test_from_arrays_counts_atoms_within_structures():
+    made = table(crystals())
+    assert made.atom_index.tolist() == [0, 1, 0, 1, 2, 3, 0, 1]
+    assert (made.num_structures, made.model, made.kind, made.x.dtype) == (3, "a", "model", np.float32)
+
+
+def test_select_keeps_what_each_row_is():
+    made = table(crystals())
+    chosen = made.select(made.species == 29)
+    assert chosen.structure_index.tolist() == [1] * 4
+    assert chosen.structure_name(chosen.structure_index[0]) == "copper"
+    np.testing.assert_array_equal(chosen.x, made.x[2:6])
+
+
+def test_pair_returns_equal_tables_unchanged():
+    a, b = table(crystals(), model="a"), table(crystals(), model="b", width=7)
+    assert pair(a, b) == [a, b]
+
+
+def test_the_last_bits_of_a_parser_make_no_other_structure():
+    a, b = table(crystals()), table(crystals(shift=1e-9), model="b")
+    assert a.structures.hashes[1] != b.structures.hashes[1]
+    assert pair(a, b) == [a, b]
+
+
+def test_pair_leaves_out_what_one_model_skipped():
+    a = table(crystals())
+    gone = {"id": "copper", "hash": a.structures.hashes[1], "reason": "Cu is unknown to b"}
+    b = table(crystals()[::2], ["salt", "carbide"], model="b", skipped=[gone])
+    left, right = pair(a, b)
+    assert left.structures.ids == right.structures.ids == ["salt", "carbide"]
+    np.testing.assert_array_equal(left.x, a.x[[0, 1, 6, 7]])
+    np.testing.assert_array_equal(left.structure_index, right.structure_index)
+    assert left.structure_index.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("cells", "ids", "message"),
+    [
+        (crystals()[:2], ["salt", "copper"], "first difference at structure 2: 'carbide' stands in one of them alone"),
+        (crystals(shift=0.1), None, "first difference at structure 1: 'copper', whose atom 2 is displaced by 0.1 Å"),
+        ([crystals()[0], bulk("Ag", cubic=True), crystals()[2]], None, "'copper', whose atom 0 is Cu and Ag"),
+        ([crystals()[0], bulk("Cu"), crystals()[2]], None, "'copper', with 4 and 1 atoms"),
+        ([crystals()[0], bulk("Cu", cubic=True, a=3.7), crystals()[2]], None, "'copper', whose cells differ by"),
+        (crystals()[::-1], ["carbide", "copper", "salt"], "structure 0: 'salt' and 'carbide', whose atom 0 is Na and"),
+    ],
+)
+def test_pair_says_what_differs_first(cells, ids, message):
+    a, b = table(crystals()), table(cells, ids or ["salt", "copper", "carbide"], model="b")
+    with pytest.raises(ValueError, match="the rows of a and b must be the same atoms") as caught:
+        pair(a, b)
+    assert message in str(caught.value)
+
+
+def test_pair_of_bare_arrays_compares_the_rows_themselves():
+    x = np.ones((4, 2))
+    a = EmbeddingTable.from_arrays(x, [1, 1, 8, 8], [0, 0, 0, 1])
+    b = EmbeddingTable.from_arrays(x, [1, 8, 8, 8], [0, 0, 0, 1])
+    with pytest.raises(ValueError, match=r"`species` 1 and 8 at row 1 \(structure 0, atom 1\)"):
+        pair(a, b)
+
+
+@pytest.mark.parametrize(
+    ("x", "species", "index", "message"),
+    [
+        (np.ones((2, 2)), [1], [0, 0], "`species` must have one entry a row"),
+        (np.ones((2, 2)), [1, 1], [1, 0], "`structure_index` must not decrease, got 0 after 1 at row 1"),
+        (np.array([[1.0], [np.nan]]), [1, 1], [0, 0], "`x` must be finite, got 1 rows that are not, first row 1"),
+        (np.ones((0, 2)), [], [], "`x` must have at least one row"),
+    ],
+)
+def test_bad_arrays_are_refused_where_the_table_is_built(x, species, index, message):
+    with pytest.raises(ValueError, match=message):
+        EmbeddingTable.from_arrays(x, species, index)
+
+
+def test_a_mask_that_is_no_mask_is_refused():
+    with pytest.raises(ValueError, match="`mask` must be 8 booleans"):
+        table(crystals()).select(np.array([0, 1]))
+
+
+def test_the_element_baseline_knows_the_element_and_nothing_else():
+    made = element_baseline(table(crystals()))
+    assert (made.kind, made.x.shape) == ("element", (8, 5))
+    same = made.species[:, None] == made.species[None]
+    np.testing.assert_array_equal(made.x @ made.x.T, same)
