@@ -101,8 +101,8 @@ def _reduced(x: np.ndarray) -> np.ndarray:
 
 def _subclusters(rows: np.ndarray, *, wanted: int) -> np.ndarray:
     """Centres of BIRCH subclusters, no fewer than `wanted` where there are as many distinct rows."""
-    most = max(4000, 4 * wanted)  # Ward linkage needs most² numbers.
-    radius = float(np.sqrt(np.mean(np.sum((rows - rows.mean(axis=0)) ** 2, axis=1))))
+    most = max(4000, 4 * wanted)  # Ward linkage holds most² / 2 numbers.
+    radius = float(np.sqrt(np.mean(np.sum((rows - rows.mean(axis=0)) ** 2, axis=1)))) or 1.0
     sample = rows[:: -(-len(rows) // _SAMPLE)]
     threshold, _ = _bisected(sample, radius / 4, radius, fewest=min(2 * wanted, len(sample)), most=most // 2)
     _, centres = _bisected(rows, threshold, radius, fewest=wanted, most=most)

@@ -178,26 +178,21 @@ def _map(args: argparse.Namespace) -> int:
 
 def _models(args: argparse.Namespace) -> int:
     from platonic_adapters import registry
-    from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     _check_json(args.json)
     models = [spec.model for spec in registry.models()]
-    table = Table(
-        "model", "family", "licence", "trained on", "features, forces", "note", box=None, padding=(0, 2, 0, 0)
-    )
+    heads = ("family", "licence", "trained on", "features, forces", "note")
+    table = Table(Column("model", no_wrap=True), *heads, box=None, padding=(0, 2, 0, 0))
     for model in models:
         table.add_row(model.name, model.family, model.licence, model.training_data, model.architecture, model.note)
-    console = Console()
+    console = _console()
     console.print(table)
-    console.print(
-        "\nEach also as random:NAME?seed=0, the same architecture with re-drawn weights.", markup=False, highlight=False
-    )
+    console.print("\nEach also as random:NAME?seed=0, the same architecture with re-drawn weights.", highlight=False)
     if args.json:
+        listed = json.dumps([dataclasses.asdict(model) for model in models], indent=1, ensure_ascii=False)
         with replacing(args.json) as partial:
-            partial.write_text(
-                json.dumps([dataclasses.asdict(model) for model in models], indent=1, ensure_ascii=False) + "\n"
-            )
+            partial.write_text(f"{listed}\n")
     return 0
 
 
@@ -262,11 +257,9 @@ def _run_comparison(stores: Iterator[tuple[str, str | None]], **options: Any) ->
 
 def _deliver(comparison: "Comparison", *, folder: str | Path | None, json_path: str | None) -> None:
     """Print the tables and the verdict; write what was asked for."""
-    from rich.console import Console
-
     from platonic_jax import report
 
-    console = Console()
+    console = _console()
     for table in _tables(comparison):
         console.print(table)
     console.print(report.verdict(comparison).lead, markup=False, highlight=False)
@@ -306,6 +299,13 @@ def _tables(comparison: "Comparison") -> Iterator[Any]:
                 at(measure.p_value_within_element),
             )
         yield table
+
+
+def _console() -> Any:
+    """Stdout: as wide as the terminal, or, where it is a file or a pipe, wide enough that no line is broken."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 200)
 
 
 @contextmanager

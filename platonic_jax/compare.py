@@ -12,7 +12,6 @@ are computed in float32.
 import dataclasses
 import itertools
 import json
-import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from jaxtyping import Array, Float, Int
 
 from platonic_jax import anchors as anchor_methods
 from platonic_jax import metrics, numerics, projection, statistics
+from platonic_jax._files import replacing
 from platonic_jax.tables import EmbeddingTable, element_baseline, pair
 
 __all__ = ["MEASURES", "Comparison", "Matrix", "compare"]
@@ -115,13 +115,8 @@ class Comparison:
 
     def save(self, path: str | Path) -> None:
         """Write `to_json` to a file, whole or not at all."""
-        target = Path(path)
-        partial_file = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
+        with replacing(path) as partial_file:
             partial_file.write_text(json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n")
-            partial_file.replace(target)
-        finally:
-            partial_file.unlink(missing_ok=True)
 
 
 class _Space(NamedTuple):

@@ -9,6 +9,7 @@ Two rules are kept here so that no other module has to think of them:
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +18,6 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from platonic_jax._checks import check_choice, check_count, check_same_width
-from platonic_jax._typing import Scalar
 
 __all__ = [
     "PCA",
@@ -116,6 +116,8 @@ def squared_distances(x: Float[Array, "n p"], y: Float[Array, "m p"]) -> Float[A
     return jnp.maximum(squares - 2 * matmul(x, y.T), 0)
 
 
+# Compiled here, once per shape: called as it is, the loop inside would be compiled anew every time.
+@partial(jax.jit, static_argnames=("k", "metric", "batch_size"))
 def neighbours(
     x: Float[Array, "n p"],
     *,

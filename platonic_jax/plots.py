@@ -56,17 +56,18 @@ class Group(NamedTuple):
     symbol: str
 
 
+# Chosen so that every two differ by at least 18 (CIE 1976) to normal, deuteranopic, protanopic and tritanopic eyes.
 GROUPS: tuple[Group, ...] = (
-    Group("alkali metal", "#cc6aa6", "<", "triangle-left"),
-    Group("alkaline earth", "#d55e00", "s", "square"),
-    Group("transition metal", "#0b7abf", "o", "circle"),
-    Group("lanthanide", "#0a9e77", "^", "triangle-up"),
-    Group("actinide", "#95592b", "v", "triangle-down"),
-    Group("post-transition metal", "#55b8ea", "D", "diamond"),
-    Group("metalloid", "#8a6fd1", "p", "pentagon"),
-    Group("non-metal", "#85898f", "X", "x"),
-    Group("halogen", "#e69f00", "*", "star"),
-    Group("noble gas", "#b3ab00", "P", "cross"),
+    Group("alkali metal", "#ff89ab", "<", "triangle-left"),
+    Group("alkaline earth", "#a65300", "s", "square"),
+    Group("transition metal", "#554cb0", "o", "circle"),
+    Group("lanthanide", "#048b69", "^", "triangle-up"),
+    Group("actinide", "#ad2237", "v", "triangle-down"),
+    Group("post-transition metal", "#009eff", "D", "diamond"),
+    Group("metalloid", "#cbafeb", "p", "pentagon"),
+    Group("non-metal", "#5f5475", "X", "x"),
+    Group("halogen", "#e5b444", "*", "star"),
+    Group("noble gas", "#a6c477", "P", "cross"),
 )
 
 # How a pair is drawn: two trained models, a pair with a random-weight control, a pair with the element alone.

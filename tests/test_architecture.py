@@ -9,7 +9,7 @@ import platonic_jax
 
 ROOT = Path(platonic_jax.__file__).parent
 LAYERS = [
-    ["_typing"],
+    ["_typing", "_files"],
     ["_checks"],
     ["numerics", "_ott", "tables", "probes"],
     ["anchors", "projection", "metrics", "statistics", "arithmetic"],

@@ -18,11 +18,14 @@ BATCH_ATOMS = {"cpu": 64, "cuda": 4096}
 
 
 def set_up(device: str, threads: int | None) -> dict[str, Any]:
-    """Choose the device, fix threads and precision, and say which they are: `{"device", "dtype", "precision", "threads"}`."""
+    """Choose the device, fix threads and precision, and say what they are, as `Adapter.hardware` wants it."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"`--device {device}` needs a GPU that this build of torch ({torch.__version__}) can use; choose `--device cpu`.")
+        raise UserError(
+            f"`--device {device}` needs a GPU that this build of torch ({torch.__version__}) can use; choose"
+            " `--device cpu`."
+        )
     threads = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("highest")

@@ -1,11 +1,13 @@
-"""Chemeleon-DNG (Park, Onwuli and Walsh, Nat. Commun. 2025, doi:10.1038/s41467-025-59636-y): a diffusion model that generates crystals.
+"""Chemeleon-DNG (Park et al. 2025, doi:10.1038/s41467-025-59636-y): a diffusion model that makes crystals.
 
-It knows no energies: it learned to take noise from crystals, so it is the control for what energies and forces teach. The network is CSPNet of DiffCSP, fully
-connected inside the cell. Its view of an atom depends on the diffusion time `t`, 0 (the crystal itself) by default and asked for as `NAME?t=N`; training
-draws t from 1 up. It is invariant under rotations but *not* under the choice of cell: the cell is taken as given (training saw Niggli-reduced ones), and a
+It knows no energies: it learned to take noise from crystals, so it is the control for what energies and forces teach.
+The network is CSPNet of DiffCSP, fully connected inside the cell. Its view of an atom depends on the diffusion time
+`t`, 0 (the crystal itself) by default and asked for as `NAME?t=N`; training draws t from 1 up. It is invariant under
+rotations but *not* under the choice of cell: the cell is taken as given (training saw Niggli-reduced ones), and a
 supercell of the same crystal is another point of its space.
 
-Layers: `layer0` … `layer5`, the residual stream behind each message-passing layer, and the default `node_features`, behind the final norm: what every read-out sees.
+Layers: `layer0` … `layer5`, the residual stream behind each message-passing layer, and the default `node_features`,
+behind the final norm: what every read-out sees.
 """
 
 from __future__ import annotations
@@ -20,13 +22,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from chemeleon_dng.diffusion.diffusion_module import DiffusionModule  # pyright: ignore[reportMissingImports]
-from chemeleon_dng.download_util import FIGSHARE_URL, ensure_checkpoints_downloaded  # pyright: ignore[reportMissingImports]
+from chemeleon_dng.download_util import (  # pyright: ignore[reportMissingImports]
+    FIGSHARE_URL,
+    ensure_checkpoints_downloaded,
+)
 from chemeleon_dng.script_util import create_model  # pyright: ignore[reportMissingImports]
 
 from platonic_adapters import _torch
 from platonic_adapters._elements import MATERIALS_PROJECT
 from platonic_adapters.environments import cache_directory
-from platonic_adapters.errors import ExportError, InputError, UserError
+from platonic_adapters.errors import DownloadError, InputError, UserError, first_line
 from platonic_adapters.registry import ModelSpec
 
 if TYPE_CHECKING:
@@ -67,24 +72,35 @@ class Chemeleon:
         self._device = "cpu" if self.hardware["device"] == "cpu" else "cuda"
         self.batch_atoms = _torch.BATCH_ATOMS[self._device]
         if spec.seed is None:
-            path = spec.path or _download(spec.model.checkpoint)
-            # The file holds the library's own objects beside the tensors, so it must be unpickled, as the library itself does.
-            module = DiffusionModule.load_from_checkpoint(path, map_location="cpu", weights_only=False)
+            path = spec.path or _download(spec)
+            module = _read(path)
             self.model, timesteps = module.model, module.num_timesteps
         else:
-            path, timesteps = Path(spec.model.checkpoint), NUM_TIMESTEPS
+            path, timesteps, architecture = Path(spec.model.checkpoint), NUM_TIMESTEPS, ARCHITECTURE
+            if spec.path:
+                saved = _read(spec.path)
+                timesteps = saved.num_timesteps
+                architecture = {**saved.hparams["model_configs"], "task": saved.hparams["task"].name}
             with _torch.seeded(spec.seed):
-                self.model = create_model(**ARCHITECTURE)
+                self.model = create_model(**architecture)
         self.checkpoint = _torch.checkpoint(path, self.model, spec.seed)
         self.model.eval().to(self._device)
         self.time = _time(spec.options["t"], timesteps)
 
         self._seen: dict[str, Any] = {}
-        width, note = self.model.hidden_dim, {"diffusion_time": self.time, "diffusion_times_of_training": [1, timesteps], "cell": "as given"}
+        width, note = (
+            self.model.hidden_dim,
+            {"diffusion_time": self.time, "diffusion_times_of_training": [1, timesteps], "cell": "as given"},
+        )
         self.layers: dict[str, dict[str, Any]] = {}
         for i in range(self.model.num_layers):
             name = f"layer{i}"
-            self.layers[name] = {"width": width, "what": f"residual stream behind message-passing layer {i}", "irreps": f"{width}x0e", **note}
+            self.layers[name] = {
+                "width": width,
+                "what": f"residual stream behind message-passing layer {i}",
+                "irreps": f"{width}x0e",
+                **note,
+            }
             layer = self.model._modules[f"csp_layer_{i}"]
             layer.register_forward_hook(lambda _module, _args, out, name=name: self._seen.update({name: out}))
         what = "node features behind the final norm, the input of every read-out"
@@ -106,7 +122,9 @@ class Chemeleon:
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Embed a batch; hooks catch the layers."""
         if properties:
-            raise UserError(f"Chemeleon-DNG generates crystals and has no {' or '.join(properties)}; leave `--properties` out.")
+            raise UserError(
+                f"Chemeleon-DNG generates crystals and has no {' or '.join(properties)}; leave `--properties` out."
+            )
         numbers, cells, fractions = zip(*prepared, strict=True)
         num_atoms = torch.tensor([len(z) for z in numbers])
         inputs = {
@@ -120,7 +138,7 @@ class Chemeleon:
         with torch.no_grad():
             out = self.model(**{name: x.to(self._device) for name, x in inputs.items()})
         self._seen["node_features"] = out.node_features
-        layers = {name: _torch.numpy(self._seen[name]) for name in self.layers}
+        layers = {name: _numpy(self._seen[name]) for name in self.layers}
         self._seen.clear()
         return layers, {}
 
@@ -131,19 +149,32 @@ def _time(text: str, timesteps: int) -> int:
     return int(text)
 
 
-def _download(name: str) -> Path:
-    """The published checkpoint, fetched by the library once and kept in our cache."""
+def _download(spec: ModelSpec) -> Path:
+    """The published file, fetched by the library once, in an archive of four, and kept in our cache."""
+    name = spec.model.checkpoint
     place = cache_directory() / "checkpoints" / name
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".chemeleon-", dir=place.parent) as folder, open(os.devnull, "w") as nowhere:
+        with tempfile.TemporaryDirectory(prefix=".chemeleon-", dir=place.parent) as folder:
             try:
-                with redirect_stdout(nowhere):  # it talks on stdout
+                with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # it talks on stdout
                     ensure_checkpoints_downloaded(f"{folder}/ckpts")
             except OSError as error:  # requests' errors are of this kind
-                raise ExportError(
-                    f"`{name}` could not be downloaded from figshare ({FIGSHARE_URL}, Chemeleon-DNG's authors); fetch and unpack that archive"
-                    " where there is a network and give the file as `chemeleon:PATH`."
-                ) from error
+                publisher = f"its authors in the archive {FIGSHARE_URL}"
+                raise DownloadError(spec.name, name, publisher, "chemeleon:PATH", error) from error
             (Path(folder) / "ckpts" / name).replace(place)
     return place
+
+
+def _read(path: Path) -> Any:
+    """A diffusion module as Lightning saves it, pickled: as trustworthy as whoever wrote the file."""
+    try:
+        return DiffusionModule.load_from_checkpoint(path, map_location="cpu", weights_only=False)
+    except Exception as error:
+        raise UserError(
+            f"`{path}` is not a Chemeleon-DNG checkpoint that can be loaded ({first_line(error)})."
+        ) from error
+
+
+def _numpy(x: Any) -> np.ndarray:
+    return x.detach().cpu().numpy().copy()

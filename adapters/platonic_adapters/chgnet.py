@@ -1,12 +1,14 @@
-"""CHGNet (Deng et al., Nat. Mach. Intell. 2023, doi:10.1038/s42256-023-00716-3): invariant messages on atoms, bonds and angles.
+"""CHGNet (Deng et al., Nat. Mach. Intell. 2023, doi:10.1038/s42256-023-00716-3): messages on atoms, bonds, angles.
 
-Layers: `layer0`, `layer1`, then `atom_fea`, the output of the third of four convolutions, which the library returns under this name and reads magnetic moments
-from; `layer3`, the last convolution; and the default `readout`, its normalised form, the input of the energy read-out. Without a norm (0.2.0) the last two are one.
+Layers: `layer0`, `layer1`, then `atom_fea`, the output of the third of four convolutions, which the library returns
+under this name and reads magnetic moments from; `layer3`, the last convolution; and the default `readout`, its
+normalised form, the input of the energy read-out. Without a norm (0.2.0) the last two are one.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 GPA = 160.21766208  # GPa in an eV/Å³, the library's own figure
-# The table has 94 rows, but no structure of the training data holds Po, At, Rn, Fr or Ra: their rows were never trained.
+# The table has 94 rows, but no training structure holds Po, At, Rn, Fr or Ra: their rows were never trained.
 ELEMENTS = frozenset(range(1, 95)) - frozenset(range(84, 89))
 
 
@@ -43,8 +45,10 @@ class CHGNet:
 
     def __init__(self, spec: ModelSpec, device: str, threads: int | None) -> None:
         self.hardware = _torch.set_up(device, threads)
+        self.hardware["precision"] += ", geometry in float64"
         self._device = "cpu" if self.hardware["device"] == "cpu" else "cuda"
         self.batch_atoms = _torch.BATCH_ATOMS[self._device]
+        warnings.filterwarnings("ignore", "No Pauling electronegativity")  # pymatgen, for each noble gas it counts
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # it greets on stdout
             self.model = Network.load(model_name=spec.model.checkpoint, use_device=self._device, verbose=False)
             if spec.seed is not None:
@@ -54,6 +58,12 @@ class CHGNet:
         self.model.eval()
         # An atom without neighbours is an atom without messages: the network is defined there.
         self.model.graph_converter.set_isolated_atom_response("ignore")
+        # The arc cosine of a float32 loses half its digits where three atoms are in line, and rotating a crystal would move
+        # its rows by 2e-5: the geometry is in float64, the network itself in float32.
+        self.model.bond_basis_expansion.double().register_forward_hook(
+            lambda _module, _args, out: (out[0].float(), out[1].float(), out[2])
+        )
+        self.model.angle_basis_expansion.double().register_forward_hook(lambda _module, _args, out: out.float())
         self.cutoff = float(self.model.graph_converter.atom_graph_cutoff)
 
         self._seen: dict[str, Any] = {}
@@ -63,16 +73,28 @@ class CHGNet:
             name, note = (f"layer{i}", "") if i != last - 1 else ("atom_fea", ", the library's official atom features")
             if i == last and self.model.readout_norm is None:
                 break
-            self.layers[name] = {"width": width, "what": f"output of atom convolution {i}{note}", "irreps": f"{width}x0e"}
+            self.layers[name] = {
+                "width": width,
+                "what": f"output of atom convolution {i}{note}",
+                "irreps": f"{width}x0e",
+            }
             convolution.register_forward_hook(lambda _module, _args, out, name=name: self._seen.update({name: out}))
-        self.layers["readout"] = {"width": width, "what": "input of the energy read-out, behind the last convolution and its norm", "irreps": f"{width}x0e"}
+        self.layers["readout"] = {
+            "width": width,
+            "what": "input of the energy read-out, behind the last convolution and its norm",
+            "irreps": f"{width}x0e",
+        }
         self.model.mlp.register_forward_pre_hook(lambda _module, args: self._seen.update({"readout": args[0]}))
 
     def prepare(self, atoms: Atoms) -> Any:
-        """Build the graph of one structure; atoms are wrapped into the cell, where float32 fractions are finest."""
+        """Build the graph of one structure, with its geometry in float64."""
         box = boxed(atoms, self.cutoff)
-        structure = Structure(box.cell.array, box.numbers, box.positions, coords_are_cartesian=True, to_unit_cell=True)
-        return self.model.graph_converter(structure)
+        structure = Structure(box.cell.array, list(box.numbers), box.positions, coords_are_cartesian=True)
+        graph = self.model.graph_converter(structure)
+        graph.lattice = torch.tensor(structure.lattice.matrix, dtype=torch.float64, requires_grad=True)
+        graph.atom_frac_coord = torch.tensor(structure.frac_coords, dtype=torch.float64, requires_grad=True)
+        graph.neighbor_image = graph.neighbor_image.double()
+        return graph
 
     def embed(
         self, prepared: Sequence[Any], properties: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""`platonic-embed MODEL INPUT -o OUT.zarr`: embed structures with a model whose library is installed in this very environment."""
+"""`platonic-embed MODEL INPUT -o OUT.zarr`: embed structures with a model that is installed in this environment."""
 
 from __future__ import annotations
 
@@ -50,23 +50,45 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of an export, the same for `platonic embed` and `platonic-embed`."""
-    parser.add_argument("model", metavar="MODEL", help="a model's name, or random:NAME?seed=0 for the same architecture with re-drawn weights")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a model's name, or random:NAME?seed=0 for the same architecture with re-drawn weights",
+    )
     parser.add_argument(
         "input",
         metavar="INPUT",
-        help="a file that ASE reads (also .gz), a folder of CIFs, a CSV with the columns material_id and cif, a store, or `prototypes`",
+        help="a file that ASE reads (also .gz), a folder of CIFs, a CSV with the columns material_id and cif, a store,"
+        " or `prototypes`",
     )
-    parser.add_argument("-o", "--output", metavar="OUT.zarr", required=True, help="the store to write; the same command again goes on where it stopped")
-    parser.add_argument("--layers", metavar="A,B", type=_names, default=(), help="layers to store besides the default one, or `all`")
     parser.add_argument(
-        "--properties", metavar="A,B", type=_properties, default=(), help="also store the model's energy (eV), forces (eV/Å), stress (eV/Å³)"
+        "-o",
+        "--output",
+        metavar="OUT.zarr",
+        required=True,
+        help="the store to write; the same command again goes on where it stopped",
     )
-    parser.add_argument("--batch-atoms", metavar="N", type=_positive, help="atoms a batch at most (default: what suits the device)")
+    parser.add_argument(
+        "--layers", metavar="A,B", type=_names, default=(), help="layers to store besides the default one, or `all`"
+    )
+    parser.add_argument(
+        "--properties",
+        metavar="A,B",
+        type=_properties,
+        default=(),
+        help="also store the model's energy (eV), forces (eV/Å), stress (eV/Å³)",
+    )
+    parser.add_argument(
+        "--batch-atoms", metavar="N", type=_positive, help="atoms a batch at most (default: what suits the device)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     parser.add_argument("--threads", metavar="N", type=_positive, help="CPU threads (default: all)")
     parser.add_argument("--limit", metavar="N", type=_positive, help="only the first N structures")
     parser.add_argument(
-        "--duplicates", choices=("refuse", "skip", "keep"), default="refuse", help="what to do with identical structures (default: refuse)"
+        "--duplicates",
+        choices=("refuse", "skip", "keep"),
+        default="refuse",
+        help="what to do with identical structures (default: refuse)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the store instead of going on with it")
     parser.add_argument("--json", metavar="PATH", help="write the summary here as JSON")
@@ -105,8 +127,8 @@ def embed(args: argparse.Namespace) -> int:
     spec = registry.resolve(args.model)
     if importlib.util.find_spec(spec.family.library) is None:
         raise UserError(
-            f"{spec.name} needs `{spec.family.library}`, which is not installed in this environment; run `platonic embed`, which makes one, or"
-            f' `pip install "platonic-adapters[{spec.family.name}]"` here.'
+            f"{spec.name} needs `{spec.family.library}`, which is not installed in this environment; run `platonic"
+            f' embed`, which makes one, or `pip install "platonic-adapters[{spec.family.name}]"` here.'
         )
     structures, skipped, source = read_input(args)
     options: dict[str, Any] = {"layers": args.layers, "properties": args.properties}
@@ -128,19 +150,15 @@ def embed(args: argparse.Namespace) -> int:
 
 
 def read_input(args: argparse.Namespace) -> tuple[Any, list[dict[str, str]], str]:
-    """The structures that `args` names, what was left out, and the source's name; what was left out or repeated is said on stderr.
-
-    The output's place is looked at first: an input of an hour should not end at a folder that cannot be written.
-    """
+    """The structures that `args` names, what was left out, and the source's name; says what was left out or repeats."""
     from platonic_adapters import structures
-    from platonic_adapters.export import say
+    from platonic_adapters.export import say, say_skipped
 
     if Path(args.output).suffix != ".zarr":
         raise UserError(f"`--output` must end in `.zarr`, got `{args.output}`.")
     found, skipped = structures.read(args.input, limit=args.limit, duplicates=args.duplicates)
     if Path(args.input).suffix != ".zarr":  # what a store left out was said when it was written
-        for entry in skipped:
-            say(f"{entry['id']} skipped: {entry['reason']}.")
+        say_skipped(skipped)
         if repeats := len(found) - len(set(found.hashes)):
             say(f"{repeats} of {len(found)} structures repeat an earlier one and are kept.")
     return found, skipped, structures.describe(args.input)
@@ -150,10 +168,15 @@ def report(args: argparse.Namespace, summary: Any) -> int:
     """Say in one line what was done, and write it as JSON where asked; returns 0."""
     from platonic_adapters.export import say
 
-    what = f"{summary.store}: {summary.num_structures} structures, {summary.num_atoms} atoms, {', '.join(summary.layers)} of {summary.model}"
+    layers = ", ".join(summary.layers)
+    what = f"{summary.num_structures} structures, {summary.num_atoms} atoms, {layers} of {summary.model}"
     left_out = f", {len(summary.skipped)} skipped" if summary.skipped else ""
-    speed = f"in {summary.seconds:.1f} s ({summary.atoms_per_second:.0f} atoms/s)" if summary.atoms_per_second else "already complete"
-    say(f"{what}{left_out}, {speed}.")
+    speed = (
+        f"in {summary.seconds:.1f} s ({summary.atoms_per_second:.0f} atoms/s)"
+        if summary.atoms_per_second
+        else "already complete"
+    )
+    say(f"{summary.store}: {what}{left_out}, {speed}.")
     _write_json(args.json, dataclasses.asdict(summary))
     return 0
 
@@ -181,14 +204,15 @@ def _explain(error: OSError, args: argparse.Namespace) -> str:
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             output = getattr(args, "output", None)
-            return f"the disk is full; free some space and run the same command again, `{output}` goes on where it stopped."
+            return f"the disk is full; free some space and run the same command again: `{output}` will go on."
         cause = cause.__cause__ or cause.__context__
     place = f"`{error.filename}`: " if error.filename else ""
     return f"{place}{error.strerror or error}; check that the place exists and that you may use it."
 
 
 def _end_with_stdin() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # past Python's buffer, whose lock would be held at our own end
+        pass
     os._exit(1)
 
 

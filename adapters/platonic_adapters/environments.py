@@ -1,7 +1,8 @@
 """One environment a family, made by uv on first use, cached, reused. `platonic embed` runs the export in it.
 
-An environment holds the model's requirements and those of the light core, never platonic_adapters itself: its code comes from a copy in the cache,
-keyed by its content, so that the one who calls and the one who embeds are always the same version.
+An environment holds the model's requirements and those of the light core, never platonic_adapters itself: its code
+comes from a copy in the cache, keyed by its content, so that the one who calls and the one who embeds are always the
+same version.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def _uv_commands(family: Family, folder: Path, made: Path) -> list[list[str]]:
 
 
 def _uv_environment() -> dict[str, str]:
-    """This process's variables, where uv finds the folder of wheels that pip was given: it does not read pip's settings."""
+    """This process's variables; uv does not read pip's settings, so it is handed pip's folder of wheels."""
     variables = dict(os.environ)
     if "PIP_FIND_LINKS" in variables:
         variables.setdefault("UV_FIND_LINKS", ",".join(variables["PIP_FIND_LINKS"].split()))
@@ -132,14 +133,18 @@ def _uv(arguments: list[str], family: Family, folder: str) -> None:
         binary = uv.find_uv_bin()
     except (ImportError, FileNotFoundError) as error:
         raise ExportError(
-            f"the environment for {family.name} is made by uv, which is not installed; run `pip install uv`, or run `platonic-embed` in an"
-            f' environment of your own with `pip install "platonic-adapters[{family.name}]"`.'
+            f"the environment for {family.name} is made by uv, which is not installed; run `pip install uv`, or run"
+            f' `platonic-embed` in an environment of your own with `pip install "platonic-adapters[{family.name}]"`.'
         ) from error
     # From its own folder, so that no project's settings for uv apply.
-    done = subprocess.run([binary, *arguments], cwd=folder, env=_uv_environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [binary, *arguments], cwd=folder, env=_uv_environment(), capture_output=True, text=True, check=False
+    )
     if done.returncode:
         last = " ".join(line.strip() for line in done.stderr.strip().splitlines()[-4:])
-        raise ExportError(f"uv could not make the environment for {family.name}; check the network and try again; it said: {last}")
+        raise ExportError(
+            f"uv could not make the environment for {family.name}; check the network and try again; it said: {last}"
+        )
 
 
 def _code() -> Path:
@@ -167,7 +172,7 @@ def _code() -> Path:
 
 def _run(arguments: list[str]) -> int:
     """Run a command that ends with this process, however this process ends; its exit code."""
-    # Without bytecode, importing torch and its kin takes ten seconds longer each time; the environment is ours to write in.
+    # Without bytecode, importing torch and its kin takes ten seconds longer each time; this environment is ours.
     variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONDONTWRITEBYTECODE")}
     variables |= {"PYTHONPATH": str(_code()), "PYTHONNOUSERSITE": "1", cli.WITH_PARENT: "1"}
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, env=variables) as process:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,9 +22,10 @@ from platonic_adapters.protocol import Adapter
 from platonic_adapters.registry import ModelSpec
 from platonic_adapters.structures import Structures
 
-__all__ = ["Summary", "already_complete", "export", "say"]
+__all__ = ["Summary", "already_complete", "export", "say", "say_skipped"]
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,7 @@ def export(
         overwrite=overwrite,
         block_rows=block_rows,
     )
-    for entry in unknown:
-        say(f"{entry['id']} skipped: {entry['reason']}.")
+    say_skipped(unknown)
     start = time.monotonic()
     atoms = _fill(writer, adapter, wanted, properties, batch_atoms or adapter.batch_atoms)
     seconds = time.monotonic() - start
@@ -112,9 +113,14 @@ def export(
 
 
 def already_complete(
-    output: str | Path, spec: ModelSpec, structures: Structures, *, layers: Sequence[str] = (), properties: Sequence[str] = ()
+    output: str | Path,
+    spec: ModelSpec,
+    structures: Structures,
+    *,
+    layers: Sequence[str] = (),
+    properties: Sequence[str] = (),
 ) -> Summary | None:
-    """What stands at `output` if it already is what this run would make, seen without loading the model; None if work is left.
+    """What stands at `output` if it is what this run would make, without loading the model; None if work is left.
 
     Raises:
         UserError: something else stands there.
@@ -123,7 +129,11 @@ def already_complete(
         return None
     found = store.load(output)
     named = found.attributes["available_layers"] if "all" in layers else list(layers)
-    store.check_same_run(found, structures, {"model": spec.name, **({"layers": named, "properties": list(properties)} if found.complete else {})})
+    store.check_same_run(
+        found,
+        structures,
+        {"model": spec.name, **({"layers": named, "properties": list(properties)} if found.complete else {})},
+    )
     return _summary(found, 0.0, 0) if found.complete else None
 
 
@@ -131,6 +141,14 @@ def say(text: str) -> None:
     """One line for a person, on stderr."""
     sys.stderr.write(f"platonic: {text}\n")
     sys.stderr.flush()
+
+
+def say_skipped(entries: Sequence[dict[str, str]], most: int = 10) -> None:
+    """Name what was left out, on stderr: the first `most` one by one, the rest by number."""
+    for entry in entries[:most]:
+        say(f"{entry['id']} skipped: {entry['reason']}.")
+    if len(entries) > most:
+        say(f"and {len(entries) - most} more skipped; the store names them all.")
 
 
 def _choose_layers(adapter: Adapter, layers: Sequence[str]) -> list[str]:
@@ -141,7 +159,9 @@ def _choose_layers(adapter: Adapter, layers: Sequence[str]) -> list[str]:
     return [name for name in adapter.layers if name in wanted]
 
 
-def _split_by_elements(spec: ModelSpec, adapter: Adapter, structures: Structures) -> tuple[Structures, list[dict[str, str]]]:
+def _split_by_elements(
+    spec: ModelSpec, adapter: Adapter, structures: Structures
+) -> tuple[Structures, list[dict[str, str]]]:
     """The structures whose elements the model knows, and an entry for each of the others."""
     from ase.data import chemical_symbols
 
@@ -151,9 +171,14 @@ def _split_by_elements(spec: ModelSpec, adapter: Adapter, structures: Structures
     for i in left_out:
         rows = slice(structures.offsets[i], structures.offsets[i + 1])
         elements = ", ".join(chemical_symbols[z] for z in np.unique(structures.species[rows][foreign[rows]]))
-        entries.append({"id": structures.ids[i], "hash": structures.hashes[i], "reason": f"{spec.name} does not know {elements}"})
+        entries.append(
+            {"id": structures.ids[i], "hash": structures.hashes[i], "reason": f"{spec.name} does not know {elements}"}
+        )
     if len(left_out) == len(structures):
-        raise InputError(f"no structure is left: each holds an element that {spec.name} does not know (the first: {entries[0]['reason']}).")
+        raise InputError(
+            f"no structure is left: each holds an element that {spec.name} does not know (the first:"
+            f" {entries[0]['reason']})."
+        )
     kept = np.ones(len(structures), dtype=bool)
     kept[left_out] = False
     return structures.select(kept), entries
@@ -163,7 +188,8 @@ def _provenance(
     spec: ModelSpec, adapter: Adapter, structures: Structures, known: Structures, source: str, batch_atoms: int
 ) -> dict[str, Any]:
     model = spec.model
-    packages = ("torch", "jax", "numpy", "ase", "zarr", spec.family.library)
+    required = [re.split(r"[^\w.-]", requirement)[0] for requirement in spec.family.requirements]
+    packages = ["jax", "numpy", "ase", "zarr", *required]
     return {
         "model": spec.name,
         "family": spec.family.name,
@@ -192,11 +218,16 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _fill(writer: store.Writer, adapter: Adapter, layers: Sequence[str], properties: Sequence[str], batch_atoms: int) -> int:
-    """Write every pending block; the number of atoms embedded. Batches lie inside a block, so its bytes do not depend on where a run began."""
+def _fill(
+    writer: store.Writer, adapter: Adapter, layers: Sequence[str], properties: Sequence[str], batch_atoms: int
+) -> int:
+    """Write every pending block; the number of atoms embedded.
+
+    Batches lie inside a block, so its bytes do not depend on where a run began.
+    """
     structures = writer.structures
     ahead = [writer.overlapping(block) for block in writer.pending()]
-    progress = _Progress(sum(map(len, ahead)), int(sum(structures.offsets[m.stop] - structures.offsets[m.start] for m in ahead)))
+    progress = _Progress(sum(map(len, ahead)), sum(int(structures.num_atoms[m].sum()) for m in ahead))
 
     def batches() -> Iterator[tuple[int, list[int], bool]]:
         for block in writer.pending():
@@ -210,12 +241,16 @@ def _fill(writer: store.Writer, adapter: Adapter, layers: Sequence[str], propert
     values: dict[str, np.ndarray] = {}
     for (block, batch, last), graphs in _ahead(batches(), prepared):
         members, span = writer.overlapping(block), writer.rows(block)
-        first, n = int(structures.offsets[members.start]), int(structures.offsets[members.stop] - structures.offsets[members.start])
+        first, stop = (int(structures.offsets[i]) for i in (members.start, members.stop))
         if not rows:
-            rows = {name: np.full((n, int(adapter.layers[name]["width"])), np.nan, np.float32) for name in layers}
-            values = {name: np.full((n, *store.PROPERTIES[name][1]), np.nan, np.float32) for name in properties}
+            rows = {
+                name: np.full((stop - first, int(adapter.layers[name]["width"])), np.nan, np.float32) for name in layers
+            }
+            values = {
+                name: np.full((stop - first, *store.PROPERTIES[name][1]), np.nan, np.float32) for name in properties
+            }
         found, computed = _embed(adapter, structures, batch, graphs, properties)
-        place = np.concatenate([np.arange(structures.offsets[i], structures.offsets[i + 1]) for i in batch]) - first
+        place = structures.rows(batch) - first
         for name in layers:
             rows[name][place] = found[name]
         for name in properties:
@@ -255,7 +290,9 @@ def _embed(
             raise
         if len(batch) == 1:
             i = batch[0]
-            raise ExportError(f"{structures.ids[i]} ({structures.num_atoms[i]} atoms) does not fit into the memory; leave it out.") from error
+            raise ExportError(
+                f"{structures.ids[i]} ({structures.num_atoms[i]} atoms) does not fit into the memory; leave it out."
+            ) from error
     else:
         _refuse_non_finite(structures, batch, {**layers, **{k: v for k, v in values.items() if k != "stress"}})
         for at, i in enumerate(batch):
@@ -263,13 +300,19 @@ def _embed(
                 values["stress"][at] = np.nan
         return layers, values
     half = len(batch) // 2
-    parts = [_embed(adapter, structures, batch[part], graphs[part], properties) for part in (slice(half), slice(half, None))]
+    parts = [
+        _embed(adapter, structures, batch[part], graphs[part], properties) for part in (slice(half), slice(half, None))
+    ]
     joined = [{name: np.concatenate([p[k][name] for p in parts]) for name in parts[0][k]} for k in (0, 1)]
     return joined[0], joined[1]
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
 
 
 def _refuse_non_finite(structures: Structures, batch: list[int], found: dict[str, np.ndarray]) -> None:
@@ -278,14 +321,19 @@ def _refuse_non_finite(structures: Structures, batch: list[int], found: dict[str
         bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(1))
         if bad.size:
             i = batch[bad[0] if name == "energy" else int(np.searchsorted(ends, bad[0], "right"))]
-            raise ExportError(f"the model gives values that are not finite ({name}) for {structures.ids[i]} ({structures.formulas[i]}); leave it out.")
+            raise ExportError(
+                f"the model gives values that are not finite ({name}) for {structures.ids[i]}"
+                f" ({structures.formulas[i]}); leave it out."
+            )
 
 
 def _named_failure(structures: Structures, i: int, prepare: Callable[[], R]) -> R:
     try:
         return prepare()
     except Exception as error:
-        raise ExportError(f"the model cannot build the graph of {structures.ids[i]} ({type(error).__name__}: {error}); leave it out.") from error
+        raise ExportError(
+            f"the model cannot build the graph of {structures.ids[i]} ({type(error).__name__}: {error}); leave it out."
+        ) from error
 
 
 def _ahead(items: Iterable[T], prepare: Callable[[T], R]) -> Iterator[tuple[T, R]]:
@@ -320,8 +368,8 @@ class _Progress:
             speed = self.atoms / (now - self.start)
             left = (self.num_atoms - self.atoms) / speed
             sys.stderr.write(
-                f"\r\033[K{self.structures}/{self.num_structures} structures, {self.atoms}/{self.num_atoms} atoms, {speed:.0f} atoms/s,"
-                f" {left:.0f} s left"
+                f"\r\033[K{self.structures}/{self.num_structures} structures, {self.atoms}/{self.num_atoms} atoms,"
+                f" {speed:.0f} atoms/s, {left:.0f} s left"
             )
             sys.stderr.flush()
 

@@ -1,16 +1,18 @@
 """The contract that every family's module keeps, and what two of them share.
 
-A family's module has one function, `load(spec, *, device, threads) -> Adapter`. To it alone the model's library may be imported.
+A family's module has one function, `load(spec, *, device, threads) -> Adapter`, and alone imports the model's library.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from platonic_adapters.errors import ExportError
 from platonic_adapters.registry import ModelSpec
 
 if TYPE_CHECKING:
@@ -48,7 +50,8 @@ class Adapter(Protocol):
         """Embed a batch, atoms in the order given.
 
         Returns:
-            Layer → (rows, width) float32; and, of those asked for, energy (b,) eV, forces (rows, 3) eV/Å, stress (b, 3, 3) eV/Å³ (positive = tension).
+            Layer → (rows, width) float32; and, of those asked for, energy (b,) eV, forces (rows, 3) eV/Å, stress
+            (b, 3, 3) eV/Å³ (positive = tension).
         """
         ...
 
@@ -60,12 +63,24 @@ def load(spec: ModelSpec, *, device: str, threads: int | None) -> Adapter:
         spec: which.
         device: `auto`, `cpu` or `cuda`.
         threads: CPU threads; as many as this process may use if None.
+
+    Raises:
+        ExportError: weights that are not the ones of this name.
     """
-    return importlib.import_module(spec.family.module).load(spec, device=device, threads=threads)
+    # Before the library arrives: threads that spin while they wait make an export on a busy machine ten times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    adapter = importlib.import_module(spec.family.module).load(spec, device=device, threads=threads)
+    known, found = spec.model.sha256, adapter.checkpoint["sha256"]
+    if known not in (None, found) and not spec.random_weights:
+        raise ExportError(
+            f"`{adapter.checkpoint['name']}` is not the checkpoint of {spec.name}: its sha256 is {found}, not {known};"
+            " remove the file and try again."
+        )
+    return adapter
 
 
 def boxed(atoms: Atoms, cutoff: float) -> Atoms:
-    """The same neighbourhoods in a cell that is periodic in every direction: along the others, a vacuum wider than the cutoff.
+    """The same neighbourhoods in a fully periodic cell: along the other directions, a vacuum wider than the cutoff.
 
     Args:
         atoms: with any periodicity.

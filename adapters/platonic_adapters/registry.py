@@ -1,7 +1,9 @@
 """The models, as data: what each is, and what its family needs to run. Nothing here imports a model.
 
-A name is looked up as `NAME`, as `FAMILY:PATH` or `FAMILY:NAME@PATH` (weights in a local file, in the architecture of NAME where the file does not tell it),
-or as `random:NAME?seed=0`, the same architecture with re-drawn weights: the control that every comparison needs.
+A name is looked up as `NAME`, as `FAMILY:PATH` or `FAMILY:NAME@PATH` (weights in a local file, in the architecture of
+NAME where the file does not tell it), or as `random:NAME?seed=0`, the same architecture with re-drawn weights: the
+control that every comparison needs.
+A family's own options follow in the same place, as in `NAME?t=10` and `random:NAME?seed=0&t=10`.
 To add a family, add a `Family` and its `Model`s here and a module beside the others that keeps the contract of `protocol.py`.
 """
 
@@ -9,7 +11,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,7 +30,9 @@ class Family:
         requirements: what uv installs, besides the light core.
         constraints: limits on what those bring along.
         overrides: replacements for broken pins of theirs.
-        architecture: of a checkpoint given as `NAME:PATH`, in the words of `Model.architecture`; None where a file alone does not tell it.
+        architecture: of a checkpoint given as `NAME:PATH`, in the words of `Model.architecture`; None where a file
+            alone does not tell it.
+        options: what a name may carry behind `?`, with the value where it does not.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Family:
     constraints: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
     architecture: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Model:
         relatives: models that are not independent of it: same weights, fine-tunes, or the same data and code.
         note: anything else a reader of a comparison should know.
         sha256: of the checkpoint file, hex, where it is known: other weights are refused.
+        options: values of the family's options that differ from the family's own.
     """
 
     name: str
@@ -66,21 +71,35 @@ class Model:
     relatives: tuple[str, ...] = ()
     note: str = ""
     sha256: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model as asked for: one of the registry or of a local file (`path`), with its own weights or re-drawn ones (`seed`)."""
+    """A model as asked for: of the registry or of a local file (`path`), with its own weights or re-drawn (`seed`)."""
 
     model: Model
     family: Family
     seed: int | None = None
     path: Path | None = None
+    chosen: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Every option of the family, as chosen or by default."""
+        return {**self._defaults, **dict(self.chosen)}
 
     @property
     def name(self) -> str:
         """The full name, the same for every spelling of it."""
-        return self.model.name if self.seed is None else f"random:{self.model.name}?seed={self.seed}"
+        query = {} if self.seed is None else {"seed": str(self.seed)}
+        query |= {name: value for name, value in self.options.items() if value != self._defaults[name]}
+        prefix = "" if self.seed is None else "random:"
+        return f"{prefix}{self.model.name}{'?' if query else ''}{'&'.join(f'{name}={value}' for name, value in query.items())}"
+
+    @property
+    def _defaults(self) -> dict[str, str]:
+        return {**dict(self.family.options), **dict(self.model.options)}
 
     @property
     def random_weights(self) -> bool:
@@ -90,28 +109,84 @@ class ModelSpec:
 
 EQUIVARIANT, INVARIANT = "equivariant, conservative", "invariant, conservative"
 UNCONSTRAINED, DIRECT = "unconstrained, conservative", "unconstrained, direct"
-# The elements of MPtrj, Alexandria and OMat24: the Materials Project's, without Po, At, Rn, Fr and Ra.
-ELEMENTS = frozenset({*range(1, 84), *range(89, 95)})
+ORB_SHA256 = {"conservative-inf-omat": "0a41ef1132ad9c41ee0c7b9d855fccabfefb97abe04625c97ec0d07930b6c0f0"}
+
+UMA_1P1 = "OMat24, OMol25, OC20, OMC25, ODAC23"
+UMA_1P2 = f"{UMA_1P1}, OC22, OC25"
+MOLECULES = "molecules: no crystal was seen in training"
 
 # torch is exact because a range would take the registry's build with 4 GB of CUDA where a local CPU wheel of this version is offered.
 FAMILIES = (
-    Family("sevennet", "platonic_adapters.sevennet", "sevenn", ("torch==2.13.0", "sevenn==0.13.0"), architecture=EQUIVARIANT),
+    Family(
+        "sevennet",
+        "platonic_adapters.sevennet",
+        "sevenn",
+        ("torch==2.13.0", "sevenn==0.13.0"),
+        architecture=EQUIVARIANT,
+    ),
     Family("chgnet", "platonic_adapters.chgnet", "chgnet", ("torch==2.13.0", "chgnet==0.4.2"), architecture=INVARIANT),
     Family("mace", "platonic_adapters.mace", "mace", ("torch==2.13.0", "mace-torch==0.3.16"), architecture=EQUIVARIANT),
     Family(
         "orb",
         "platonic_adapters.orb",
         "orb_models",
-        ("torch==2.13.0", "orb-models==0.5.5 ; python_version < '3.12'", "orb-models==0.7.0 ; python_version >= '3.12'"),
+        (
+            "torch==2.13.0",
+            "orb-models==0.5.5 ; python_version < '3.12'",
+            "orb-models==0.7.0 ; python_version >= '3.12'",
+        ),
+    ),
+    Family(
+        "fairchem",
+        "platonic_adapters.fairchem",
+        "fairchem",
+        ("torch==2.13.0", "fairchem-core==2.24.0"),
+        architecture="equivariant, forces as in the file",
+        options=(("task", "auto"),),
+    ),
+    # Of these two, the registry's builds do not fit a CPU build of torch, and nothing in MatterSim's M3GNet uses them.
+    Family(
+        "mattersim",
+        "platonic_adapters.mattersim",
+        "mattersim",
+        ("torch==2.13.0", "mattersim==1.2.3"),
+        overrides=("torchvision ; python_version < '3'", "torchaudio ; python_version < '3'"),
+        architecture=INVARIANT,
+    ),
+    Family(
+        "chemeleon",
+        "platonic_adapters.chemeleon",
+        "chemeleon_dng",
+        ("torch==2.13.0", "chemeleon-dng==0.1.5"),
+        architecture="invariant, generative",
+        options=(("t", "0"),),
     ),
 )
 
 MODELS = (
     Model("7net-0", "sevennet", "MIT", "MPtrj", EQUIVARIANT, "7net-0", note="SevenNet-0 of 11 July 2024"),
-    Model("7net-l3i5", "sevennet", "MIT", "MPtrj", EQUIVARIANT, "7net-l3i5", note="as 7net-0 with angular order up to 3"),
-    Model("7net-0_22may2024", "sevennet", "MIT", "MPF.2021.2.8", EQUIVARIANT, "7net-0_22May2024", note="architecture of 7net-0, M3GNet's data"),
+    Model(
+        "7net-l3i5", "sevennet", "MIT", "MPtrj", EQUIVARIANT, "7net-l3i5", note="as 7net-0 with angular order up to 3"
+    ),
+    Model(
+        "7net-0_22may2024",
+        "sevennet",
+        "MIT",
+        "MPF.2021.2.8",
+        EQUIVARIANT,
+        "7net-0_22May2024",
+        note="architecture of 7net-0, M3GNet's data",
+    ),
     Model("chgnet-0.3.0", "chgnet", "BSD-3-Clause", "MPtrj", INVARIANT, "0.3.0", relatives=("chgnet-r2scan",)),
-    Model("chgnet-0.2.0", "chgnet", "BSD-3-Clause", "MPtrj", INVARIANT, "0.2.0", note="smaller cutoff (5 Å) and bases than 0.3.0"),
+    Model(
+        "chgnet-0.2.0",
+        "chgnet",
+        "BSD-3-Clause",
+        "MPtrj",
+        INVARIANT,
+        "0.2.0",
+        note="smaller cutoff (5 Å) and bases than 0.3.0",
+    ),
     Model(
         "chgnet-r2scan",
         "chgnet",
@@ -121,6 +196,156 @@ MODELS = (
         "r2scan",
         relatives=("chgnet-0.3.0",),
         note="fine-tuned from chgnet-0.3.0",
+    ),
+    Model(
+        "mace-mp-0-small",
+        "mace",
+        "MIT",
+        "MPtrj",
+        EQUIVARIANT,
+        "mace_mp_0/2023-12-10-mace-128-L0_energy_epoch-249.model",
+        relatives=("mace-mp-0-medium", "mace-mp-0-large"),
+        note="scalar messages; MACE-MP-0a",
+        sha256="2ddb079cee0e131eaaf6912ba581b394551ead283e95c99cfe78c605d10b5736",
+    ),
+    Model(
+        "mace-mp-0-medium",
+        "mace",
+        "MIT",
+        "MPtrj",
+        EQUIVARIANT,
+        "mace_mp_0/2023-12-03-mace-128-L1_epoch-199.model",
+        relatives=("mace-mp-0-small", "mace-mp-0-large"),
+        note="messages up to l = 1; MACE-MP-0a",
+        sha256="01bfe22100139f424713cf921144e5509cbe353d67aa9fa1be9c6e1e0ed35845",
+    ),
+    Model(
+        "mace-mp-0-large",
+        "mace",
+        "MIT",
+        "MPtrj",
+        EQUIVARIANT,
+        "mace_mp_0/2024-01-07-mace-128-L2_epoch-199.model",
+        relatives=("mace-mp-0-small", "mace-mp-0-medium"),
+        note="messages up to l = 2; MACE-MP-0a; not the file that the library's alias `large` loads",
+        sha256="514bd2f1938653c37929f7c275a489378f03a7e3ffb27aa2ae0ddce8d0c859c8",
+    ),
+    Model(
+        "mace-omat-0",
+        "mace",
+        "ASL (academic use)",
+        "OMat24",
+        EQUIVARIANT,
+        "mace_omat_0/mace-omat-0-medium.model",
+        relatives=("mace-mpa-0",),
+        note="medium, messages up to l = 1; architecture of mace-mpa-0",
+        sha256="d4b14be9afa294eebdbe31a0280b26a0fa29715771e978cbfd3ca24e0d90307a",
+    ),
+    Model(
+        "mace-mpa-0",
+        "mace",
+        "MIT",
+        "MPtrj, sAlex",
+        EQUIVARIANT,
+        "mace_mpa_0/mace-mpa-0-medium.model",
+        note="medium, messages up to l = 1",
+        sha256="75428afe3a1d7d8062e19bcaabd5c433623cabf308242ec9fb493e38604fb638",
+    ),
+    *(
+        Model(
+            f"orb-v3-{forces}-{neighbours}-{data}",
+            "orb",
+            "Apache-2.0",
+            {"omat": "OMat24", "mpa": "MPtrj, Alexandria"}[data],
+            {"conservative": UNCONSTRAINED, "direct": DIRECT}[forces],
+            f"orb-v3-{forces}-{neighbours}-{data}",
+            note="not invariant under rotation; "
+            + {
+                "inf": "every neighbour within 6 Å, up to 120",
+                "20": "the 20 nearest neighbours within 6 Å: of a shell that is cut, an arbitrary part",
+            }[neighbours],
+            sha256=ORB_SHA256.get(f"{forces}-{neighbours}-{data}"),
+        )
+        for data in ("omat", "mpa")
+        for forces in ("conservative", "direct")
+        for neighbours in ("inf", "20")
+    ),
+    *(
+        Model(
+            name,
+            "fairchem",
+            "FAIR Chemistry License v1 (gated)",
+            data,
+            EQUIVARIANT if "direct" not in name else "equivariant, direct",
+            name,
+            relatives=relatives,
+            note=note,
+            options=(("task", task),),
+        )
+        for name, task, data, relatives, note in (
+            (
+                "uma-s-1p2p1",
+                "omat",
+                UMA_1P2,
+                ("uma-s-1p2", "uma-s-1p2p1-ft-d4rev", "uma-s-1p2p1-ft-r2scan"),
+                "UMA-S-1.2.1, 64 experts",
+            ),
+            ("uma-s-1p2", "omat", UMA_1P2, ("uma-s-1p2p1",), "UMA-S-1.2; its mixture of experts is not size-extensive"),
+            ("uma-s-1p1", "omat", UMA_1P1, ("uma-m-1p1",), "UMA-S-1.1, 32 experts"),
+            ("uma-m-1p1", "omat", UMA_1P1, ("uma-s-1p1",), "UMA-M-1.1, 1.4 billion parameters"),
+            (
+                "uma-s-1p2p1-ft-d4rev",
+                "omat",
+                f"{UMA_1P2}, then as the name says",
+                ("uma-s-1p2p1",),
+                "fine-tuned from uma-s-1p2p1",
+            ),
+            (
+                "uma-s-1p2p1-ft-r2scan",
+                "omat",
+                f"{UMA_1P2}, then as the name says",
+                ("uma-s-1p2p1",),
+                "fine-tuned from uma-s-1p2p1",
+            ),
+            ("esen-sm-conserving-all-omol", "omol", "OMol25", ("esen-sm-direct-all-omol",), MOLECULES),
+            ("esen-sm-direct-all-omol", "omol", "OMol25", ("esen-sm-conserving-all-omol",), MOLECULES),
+            ("esen-md-direct-all-omol", "omol", "OMol25", (), MOLECULES),
+            ("esen-sm-conserving-all-oc25", "oc25", "OC25", (), "solid-liquid interfaces"),
+            ("esen-md-direct-all-oc25", "oc25", "OC25", (), "solid-liquid interfaces"),
+            (
+                "esen-sm-filtered-odac25",
+                "odac",
+                "ODAC25 (filtered)",
+                ("esen-sm-full-odac25",),
+                "adsorption in frameworks",
+            ),
+            ("esen-sm-full-odac25", "odac", "ODAC25", ("esen-sm-filtered-odac25",), "adsorption in frameworks"),
+        )
+    ),
+    *(
+        Model(
+            f"mattersim-{size}",
+            "mattersim",
+            "MIT",
+            f"MatterSim ({data} PBE structures)",
+            INVARIANT,
+            f"mattersim-v1.0.0-{size.upper()}.pth",
+            relatives=(f"mattersim-{other}",),
+            note=f"MatterSim-v1.0.0-{size.upper()}, an M3GNet",
+        )
+        for size, other, data in (("1m", "5m", "3 million"), ("5m", "1m", "6 million"))
+    ),
+    *(
+        Model(
+            f"chemeleon-dng-{data}",
+            "chemeleon",
+            "MIT",
+            name,
+            "invariant, generative",
+            f"chemeleon_dng_{file}_v0.0.2.ckpt",
+            note="knows structures and no energies; depends on the choice of cell and on the diffusion time, `?t=0`",
+        )
+        for data, name, file in (("mp20", "MP-20", "mp_20"), ("alex-mp20", "Alex-MP-20", "alex_mp_20"))
     ),
 )
 
@@ -148,36 +373,61 @@ def resolve(name: str) -> ModelSpec:
         UnknownModelError: no such model; the nearest names are offered.
         UserError: a file that is not there, or that needs a NAME.
     """
-    random = re.fullmatch(r"random:(?P<name>[^?]*)(?:\?seed=(?P<seed>\d+))?", name)
-    wanted = random["name"] if random else name
-    seed = int(random["seed"] or 0) if random else None
+    before, _, query = name.partition("?")
+    wanted = before.removeprefix("random:")
     model = _MODELS.get(wanted.lower())
     prefix, _, rest = wanted.partition(":")
     if model is None and rest and prefix.lower() in _FAMILIES:
-        return _local(_FAMILIES[prefix.lower()], rest, seed)
+        spec = _local(_FAMILIES[prefix.lower()], rest)
+        return _with_options(spec, query, random=wanted != before)
     if model is None:
         near = difflib.get_close_matches(wanted.lower(), _MODELS, n=3, cutoff=0.3) or list(_MODELS)
-        raise UnknownModelError(f"`{name}` is not a known model; the nearest are {', '.join(near)} (each also as `random:NAME?seed=0`).")
-    return ModelSpec(model, _FAMILIES[model.family], seed)
+        raise UnknownModelError(
+            f"`{name}` is not a known model; the nearest are {', '.join(near)} (each also as `random:NAME?seed=0`)."
+        )
+    return _with_options(ModelSpec(model, _FAMILIES[model.family]), query, random=wanted != before)
 
 
-def _local(family: Family, rest: str, seed: int | None) -> ModelSpec:
-    """The model in a local file, named by the file and the beginning of its hash: a name that holds on every machine."""
+def _with_options(spec: ModelSpec, query: str, *, random: bool) -> ModelSpec:
+    """The model with what stands behind the `?` of its name: `seed` for re-drawn weights, and the options of its family."""
+    parts = [part.partition("=") for part in query.split("&") if part]
+    given = {name: value for name, _, value in parts}
+    seed = given.pop("seed", "0") if random else None
+    if seed is not None and not seed.isdecimal():
+        raise UserError(f"`seed` must be a whole number, got `{seed}`; write `random:{spec.model.name}?seed=0`.")
+    if unknown := [name for name in given if name not in spec.options]:
+        known = [*(["seed"] if random else []), *spec.options]
+        raise UserError(
+            f"`{unknown[0]}` is not an option of {'random:' if random else ''}{spec.model.name}; it has {', '.join(known) or 'none'}."
+        )
+    return replace(spec, seed=None if seed is None else int(seed), chosen=tuple(sorted(given.items())))
+
+
+def _local(family: Family, rest: str) -> ModelSpec:
+    """The model in a local file, named by the file and the beginning of its hash, which holds on every machine."""
     base, at, file = rest.partition("@")
     model = _MODELS.get(base.lower()) if at else None
     if model is not None and model.family != family.name:
-        raise UserError(f"`{family.name}:{rest}`: {model.name} is of the family {model.family}; write `{model.family}:{model.name}@{file}`.")
+        raise UserError(
+            f"`{family.name}:{rest}`: {model.name} is of the family {model.family};"
+            f" write `{model.family}:{model.name}@{file}`."
+        )
     path = Path(file if model else rest)
     if model is None and family.architecture is None:
         known = ", ".join(m.name for m in MODELS if m.family == family.name)
-        raise UserError(f"`{family.name}:{rest}` must say whose architecture the file holds, as `{family.name}:NAME@PATH` with NAME one of {known}.")
+        raise UserError(
+            f"`{family.name}:{rest}` must say whose architecture the file holds, as `{family.name}:NAME@PATH`"
+            f" with NAME one of {known}."
+        )
     if not path.is_file():
         raise UserError(f"`{family.name}:{rest}`: there is no file `{path}`.")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     label = f"{path.name}#{sha256[:8]}"
     if model is None:
         unknown = "unknown (a local file)"
-        model = Model(f"{family.name}:{label}", family.name, unknown, unknown, family.architecture or "", path.name, sha256=sha256)
+        model = Model(
+            f"{family.name}:{label}", family.name, unknown, unknown, family.architecture or "", path.name, sha256=sha256
+        )
     elif sha256 != model.sha256:
         as_far = f", as far as the file is {model.name}'s own"
         model = replace(
@@ -188,4 +438,4 @@ def _local(family: Family, rest: str, seed: int | None) -> ModelSpec:
             relatives=(model.name, *model.relatives),
             sha256=sha256,
         )
-    return ModelSpec(model, family, seed, path.absolute())
+    return ModelSpec(model, family, path=path.absolute())

@@ -1,4 +1,7 @@
-"""At every export: does the model move where it must not? A few small structures, rattled, then rotated, translated, shuffled, and embedded alone."""
+"""At every export: does the model move where it must not?
+
+A few small structures are rattled, embedded in one batch, then rotated, translated, shuffled, and embedded one by one.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,11 @@ def run(adapter: Adapter, structures: Structures) -> dict[str, Any]:
 
     Args:
         adapter: a loaded model that knows every element of `structures`.
-        structures: the input; the four nearest to eight atoms are used, rattled by 0.02 Å so that none sits on a symmetry.
+        structures: the input; the four nearest to eight atoms are used, rattled by 0.02 Å, off their symmetries.
 
     Returns:
-        `rotation`, `translation`, `permutation`, `batch_vs_single`: for each, the largest over atoms of ‖x − x′‖ / ‖x‖; and `structures`, the ids used.
+        `rotation`, `translation`, `permutation`, `batch_vs_single`: for each, the largest over atoms of ‖x − x′‖ / ‖x‖;
+        and `structures`, the ids used.
     """
     rng = np.random.default_rng(0)
     chosen = sorted(np.argsort(np.abs(structures.num_atoms - NUM_ATOMS), kind="stable")[:NUM_STRUCTURES])
@@ -42,7 +46,9 @@ def run(adapter: Adapter, structures: Structures) -> dict[str, Any]:
     }
     offsets = np.cumsum([0, *map(len, plain)])[:-1]
     shuffled = np.concatenate([order + offset for order, offset in zip(orders, offsets, strict=True)])
-    deviations = {name: _deviation(reference[shuffled] if name == "permutation" else reference, x) for name, x in other.items()}
+    deviations = {
+        name: _deviation(reference[shuffled] if name == "permutation" else reference, x) for name, x in other.items()
+    }
     return {**deviations, "structures": [structures.ids[i] for i in chosen]}
 
 

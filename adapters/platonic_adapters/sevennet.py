@@ -1,7 +1,8 @@
-"""SevenNet (Park et al., J. Chem. Theory Comput. 2024, doi:10.1021/acs.jctc.4c00190): equivariant message passing after NequIP.
+"""SevenNet (Park et al., J. Chem. Theory Comput. 2024, doi:10.1021/acs.jctc.4c00190): equivariant, after NequIP.
 
-Layers: `layer0` … `layer4`, the scalar (l = 0) channels behind the gate of each interaction block, and `hidden`, the linear reduction before the energy.
-The last block is scalar alone, so the default `layer4` is the whole of what the read-out sees.
+Layers: `layer0` … `layer4`, the scalar (l = 0) channels behind the gate of each interaction block, and `hidden`, the
+linear reduction before the energy. The last block is scalar alone, so the default `layer4` is the whole of what the
+read-out sees.
 """
 
 from __future__ import annotations
@@ -67,7 +68,11 @@ class SevenNet:
                 }
         self.default_layer = list(self.layers)[-1]
         width = self.model._modules[HIDDEN].linear.irreps_out.dim
-        self.layers["hidden"] = {"width": width, "what": "linear reduction of the last block, before the energy", "irreps": f"{width}x0e"}
+        self.layers["hidden"] = {
+            "width": width,
+            "what": "linear reduction of the last block, before the energy",
+            "irreps": f"{width}x0e",
+        }
 
     def prepare(self, atoms: Atoms) -> Any:
         """Build the graph of one structure."""
@@ -76,12 +81,12 @@ class SevenNet:
     def embed(
         self, prepared: Sequence[Any], properties: Sequence[str] = ()
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Embed a batch. The modules share one dictionary and its entry `x` is overwritten, so they are run one by one."""
+        """Embed a batch. The modules overwrite the entry `x` of one dictionary, so they are run one by one."""
         data = self.model._preprocess(self._collate(list(prepared)).to(self._device))
         layers = {}
         with torch.set_grad_enabled(bool(properties)):
             if properties:
-                data[KEY.EDGE_VEC].requires_grad_(True)
+                data[KEY.EDGE_VEC].requires_grad_()
             for name, module in self.model._modules.items():
                 data = module(data)
                 if name in self._gates:
@@ -101,7 +106,7 @@ class SevenNet:
 
 
 def _redraw(model: Any, config: dict[str, Any], seed: int) -> None:
-    """Give a model the weights of a newly built one; the statistics of the data (neighbour counts, energy shift and scale) stay."""
+    """Give a model the weights of a newly built one; neighbour counts, energy shift and scale, which are data, stay."""
     with _torch.seeded(seed):
         drawn = dict(build_E3_equivariant_model(config).named_parameters())
     with torch.no_grad():

@@ -1,13 +1,16 @@
-"""The file format: one store = one model on one set of structures, a Zarr v3 group. This module is its only writer and reader.
+"""The file format: one store = one model on one set of structures, a Zarr v3 group; its only writer and reader.
 
     species (n,) int32 · structure_index (n,) int32, non-decreasing · layers/<name> (n, width) float32
-    optional energy (s,) eV · forces (n, 3) eV/Å · stress (s, 3, 3) eV/Å³ (NaN where a structure is not periodic in all directions), float32
+    optional energy (s,) eV · forces (n, 3) eV/Å · stress (s, 3, 3) eV/Å³, float32; a structure that is not periodic in
+    every direction has no stress (NaN)
+    by_row/{energy, stress}, the same at the first row of each structure, for writers
     structures/{ids, hashes, formulas, num_atoms, positions, cells, pbc} · done (blocks,) bool
     attributes: schema, complete, default_layer, layers, properties, skipped, and the provenance
 
-The unit of work is a block: one shard of rows of every per-atom array. A writer computes every structure that overlaps the block, writes the whole shard,
-then the block's own flag, each an atomic replacement of one file. So a killed run goes on at the first block without a flag, several writers never touch
-each other's files, and what is written depends on the block alone: the result is bit-identical however often it was interrupted.
+The unit of work is a block: one shard of rows of every per-atom array. A writer computes every structure that overlaps
+the block, writes the whole shard, then the block's own flag, each an atomic replacement of one file. So a killed run
+goes on at the first block without a flag, writers of different blocks share no file, and what is written depends on the
+block alone: the result is bit-identical however often it was interrupted.
 """
 
 from __future__ import annotations
@@ -28,13 +31,28 @@ import zarr
 from platonic_adapters.errors import StoreError
 from platonic_adapters.structures import Structures
 
-__all__ = ["SCHEMA", "Store", "StoreError", "Writer", "check_same_run", "create", "load", "open", "read_structures", "write_structures"]
+__all__ = [
+    "SCHEMA",
+    "Store",
+    "StoreError",
+    "Writer",
+    "check_same_run",
+    "create",
+    "load",
+    "open",
+    "read_structures",
+    "write_structures",
+]
 
 SCHEMA = 1
 BLOCK_ROWS = 2048
 CHUNK_ROWS = 256
 # Each property: whether it has a row for every atom (else one for every structure), and its shape.
-PROPERTIES: dict[str, tuple[bool, tuple[int, ...]]] = {"energy": (False, ()), "forces": (True, (3,)), "stress": (False, (3, 3))}
+PROPERTIES: dict[str, tuple[bool, tuple[int, ...]]] = {
+    "energy": (False, ()),
+    "forces": (True, (3,)),
+    "stress": (False, (3, 3)),
+}
 # Attributes that may differ between the run that began a store and the one that finishes it.
 NOT_OF_THE_RUN = {"complete", "created", "self_test", "skipped", "source", "default_layer"}
 
@@ -123,15 +141,17 @@ class Store:
             first = range(self.num_rows)[rows][bad[0] : bad[-1] + 1]
             some = ", ".join(str(first[b - bad[0]]) for b in bad[:3])
             raise StoreError(
-                f"`{self.path}`: layer `{name}` has {bad.size} rows that are not finite (rows {some}{', …' if bad.size > 3 else ''}); export it again"
-                " with `--overwrite`."
+                f"`{self.path}`: layer `{name}` has {bad.size} rows that are not finite (rows"
+                f" {some}{', …' if bad.size > 3 else ''}); export it again with `--overwrite`."
             )
         return values
 
     def property(self, name: str) -> np.ndarray:
         """Energy (s,) eV, forces (n, 3) eV/Å or stress (s, 3, 3) eV/Å³, float32."""
         if name not in self.properties:
-            raise StoreError(f"`{self.path}` holds no `{name}`; export it again with `--properties {name} --overwrite`.")
+            raise StoreError(
+                f"`{self.path}` holds no `{name}`; export it again with `--properties {name} --overwrite`."
+            )
         return _values(self.group, name)
 
 
@@ -149,7 +169,7 @@ class Writer:
     @property
     def block_rows(self) -> int:
         """Rows of a block."""
-        return int(self.group.attrs["block_rows"])
+        return int(str(self.group.attrs["block_rows"]))
 
     @property
     def num_blocks(self) -> int:
@@ -161,7 +181,10 @@ class Writer:
         return bool(_array(self.group, "done")[block])
 
     def pending(self) -> Iterator[int]:
-        """The blocks still to write, each looked up when its turn comes. One who joins goes backwards, so that two writers meet in the middle."""
+        """The blocks still to write, each looked up when its turn comes.
+
+        One who joins goes backwards, so that two writers meet in the middle.
+        """
         blocks = range(self.num_blocks)
         yield from (b for b in (reversed(blocks) if self.backwards else blocks) if not self.is_done(b))
 
@@ -173,7 +196,9 @@ class Writer:
     def overlapping(self, block: int) -> range:
         """The structures that have at least one row in a block."""
         rows, offsets = self.rows(block), self.structures.offsets
-        return range(int(np.searchsorted(offsets, rows.start, "right")) - 1, int(np.searchsorted(offsets, rows.stop, "left")))
+        return range(
+            int(np.searchsorted(offsets, rows.start, "right")) - 1, int(np.searchsorted(offsets, rows.stop, "left"))
+        )
 
     def write(self, block: int, layers: Mapping[str, np.ndarray], properties: Mapping[str, np.ndarray]) -> None:
         """Write one block whole, then its flag.
@@ -181,7 +206,8 @@ class Writer:
         Args:
             block: its number.
             layers: layer → (rows of the block, width).
-            properties: name → rows of the block; the values of a structure (energy, stress) stand at its first atom and are gathered by `finish`.
+            properties: name → rows of the block; the values of a structure (energy, stress) stand at its first atom and
+                are gathered by `finish`.
         """
         rows = self.rows(block)
         for name in self.layers:
@@ -191,13 +217,12 @@ class Writer:
         _array(self.group, "done")[block] = True
 
     def finish(self) -> None:
-        """Gather the values of structures, then mark the store complete."""
+        """Gather the values of structures, then mark the store complete; every writer may do it, to the same effect."""
         for name in self.properties:
             if not PROPERTIES[name][0]:
                 first_rows = _values(self.group, _row_array(name))[self.structures.offsets[:-1]]
                 _array(self.group, name)[...] = first_rows
         self.group.attrs["complete"] = True
-        shutil.rmtree(self.path / "by_row", ignore_errors=True)
 
 
 def create(
@@ -279,8 +304,8 @@ def open(path: str | Path) -> Store:  # noqa: A001 - read as `store.open`
     if not store.complete:
         done = int(np.sum(_values(store.group, "done")))
         raise StoreError(
-            f"`{store.path}` is incomplete ({done} of {_array(store.group, 'done').shape[0]} blocks written); run the command that began it again"
-            " and it goes on where it stopped."
+            f"`{store.path}` is incomplete ({done} of {_array(store.group, 'done').shape[0]} blocks written); run the"
+            " command that began it again and it goes on where it stopped."
         )
     return store
 
@@ -289,7 +314,9 @@ def load(path: str | Path) -> Store:
     """Open a store whether or not it is complete."""
     group = _open_group(Path(path))
     if "layers" not in group.attrs:
-        raise StoreError(f"`{path}` holds structures but no embeddings; embed it first with `platonic embed MODEL {path} -o OUT.zarr`.")
+        raise StoreError(
+            f"`{path}` holds structures but no embeddings; embed them with `platonic embed MODEL {path} -o OUT.zarr`."
+        )
     return Store(Path(path), group)
 
 
@@ -299,7 +326,8 @@ def check_same_run(store: Store, structures: Structures, attributes: Mapping[str
     Args:
         store: what stands there.
         structures: the input of the run.
-        attributes: those of the run's attributes that must agree; `layers` and `properties` may be fewer than the store's if it is complete.
+        attributes: those of the run's attributes that must agree; `layers` and `properties` may be fewer than those of
+            a complete store.
 
     Raises:
         StoreError: what differs first.
@@ -312,10 +340,15 @@ def check_same_run(store: Store, structures: Structures, attributes: Mapping[str
     given = [i for i, h in enumerate(structures.hashes) if h not in left_out]
     for position in range(max(len(kept), len(given))):
         there = f"{kept.ids[position]} ({kept.formulas[position]})" if position < len(kept) else "none"
-        here = f"{structures.ids[given[position]]} ({structures.formulas[given[position]]})" if position < len(given) else "none"
+        here = (
+            f"{structures.ids[given[position]]} ({structures.formulas[given[position]]})"
+            if position < len(given)
+            else "none"
+        )
         if "none" in (there, here) or kept.hashes[position] != structures.hashes[given[position]]:
             raise StoreError(
-                f"`{store.path}` was made from other structures: the first that differs is number {position}, {there} there and {here} here; {cure}."
+                f"`{store.path}` was made from other structures: the first that differs is number {position}, {there}"
+                f" there and {here} here; {cure}."
             )
     for name in sorted(set(attributes) - NOT_OF_THE_RUN):
         ours = attributes[name]
@@ -324,10 +357,14 @@ def check_same_run(store: Store, structures: Structures, attributes: Mapping[str
             if missing:
                 raise StoreError(f"`{store.path}` is complete but without {', '.join(missing)}; {cure}.")
         elif theirs.get(name) != json.loads(json.dumps(ours)):
-            raise StoreError(f"`{store.path}` was begun with {name} {_short(theirs.get(name))}, this run has {_short(ours)}; {cure}.")
+            raise StoreError(
+                f"`{store.path}` was begun with {name} {_short(theirs.get(name))}, this run has {_short(ours)}; {cure}."
+            )
 
 
-def write_structures(path: str | Path, structures: Structures, *, source: str, skipped: Iterable[Mapping[str, str]] = ()) -> None:
+def write_structures(
+    path: str | Path, structures: Structures, *, source: str, skipped: Iterable[Mapping[str, str]] = ()
+) -> None:
     """Write structures alone: what one environment hands to another, so that every model sees the same numbers.
 
     Args:
@@ -343,13 +380,13 @@ def write_structures(path: str | Path, structures: Structures, *, source: str, s
 
 
 def read_structures(path: str | Path) -> tuple[Structures, list[dict[str, str]]]:
-    """The structures of a store, complete or not, or of structures written alone; and what had been left out of the latter."""
+    """The structures of a store (complete or not) or written alone; and what had been left out of the latter."""
     group = _open_group(Path(path))
     return _load_structures(group), [] if "layers" in group.attrs else list(group.attrs["skipped"])  # pyright: ignore
 
 
 def source_of(path: str | Path) -> str:
-    """The user's own name of the structures in `path`: of structures written alone, where they came from; else the path."""
+    """The user's own name of the structures in `path`: where they came from if written alone, else the path."""
     attributes = _open_group(Path(path)).attrs
     return str(path if "layers" in attributes else attributes["source"])
 
@@ -360,17 +397,23 @@ def _open_group(path: Path) -> zarr.Group:
     try:
         group = zarr.open_group(path, mode="r", zarr_format=3)
     except (OSError, ValueError, KeyError) as error:
-        raise StoreError(f"`{path}` is not a store of embeddings ({type(error).__name__}); give one that `platonic embed` has made.") from error
+        raise StoreError(
+            f"`{path}` is not a store of embeddings ({type(error).__name__}); give one that `platonic embed` has made."
+        ) from error
     schema = group.attrs.get("schema")
     if not isinstance(schema, int):
-        raise StoreError(f"`{path}` is a Zarr group but not a store of embeddings; give one that `platonic embed` has made.")
+        raise StoreError(
+            f"`{path}` is a Zarr group but not a store of embeddings; give one that `platonic embed` has made."
+        )
     if schema > SCHEMA:
-        raise StoreError(f"`{path}` has schema {schema}, newer than the {SCHEMA} that this version reads; update platonic-adapters.")
+        raise StoreError(
+            f"`{path}` has schema {schema}, newer than the {SCHEMA} that this version reads; update platonic-adapters."
+        )
     return group
 
 
 class _beside(tempfile.TemporaryDirectory):
-    """A temporary directory in the same folder as `path`: a rename within one file system is atomic. Gone at exit unless renamed."""
+    """A temporary directory beside `path`, where a rename is atomic; gone at exit unless renamed."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -405,11 +448,13 @@ def _whole(data: np.ndarray) -> tuple[int, ...]:
 def _empty(group: zarr.Group, name: str, shape: tuple[int, ...], block_rows: int) -> None:
     chunk = CHUNK_ROWS if block_rows % CHUNK_ROWS == 0 else block_rows
     tail = shape[1:]
-    group.create_array(name, shape=shape, dtype=np.float32, shards=(block_rows, *tail), chunks=(chunk, *tail), fill_value=float("nan"))
+    group.create_array(
+        name, shape=shape, dtype=np.float32, shards=(block_rows, *tail), chunks=(chunk, *tail), fill_value=float("nan")
+    )
 
 
 def _row_array(name: str) -> str:
-    """Where the rows of a property are written: one value a structure could not be written block by block without sharing a file."""
+    """Where a property is written block by block: as rows, because blocks share structures but never rows."""
     return name if PROPERTIES[name][0] else f"by_row/{name}"
 
 

@@ -23,7 +23,7 @@ from urllib.parse import parse_qs
 
 import numpy as np
 
-from platonic_adapters.errors import InputError
+from platonic_adapters.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -96,10 +96,15 @@ class Structures:
         rows = slice(self.offsets[i], self.offsets[i + 1])
         return Atoms(self.species[rows], positions=self.positions[rows], cell=self.cells[i], pbc=self.pbc[i])
 
+    def rows(self, index: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(m,) int64: the rows of some structures, in the order of `index`."""
+        spans = [np.arange(int(self.offsets[i]), int(self.offsets[i + 1])) for i in index]
+        return np.concatenate(spans) if spans else np.empty(0, dtype=np.int64)
+
     def select(self, which: np.ndarray | slice | Sequence[int]) -> Structures:
         """The structures chosen by a boolean mask, a slice or indices, in that order."""
         index = np.arange(len(self))[which]
-        rows = np.concatenate([np.arange(self.offsets[i], self.offsets[i + 1]) for i in index] or [[]]).astype(np.int64)
+        rows = self.rows(index)
         return Structures(
             ids=[self.ids[i] for i in index],
             hashes=[self.hashes[i] for i in index],
@@ -118,17 +123,19 @@ def read(
     """Read structures from anything that holds them, check each, and hash it.
 
     Args:
-        source: a path to a file that ASE reads (extended XYZ, CIF, POSCAR, ASE database, …; also gzipped), a folder of CIFs, a CSV with the columns
-            `material_id` and `cif`, a store (`*.zarr`); the word `prototypes` (the AFLOW prototypes that pymatgen ships; `prototypes?max_atoms=20` limits
-            their size); ASE atoms or a pymatgen structure, or a list of them.
+        source: a path to a file that ASE reads (extended XYZ, CIF, POSCAR, ASE database, …; also gzipped), a folder of
+            CIFs, a CSV with the columns `material_id` and `cif`, a store (`*.zarr`); the word `prototypes` (the AFLOW
+            prototypes that pymatgen ships; `prototypes?max_atoms=20` limits their size); ASE atoms or a pymatgen
+            structure, or a list of them.
         limit: read only the first so many structures.
-        duplicates: what to do with a structure identical to an earlier one: `refuse` raises, `skip` leaves it out, `keep` keeps it.
+        duplicates: what to do with a structure identical to an earlier one: `refuse` raises, `skip` leaves it out,
+            `keep` keeps it.
 
     Returns:
         The structures, and what was left out: a list of `{"id", "hash", "reason"}`.
 
     Raises:
-        InputError: nothing there, nothing readable, a structure that makes no sense, or duplicates: one sentence that says which and what to do.
+        InputError: nothing there, nothing readable, a structure that makes no sense, or duplicates.
     """
     if limit is not None and limit < 1:
         raise InputError(f"`limit` must be at least 1, got {limit}.")
@@ -173,7 +180,9 @@ def _frames(source: Any, limit: int | None, skipped: list[dict[str, str]]) -> It
     if word == "prototypes" and not path.exists():
         yield from _prototypes(query)
     elif not path.exists():
-        raise InputError(f"`{path}` does not exist; give a file, a folder of CIFs, a CSV, a store or the word `prototypes`.")
+        raise InputError(
+            f"`{path}` does not exist; give a file, a folder of CIFs, a CSV, a store or the word `prototypes`."
+        )
     elif path.is_dir():
         yield from _cif_folder(path, skipped)
     else:
@@ -194,7 +203,7 @@ def _named(stem: str, frames: Iterable[Atoms]) -> Iterator[tuple[str, Atoms]]:
 
 @contextmanager
 def _decompressed(path: Path) -> Iterator[tuple[Path, str]]:
-    """The plain file behind a gzipped one, and its suffix: ASE seeks to each frame, which is quadratic inside a gzip stream."""
+    """The plain file behind a gzipped one, and its suffix: ASE seeks to each frame, quadratic inside a gzip stream."""
     if path.suffix != ".gz":
         yield path, path.suffix.lower()
         return
@@ -237,22 +246,26 @@ def _csv(plain: Path, path: Path, skipped: list[dict[str, str]]) -> Iterator[tup
         columns = rows.fieldnames or []
         if "cif" not in columns:
             names = ", ".join(str(c) or "(no name)" for c in columns)
-            raise InputError(f"`{path}` has no `cif` column (its columns: {names}); a CSV needs the columns `material_id` and `cif`.")
+            raise InputError(
+                f"`{path}` has no `cif` column (its columns: {names}); a CSV needs the columns `material_id` and `cif`."
+            )
         for number, row in enumerate(rows, start=1):
-            yield from _cif_or_skip(row["cif"] or "", row.get("material_id") or f"{path.stem}:{number}", f"row {number}", skipped)
+            yield from _cif_or_skip(
+                row["cif"] or "", row.get("material_id") or f"{path.stem}:{number}", f"row {number}", skipped
+            )
 
 
 def _cif_or_skip(text: str, id_: str, where: str, skipped: list[dict[str, str]]) -> Iterator[tuple[str, Atoms]]:
     try:
         found = _parse_cif(text)
     except Exception as error:  # noqa: BLE001 - a broken CIF breaks the parser in any way it likes
-        skipped.append({"id": id_, "hash": "", "reason": f"{where}: its CIF could not be read ({_first_line(error)})"})
+        skipped.append({"id": id_, "hash": "", "reason": f"{where}: its CIF could not be read ({first_line(error)})"})
     else:
         yield from ((id_, atoms) for atoms in found)
 
 
 def _parse_cif(text: str) -> list[Atoms]:
-    """Every structure of a CIF, refused where it is disordered or where its atoms are not its formula (a cut-off file)."""
+    """Every structure of a CIF; refuses a disordered one, and one whose atoms are not its formula (a cut-off file)."""
     from ase.formula import Formula
     from ase.io.cif import parse_cif
 
@@ -262,7 +275,8 @@ def _parse_cif(text: str) -> list[Atoms]:
         for block in parse_cif(io.StringIO(text)):
             if not block.has_structure():
                 continue
-            if any(float(o) < 1 for o in block.get("_atom_site_occupancy") or [] if isinstance(o, int | float)):
+            occupancies: Any = block.get("_atom_site_occupancy") or []
+            if any(isinstance(o, int | float) and o < 1 for o in occupancies):
                 raise ValueError("sites are partially occupied")
             atoms = block.get_atoms()
             formula = block.get("_chemical_formula_sum")
@@ -284,7 +298,10 @@ def _prototypes(query: str) -> Iterator[tuple[str, Atoms]]:
         raise InputError(f"`prototypes?{query}` must have the form `prototypes?max_atoms=20`.")
     largest = int(options["max_atoms"][0]) if options else None
     package = importlib.util.find_spec("pymatgen")
-    places = [Path(p) / "analysis/prototypes/aflow_prototypes.json.gz" for p in (package.submodule_search_locations or [] if package else [])]
+    places = [
+        Path(p) / "analysis/prototypes/aflow_prototypes.json.gz"
+        for p in (package.submodule_search_locations or [] if package else [])
+    ]
     file = next((p for p in places if p.exists()), None)
     if file is None:
         raise InputError("`prototypes` come with pymatgen, which is not installed here; run `pip install pymatgen`.")
@@ -295,7 +312,9 @@ def _prototypes(query: str) -> Iterator[tuple[str, Atoms]]:
             ordered = all(len(s["species"]) == 1 and s["species"][0]["occu"] == 1 for s in sites)
             if not ordered or (largest is not None and len(sites) > largest):
                 continue
-            atoms = _make_atoms([s["species"][0]["element"] for s in sites], [s["xyz"] for s in sites], lattice, pbc=True)
+            atoms = _make_atoms(
+                [s["species"][0]["element"] for s in sites], [s["xyz"] for s in sites], lattice, pbc=True
+            )
             if (hash_ := _content_hash(atoms)) not in seen:
                 seen.add(hash_)
                 yield entry["tags"]["aflow"], atoms
@@ -313,7 +332,9 @@ def _as_atoms(thing: Any) -> Atoms:
         raise InputError(f"the pymatgen structure {thing.formula} has partially occupied sites; order it first.")
     lattice = getattr(thing, "lattice", None)
     numbers = [site.specie.Z for site in thing]
-    atoms = _make_atoms(numbers, thing.cart_coords, getattr(lattice, "matrix", None), pbc=getattr(lattice, "pbc", False))
+    atoms = _make_atoms(
+        numbers, thing.cart_coords, getattr(lattice, "matrix", None), pbc=getattr(lattice, "pbc", False)
+    )
     atoms.info.update({k: v for k, v in (thing.properties or {}).items() if k in ID_KEYS})
     return atoms
 
@@ -326,7 +347,9 @@ def _make_atoms(species: Sequence[Any], positions: Any, cell: Any, *, pbc: Any) 
 
 def _content_hash(atoms: Atoms) -> str:
     """Hex SHA-256 over species, positions, cell and pbc as little-endian float64, in atom order; −0.0 counts as 0.0."""
-    numbers = np.concatenate([atoms.numbers, atoms.positions.ravel(), atoms.cell.array.ravel(), atoms.pbc]).astype("<f8")
+    numbers = np.concatenate([atoms.numbers, atoms.positions.ravel(), atoms.cell.array.ravel(), atoms.pbc]).astype(
+        "<f8"
+    )
     return hashlib.sha256((numbers + 0.0).tobytes()).hexdigest()
 
 
@@ -353,11 +376,12 @@ def _without_duplicates(
     if duplicates == "refuse":
         a, b = copies[0]
         raise InputError(
-            f"`{name}`: structures {a} ({structures.ids[a]}) and {b} ({structures.ids[b]}) are identical, the first of {len(copies)} such"
-            " repeats; pass `--duplicates skip` to use each once or `--duplicates keep` to use them all."
+            f"`{name}`: structures {a} ({structures.ids[a]}) and {b} ({structures.ids[b]}) are identical, the first of"
+            f" {len(copies)} such repeats; pass `--duplicates skip` to use each once or `--duplicates keep` for all."
         )
     skipped += [
-        {"id": structures.ids[b], "hash": structures.hashes[b], "reason": f"identical to {structures.ids[a]}"} for a, b in copies
+        {"id": structures.ids[b], "hash": structures.hashes[b], "reason": f"identical to {structures.ids[a]}"}
+        for a, b in copies
     ]
     kept = np.ones(len(structures), dtype=bool)
     kept[[b for _, b in copies]] = False
@@ -379,9 +403,6 @@ def _unique(ids: Sequence[str]) -> list[str]:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(f"`{path}` could not be read ({_first_line(error)}); give a file in a form that ASE reads, such as extended XYZ or CIF.")
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().split("\n")[0][:160].rstrip(".")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return InputError(
+        f"`{path}` could not be read ({first_line(error)}); give a file that ASE reads, such as extended XYZ or CIF."
+    )

@@ -15,7 +15,7 @@ def sinkhorn_divergence(
     *,
     epsilon: float | Scalar = 0.05,
     threshold: float = 1e-4,
-    max_iterations: int = 2000,
+    max_iterations: int = 10_000,
 ) -> Scalar:
     """Sinkhorn divergence: S = OT_ε(x, y) − ½ OT_ε(x, x) − ½ OT_ε(y, y), of clouds in one space.
 
@@ -59,7 +59,7 @@ def sinkhorn_divergence_with_status(
     *,
     epsilon: float | Scalar = 0.05,
     threshold: float = 1e-4,
-    max_iterations: int = 2000,
+    max_iterations: int = 10_000,
 ) -> TransportCost:
     """`sinkhorn_divergence` and whether its three problems converged, for a driver that has to raise or to mark.
 

@@ -107,6 +107,9 @@ def _lead(beyond: dict[str, int], trained: list[tuple[int, int]], names: list[st
 
 def _extremes(measure: Matrix, trained: list[tuple[int, int]], names: list[str], chosen: str) -> Answer:
     title, meaning = _GLOBAL[chosen]
+    trained = [pair for pair in trained if np.isfinite(measure.value[pair])]
+    if not trained:
+        return Answer("How far do they agree?", "Undefined.", f"{title} has no value where all atoms look the same.")
     most, least = _most_and_least(measure, trained)
     first = f"{names[most[0]]} and {names[most[1]]}"
     told = f"{title} {measure.value[most]:.2f} (95 % interval {measure.low[most]:.2f}–{measure.high[most]:.2f})"
@@ -218,7 +221,7 @@ def _with(controls: list[int], trained: list[tuple[int, int]]) -> list[tuple[int
 
 
 def _most_and_least(measure: Matrix, trained: list[tuple[int, int]]) -> tuple[tuple[int, int], tuple[int, int]]:
-    ranked = sorted(trained, key=lambda pair: np.nan_to_num(-measure.value[pair], nan=np.inf))
+    ranked = sorted(trained, key=lambda pair: -measure.value[pair])
     return ranked[0], ranked[-1]
 
 

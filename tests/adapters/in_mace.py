@@ -1,0 +1,136 @@
+"""Runs in MACE's environment: real architectures, random weights, checkpoint files; prints what it saw as JSON."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase.build import bulk
+from mace import modules  # before e3nn, see the adapter
+
+from mace.calculators import MACECalculator  # isort: skip
+from e3nn import o3  # isort: skip
+
+from platonic_adapters import mace, protocol, registry, selftest
+from platonic_adapters.errors import ExportError, UserError
+from platonic_adapters.structures import Structures
+
+
+def main(folder: Path) -> None:
+    structures = Structures.from_atoms(crystals(), ["Cu", "GaAs", "Ti", "NaCl"])
+    small = protocol.load(registry.resolve("random:mace-mp-0-small?seed=1"), device="cpu", threads=1)
+    torch.save(small.model, folder / "small.model")
+    seen = {"parameters": sum(p.numel() for p in small.model.parameters())}
+
+    spec = registry.resolve(f"mace:{folder / 'small.model'}")
+    loaded = protocol.load(spec, device="cpu", threads=1)
+    seen |= {
+        "name": spec.name,
+        "checkpoint": loaded.checkpoint,
+        "layers": {k: v["width"] for k, v in loaded.layers.items()},
+    }
+    graphs = [loaded.prepare(a) for a in crystals()]
+    layers, _ = loaded.embed(graphs)
+    seen["saved"] = max(deviation(x, small.embed(graphs)[0][name]) for name, x in layers.items())
+    seen |= against_calculator(loaded, graphs, layers, str(folder / "small.model"))
+    seen["self_test"] = selftest.run(loaded, structures)
+
+    vectors = equivariant()
+    torch.save(vectors, folder / "vectors.model")
+    loaded = protocol.load(registry.resolve(f"mace:{folder / 'vectors.model'}"), device="cpu", threads=1)
+    seen["vector_layers"] = {k: v["width"] for k, v in loaded.layers.items()}
+    seen["vector_self_test"] = selftest.run(loaded, structures)
+    loaded.default_layer = "invariants"
+    seen["vector_self_test_of_all"] = selftest.run(loaded, structures)
+    redrawn = registry.resolve(f"random:mace:{folder / 'vectors.model'}?seed=3")
+    one, two = (protocol.load(redrawn, device="cpu", threads=1) for _ in range(2))
+    seen["redrawn"] = [redrawn.name, one.checkpoint["sha256"] == two.checkpoint["sha256"], one.checkpoint["name"]]
+    graphs = [loaded.prepare(a) for a in crystals()]
+    seen["redrawn_moves"] = deviation(one.embed(graphs)[0]["layer0"], loaded.embed(graphs)[0]["layer0"])
+
+    (folder / "broken.model").write_bytes(b"no checkpoint")
+    torch.save({"state": 1}, folder / "state.model")
+    seen["broken"], seen["state"] = (refusal(f"mace:{folder / name}") for name in ("broken.model", "state.model"))
+    mace.download_mace_mp_checkpoint = no_network
+    seen["offline"] = refusal("mace-mp-0-large")
+    mace.download_mace_mp_checkpoint = lambda _address: str(folder / "small.model")
+    seen["other_weights"] = refusal("mace-mp-0-small")
+    print(json.dumps(seen))  # noqa: T201
+
+
+def crystals() -> list:
+    """Small, of several elements and symmetries, one off its sites."""
+    rattled = bulk("NaCl", "rocksalt", 5.6, cubic=True)
+    rattled.rattle(0.1, seed=0)
+    return [bulk("Cu", "fcc", 3.6), bulk("GaAs", "zincblende", 5.7), bulk("Ti", "hcp", 2.95, 4.7), rattled]
+
+
+def equivariant():
+    """A small MACE whose messages carry vectors."""
+    torch.manual_seed(2)
+    interaction = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
+    return modules.ScaleShiftMACE(
+        r_max=5.0,
+        num_bessel=4,
+        num_polynomial_cutoff=5,
+        max_ell=1,
+        interaction_cls=interaction,
+        interaction_cls_first=interaction,
+        num_interactions=2,
+        num_elements=6,
+        hidden_irreps=o3.Irreps("8x0e + 8x1o"),
+        MLP_irreps=o3.Irreps("4x0e"),
+        atomic_energies=np.zeros(6),
+        avg_num_neighbors=20.0,
+        atomic_numbers=[11, 17, 22, 29, 31, 33],
+        correlation=2,
+        gate=torch.nn.functional.silu,
+        atomic_inter_scale=1.0,
+        atomic_inter_shift=0.0,
+    )
+
+
+def against_calculator(adapter, graphs: list, layers: dict, path: str) -> dict[str, float]:
+    """Deviations from what the library's own calculator gives for the same file."""
+    calculator = MACECalculator(model_paths=path, device="cpu", default_dtype="float32")
+    descriptors = {1: [], -1: []}
+    reference = {"energy": [], "forces": [], "stress": []}
+    for atoms in crystals():
+        for number, found in descriptors.items():
+            found.append(calculator.get_descriptors(atoms, num_layers=number))
+        atoms.calc = calculator
+        reference["energy"].append(atoms.get_potential_energy())
+        reference["forces"].append(atoms.get_forces())
+        reference["stress"].append(atoms.get_stress(voigt=False))
+    _, values = adapter.embed(graphs, ("energy", "forces", "stress"))
+    joined = {"energy": np.array, "forces": np.concatenate, "stress": np.stack}
+    return {
+        "descriptors": deviation(np.concatenate(descriptors[1]), layers["layer0"]),
+        "all_descriptors": deviation(np.concatenate(descriptors[-1]), layers["invariants"]),
+        **{name: float(np.abs(joined[name](found) - values[name]).max()) for name, found in reference.items()},
+        "energy_alone": float(np.abs(adapter.embed(graphs, ("energy",))[1]["energy"] - values["energy"]).max()),
+        "largest_force": float(np.abs(values["forces"]).max()),
+    }
+
+
+def deviation(x: np.ndarray, y: np.ndarray) -> float:
+    """The largest difference, over the largest value."""
+    return float(np.abs(x - y).max() / np.abs(x).max())
+
+
+def refusal(name: str) -> str:
+    """The sentence with which a model is refused."""
+    try:
+        protocol.load(registry.resolve(name), device="cpu", threads=1)
+    except (UserError, ExportError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def no_network(address: str) -> str:
+    raise OSError(f"no route to {address.split('/')[2]}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

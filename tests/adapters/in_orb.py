@@ -1,0 +1,112 @@
+"""Runs in Orb's environment: real architectures, random weights, checkpoint files; prints what it saw as JSON."""
+
+import inspect
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase.build import bulk, molecule
+from orb_models.forcefield import pretrained
+from platonic_adapters import orb, protocol, registry, selftest
+from platonic_adapters.errors import ExportError, UserError
+from platonic_adapters.structures import Structures
+
+DIRECT, CONSERVATIVE = "orb-v3-direct-inf-omat", "orb-v3-conservative-inf-omat"
+
+
+def main(folder: Path) -> None:
+    seen = {"settings": {name: settings(name) for name in pretrained.ORB_PRETRAINED_MODELS if known(name)}}
+    for name in (DIRECT, CONSERVATIVE):
+        drawn = protocol.load(registry.resolve(f"random:{name}?seed=1"), device="cpu", threads=1)
+        path = folder / f"{name}.ckpt"
+        torch.save(drawn.model.state_dict(), path)
+        spec = registry.resolve(f"orb:{name}@{path}")
+        loaded = protocol.load(spec, device="cpu", threads=1)
+        graphs = [loaded.prepare(a) for a in crystals()]
+        layers, _ = loaded.embed(graphs)
+        drawn_layers, _ = drawn.embed(graphs)
+        seen[name] = {
+            "name": spec.name,
+            "checkpoint": loaded.checkpoint,
+            "layers": {k: v["width"] for k, v in loaded.layers.items()},
+            "saved": max(deviation(x, drawn_layers[k]) for k, x in layers.items()),
+            "distinct": min(deviation(layers[f"layer{i}"], layers[f"layer{i + 1}"]) for i in range(4)),
+            "node_features": deviation(node_features(loaded, graphs), layers["layer4"]),
+            "self_test": selftest.run(loaded, Structures.from_atoms(crystals(), ["Cu", "GaAs", "Ti", "NaCl"])),
+            **against_calculator(loaded),
+        }
+    seen["molecule"] = {k: v.shape for k, v in loaded.embed([loaded.prepare(molecule("H2O"))])[0].items()}
+    (folder / "broken.ckpt").write_bytes(b"no checkpoint")
+    seen["broken"] = refusal(f"orb:{DIRECT}@{folder / 'broken.ckpt'}")
+    orb.cached_path = no_network
+    seen["offline"] = refusal(CONSERVATIVE)
+    print(json.dumps(seen))  # noqa: T201
+
+
+def known(name: str) -> bool:
+    return name in {spec.name for spec in registry.models()}
+
+
+def settings(name: str) -> str:
+    """The published file of a model, from the library's own table."""
+    return inspect.signature(pretrained.ORB_PRETRAINED_MODELS[name]).parameters["weights_path"].default
+
+
+def crystals() -> list:
+    """Small, of several elements and symmetries, one off its sites."""
+    rattled = bulk("NaCl", "rocksalt", 5.6, cubic=True)
+    rattled.rattle(0.1, seed=0)
+    return [bulk("Cu", "fcc", 3.6), bulk("GaAs", "zincblende", 5.7), bulk("Ti", "hcp", 2.95, 4.7), rattled]
+
+
+def node_features(adapter, graphs: list) -> np.ndarray:
+    """What the library's network returns under this name."""
+    with torch.no_grad():
+        return adapter.model.model(adapter._batch(graphs))["node_features"].numpy()
+
+
+def against_calculator(adapter) -> dict[str, float]:
+    """Deviations from the library's own calculator."""
+    atoms = crystals()[-1]
+    found = {k: v for k, v in adapter.embed([adapter.prepare(atoms)], ("energy", "forces", "stress"))[1].items()}
+    atoms.calc = calculator(adapter)
+    return {
+        "energy": abs(float(found["energy"][0]) - float(atoms.get_potential_energy())),
+        "forces": float(np.abs(found["forces"] - atoms.get_forces()).max()),
+        "stress": float(np.abs(found["stress"][0] - atoms.get_stress(voigt=False)).max()),
+        "largest_force": float(np.abs(found["forces"]).max()),
+    }
+
+
+def calculator(adapter):
+    try:
+        from orb_models.forcefield.inference.calculator import ORBCalculator
+    except ImportError:
+        from orb_models.forcefield.calculator import ORBCalculator
+
+        return ORBCalculator(adapter.model, device="cpu")
+    return ORBCalculator(adapter.model, adapter._graph.__self__, device="cpu")
+
+
+def deviation(x: np.ndarray, y: np.ndarray) -> float:
+    """The largest difference, over the largest value."""
+    return float(np.abs(x - y).max() / np.abs(x).max())
+
+
+def refusal(name: str) -> str:
+    """The sentence with which a model is refused."""
+    try:
+        protocol.load(registry.resolve(name), device="cpu", threads=1)
+    except (UserError, ExportError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def no_network(address: str, **_options) -> str:
+    raise OSError(f"no route to {address.split('/')[2]}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

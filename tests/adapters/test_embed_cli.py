@@ -1,0 +1,218 @@
+"""`platonic-embed` without a model: a toy adapter stands for the library, and every mistake is one sentence and exit code 2."""
+
+import errno
+import json
+import sys
+from types import ModuleType
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+
+from platonic_adapters import cli, export, protocol, registry, selftest, store, structures
+from platonic_adapters.errors import ExportError
+
+
+class Toy:
+    """Each atom's row: its number, and how many atoms lie within 3 Å, softly."""
+
+    layers = {"number": {"width": 1, "what": "atomic number"}, "soft": {"width": 2, "what": "soft neighbours"}}
+    default_layer = "soft"
+    elements = frozenset(range(1, 80))
+    checkpoint = {"name": "toy", "sha256": "0"}
+    hardware = {"device": "cpu", "dtype": "float32", "precision": "highest", "threads": 1}
+    batch_atoms = 16
+
+    def __init__(self):
+        self.batches = []
+
+    def prepare(self, atoms):
+        from ase.neighborlist import neighbor_list
+
+        i, d = neighbor_list("id", atoms, 3.0)
+        soft = np.bincount(i, (1 - d / 3) ** 2, minlength=len(atoms))
+        return np.stack([atoms.numbers, soft], axis=1).astype(np.float32)
+
+    def embed(self, prepared, properties=()):
+        self.batches.append(len(prepared))
+        rows = np.concatenate(prepared)
+        sums = np.array([p[:, 1].sum() for p in prepared], dtype=np.float32)
+        values = {"energy": sums, "forces": np.zeros((len(rows), 3)), "stress": np.ones((len(prepared), 3, 3))}
+        return {"number": rows[:, :1], "soft": rows}, {name: values[name] for name in properties}
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    adapter = Toy()
+    monkeypatch.setattr(protocol, "load", lambda _spec, **_options: adapter)
+    monkeypatch.setitem(sys.modules, "sevenn", ModuleType("sevenn"))
+    sys.modules["sevenn"].__spec__ = object()
+    return adapter
+
+
+@pytest.fixture
+def input_(tmp_path):
+    frames = [bulk(e, cubic=True) for e in ("Cu", "Al", "Ni", "Pd", "Ag")] + [bulk("Fe"), bulk("Po", "sc", a=3.3)]
+    frames.append(Atoms("OH", positions=[[0, 0, 0], [0.97, 0, 0]]))
+    ase.io.write(tmp_path / "in.extxyz", frames)
+    return tmp_path / "in.extxyz"
+
+
+def run(*arguments):
+    return cli.main([str(a) for a in arguments])
+
+
+def said(capsys):
+    lines = capsys.readouterr().err.splitlines()
+    assert all(line.startswith("platonic: ") for line in lines)
+    return lines
+
+
+def test_an_export_from_end_to_end(toy, input_, tmp_path, capsys):
+    out, summary = tmp_path / "o.zarr", tmp_path / "o.json"
+    options = ["--layers", "all", "--properties", "energy,forces,stress", "--json", summary]
+    assert run("7net-0", input_, "-o", out, *options) == 0
+    lines = said(capsys)
+    assert lines[0] == "platonic: in:6 skipped: 7net-0 does not know Po."
+    assert f"{out}: 7 structures, 23 atoms, number, soft of 7net-0, 1 skipped" in lines[1]
+    found = store.open(out)
+    expected = np.concatenate([toy.prepare(found.structures.atoms(i)) for i in range(7)])
+    np.testing.assert_array_equal(found.layer("soft"), expected)
+    sums = [expected[found.structure_index == i, 1].sum() for i in range(7)]
+    np.testing.assert_allclose(found.property("energy"), sums, rtol=1e-6)
+    assert np.isfinite(found.property("stress")[:6]).all()
+    assert np.isnan(found.property("stress")[6]).all()  # a molecule has none
+    written = json.loads(summary.read_text())
+    assert (written["num_atoms"], written["skipped"][0]["id"]) == (23, "in:6")
+    provenance = found.provenance
+    assert provenance["source"]["name"] == str(input_)
+    assert provenance["random_weights"] is False
+    assert provenance["packages"]["zarr"]
+    test = provenance["self_test"]
+    assert max(test[k] for k in ("rotation", "translation", "permutation", "batch_vs_single")) < 1e-6
+
+    assert run("7net-0", input_, "-o", out) == 0
+    assert "already complete" in said(capsys)[-1]
+
+
+def test_the_self_test_sees_what_moves(toy):
+    found, _ = structures.read([bulk("Cu", cubic=True), bulk("Fe", cubic=True)])
+    honest = toy.prepare
+    toy.prepare = lambda atoms: honest(atoms) + 0.01 * atoms.positions[:, :1].astype(np.float32)
+    seen = selftest.run(toy, found)
+    assert min(seen["rotation"], seen["translation"]) > 1e-4
+    assert seen["permutation"] < 1e-6
+    toy.prepare = lambda atoms: honest(atoms) + 0.01 * np.arange(len(atoms), dtype=np.float32)[:, None]
+    assert selftest.run(toy, found)["permutation"] > 1e-4
+
+
+def test_memory_that_is_too_small_halves_the_batch(toy, input_, tmp_path):
+    embed = toy.embed
+
+    def small(prepared, properties=()):
+        if sum(map(len, prepared)) > 5:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return embed(prepared, properties)
+
+    spec, (found, _) = registry.resolve("7net-0"), structures.read(input_, limit=6)
+    selftest_run = selftest.run
+    toy.embed = small
+    export.selftest.run = lambda _adapter, _structures: {}
+    try:
+        summary = export.export(spec, found, tmp_path / "o.zarr", source="s")
+    finally:
+        export.selftest.run = selftest_run
+    expected = np.concatenate([toy.prepare(found.atoms(i)) for i in range(6)])
+    np.testing.assert_array_equal(store.open(summary.store).layer(), expected)
+    assert max(toy.batches) == 2
+
+
+def test_what_the_model_cannot_do_names_the_structure(toy, input_, tmp_path, capsys):
+    toy.embed = lambda prepared, _properties=(): (
+        {"soft": np.concatenate(prepared) / (1 - (prepared[0][0, 0] == 26))},
+        {},
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        assert run("7net-0", input_, "-o", tmp_path / "o.zarr", "--batch-atoms", 1) == 1
+    assert "not finite (soft) for in:5 (Fe)" in said(capsys)[-1]
+
+
+def test_graphs_that_fail_name_the_structure(toy, tmp_path):
+    found, _ = structures.read([bulk("Cu"), bulk("Al")])
+    honest = toy.prepare
+
+    def prepare(atoms):
+        if len(toy.batches) == 6:  # behind the self-test
+            raise ZeroDivisionError("no")
+        return honest(atoms)
+
+    toy.prepare = prepare
+    with pytest.raises(ExportError, match=r"cannot build the graph of structure:0 \(ZeroDivisionError: no\)"):
+        export.export(registry.resolve("7net-0"), found, tmp_path / "o.zarr", source="s")
+
+
+def text(path, content):
+    path.write_text(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["7net-9", "in.extxyz"], "`7net-9` is not a known model; the nearest are 7net-0"),
+        (["7net-0", "nowhere.xyz"], "`nowhere.xyz` does not exist"),
+        (["7net-0", "empty.xyz"], "`empty.xyz` is empty"),
+        (["7net-0", "in.extxyz", "--layers", "layer9"], "`layer9` is not a layer of this model; it has number, soft"),
+        (["7net-0", "po.extxyz"], "no structure is left: each holds an element that 7net-0 does not know"),
+        (["7net-0", "twice.extxyz"], "identical, the first of 1 such repeats; pass `--duplicates skip`"),
+        (["7net-0", "no.csv"], "has no `cif` column"),
+        (["chgnet-0.3.0", "in.extxyz"], "needs `chgnet`, which is not installed in this environment"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_leaves_nothing(toy, input_, tmp_path, capsys, monkeypatch, arguments, sentence):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "chgnet" else object())
+    text(tmp_path / "empty.xyz", "")
+    text(tmp_path / "no.csv", "material_id,formula\n")
+    ase.io.write("po.extxyz", bulk("Po", "sc", a=3.3))
+    ase.io.write("twice.extxyz", [bulk("Cu"), bulk("Cu")])
+    assert run(*arguments, "-o", "o.zarr") == 2
+    (line,) = said(capsys)
+    assert sentence in line
+    assert not any(p.name.endswith("zarr") or p.name.startswith(".") for p in tmp_path.iterdir())
+
+
+def test_a_full_disk_is_one_sentence_and_the_store_goes_on(toy, input_, tmp_path, capsys, monkeypatch):
+    def full(*_args):
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise OSError("zarr could not write") from error
+
+    monkeypatch.setattr(store.Writer, "write", full)
+    assert run("7net-0", input_, "-o", tmp_path / "o.zarr") == 2
+    assert "the disk is full; free some space and run the same command again" in said(capsys)[-1]
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="incomplete"):
+        store.open(tmp_path / "o.zarr")
+
+
+@pytest.mark.parametrize("arguments", [["--batch-atoms", "0"], ["--properties", "mass"], ["--limit", "some"]])
+def test_options_that_cannot_be_are_refused(toy, input_, tmp_path, capsys, arguments):
+    with pytest.raises(SystemExit) as error:
+        run("7net-0", input_, "-o", tmp_path / "o.zarr", *arguments)
+    assert error.value.code == 2
+    assert "must be" in capsys.readouterr().err
+
+
+def test_help_has_an_example_and_models_lists_them(capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        run("--help")
+    assert "example:\n  platonic-embed 7net-0" in capsys.readouterr().out
+    assert run("models", "--json", tmp_path / "m.json") == 0
+    out = capsys.readouterr().out
+    names = [m["name"] for m in json.loads((tmp_path / "m.json").read_text())]
+    assert "chgnet-0.3.0" in names
+    assert all(name in out for name in names)

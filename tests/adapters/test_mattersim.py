@@ -1,0 +1,63 @@
+"""MatterSim, with random weights in the real architectures, in its own environment (`in_mattersim.py`)."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from platonic_adapters import environments, registry
+
+CODE = Path(registry.__file__).parents[1]
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    python = environments.ensure(registry.resolve("mattersim-1m").family)
+    script = Path(__file__).with_name("in_mattersim.py")
+    variables = {**os.environ, "PYTHONPATH": str(CODE)}
+    done = subprocess.run(
+        [python, script, tmp_path_factory.mktemp("mattersim")],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_architectures_have_the_size_of_the_published_ones(seen):
+    assert seen["layers"] == {"layer0": 128, "layer1": 128, "layer2": 128}
+    assert seen["parameters"] == [890_034, 4_548_930]
+
+
+@pytest.mark.slow
+def test_the_energy_is_the_librarys_read_out_of_the_rows(seen):
+    assert seen["readout"] < 1e-4
+
+
+@pytest.mark.slow
+def test_properties_are_those_of_the_library(seen):
+    assert seen["largest_force"] > 1e-4  # else the comparison says nothing
+    assert seen["away"]["energy"] < TOLERANCE
+    assert seen["away"]["forces"] < 1e-7
+    assert seen["away"]["stress"] < 1e-7
+
+
+@pytest.mark.slow
+def test_rows_are_invariant(seen):
+    deviations = {name: x for name, x in seen["self_test"].items() if name != "structures"}
+    assert max(deviations.values()) < TOLERANCE, deviations
+
+
+@pytest.mark.slow
+def test_refusals_are_one_sentence(seen):
+    assert "broken.pth` is not a MatterSim checkpoint" in seen["broken"]
+    assert seen["redrawn"].startswith("random weights, seed 2")
+    assert seen["offline"].startswith(
+        "DownloadError: mattersim-5m needs `mattersim-v1.0.0-5M.pth`, published by Microsoft"
+    )
+    assert seen["offline"].endswith("fetch it elsewhere and pass it as `mattersim:PATH`.")

@@ -1,0 +1,215 @@
+"""SevenNet and CHGNet with their real weights, in their real environments: one export each, and what must hold of it."""
+
+import argparse
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from platonic_adapters import cli, environments, registry, store, structures
+from platonic_adapters.errors import StoreError
+
+pytestmark = pytest.mark.slow
+HERE = Path(__file__).parent
+CI_500 = Path(__file__).parents[3] / "shared/data/main/ci_500.extxyz.gz"
+MODELS = {"7net-0": "in_sevennet.py", "chgnet-0.3.0": "in_chgnet.py"}
+OTHERS = ["7net-l3i5", "7net-0_22may2024", "chgnet-0.2.0", "chgnet-r2scan"]
+
+
+def embed(*arguments):
+    parser = argparse.ArgumentParser()
+    cli.add_embed_arguments(parser)
+    return environments.embed(parser.parse_args([str(a) for a in arguments]))
+
+
+def inside(name, script, *arguments, wait=True):
+    """Run a script of this folder in a model's environment."""
+    python = environments.ensure(registry.resolve(name).family)
+    line = [str(python), str(HERE / script), name, *map(str, arguments)]
+    code = Path(registry.__file__).parents[1]
+    process = subprocess.Popen(
+        line, env={**os.environ, "PYTHONPATH": str(code)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    if not wait:
+        return process
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    return out
+
+
+def crystals():
+    """Small prototypes, some rattled, and a few real crystals where the shared data is at hand."""
+    found, _ = structures.read("prototypes?max_atoms=12", limit=14)
+    atoms = [found.atoms(i) for i in range(len(found))]
+    if CI_500.exists():
+        real, _ = structures.read(CI_500, limit=6)
+        atoms += [real.atoms(i) for i in range(len(real))]
+    rng = np.random.default_rng(1)
+    for a in atoms[::2]:
+        a.positions += 0.05 * rng.standard_normal(a.positions.shape)
+    return [a for a in atoms if not set(a.numbers) & {84, 85, 86, 87, 88} and max(a.numbers) < 95]
+
+
+def rotated(atoms, rng):
+    q, r = np.linalg.qr(rng.standard_normal((3, 3)))
+    q = q * np.sign(np.diag(r))
+    q = q * np.linalg.det(q)
+    copy = atoms.copy()
+    copy.set_cell(atoms.cell.array @ q.T)
+    copy.positions = atoms.positions @ q.T
+    return copy
+
+
+@pytest.fixture(scope="module")
+def cases():
+    """Every crystal as it is, rotated, and shuffled; and the shuffles."""
+    rng = np.random.default_rng(2)
+    plain = crystals()
+    orders = [rng.permutation(len(a)) for a in plain]
+    return plain, [rotated(a, rng) for a in plain], [a[o] for a, o in zip(plain, orders, strict=True)], orders
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def exported(request, cases, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    plain, turned, shuffled, _ = cases
+    everything, _ = structures.read([*plain, *turned, *shuffled])
+    store.write_structures(folder / "in.zarr", everything, source="the tests")
+    options = ["--layers", "all", "--properties", "energy,forces,stress"]
+    assert embed(request.param, folder / "in.zarr", "-o", folder / "out.zarr", *options) == 0
+    return request.param, store.open(folder / "out.zarr")
+
+
+@pytest.fixture(scope="module")
+def own(exported):
+    name, found = exported
+    return json.loads(inside(name, MODELS[name], found.path).splitlines()[-1])
+
+
+def deviation(x, y):
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    return (np.linalg.norm(x - y, axis=-1) / np.linalg.norm(x, axis=-1)).max()
+
+
+def test_rotation_leaves_every_row(exported, cases):
+    _, found = exported
+    n = sum(map(len, cases[0]))
+    for layer in found.layers:
+        x = found.layer(layer)
+        assert deviation(x[:n], x[n : 2 * n]) < 1e-5, layer
+
+
+def test_shuffled_atoms_are_shuffled_rows(exported, cases):
+    _, found = exported
+    plain, _, _, orders = cases
+    offsets = np.cumsum([0, *map(len, plain)])
+    order = np.concatenate([o + start for o, start in zip(orders, offsets[:-1], strict=True)])
+    for layer in found.layers:
+        x = found.layer(layer)
+        assert deviation(x[: offsets[-1]][order], x[2 * offsets[-1] :]) < 1e-5, layer
+        assert deviation(x[: offsets[-1]], x[: offsets[-1]][order]) > 1e-3, layer
+
+
+def test_alone_or_in_a_batch_it_is_the_same(exported, tmp_path):
+    name, found = exported
+    few = found.structures.select(slice(5))
+    store.write_structures(tmp_path / "in.zarr", few, source="the tests")
+    assert embed(name, tmp_path / "in.zarr", "-o", tmp_path / "out.zarr", "--batch-atoms", 1) == 0
+    alone = store.open(tmp_path / "out.zarr").layer()
+    assert deviation(found.layer(rows=slice(len(alone))), alone) < 1e-5
+
+
+def test_the_models_own_read_out_of_our_rows_is_its_energy(exported, own):
+    """So the default layer is the true last one; `hidden` too, where there is one."""
+    _, found = exported
+    np.testing.assert_allclose(own["from_last"], own["energy"], rtol=1e-5)
+    if "from_hidden" in own:
+        np.testing.assert_allclose(own["from_hidden"], own["energy"], rtol=1e-5)
+    if "atom_fea" in own:
+        rows = np.concatenate(own["atom_fea"])
+        np.testing.assert_allclose(found.layer("atom_fea", slice(len(rows))), rows, atol=2e-4)
+        assert deviation(found.layer(rows=slice(len(rows))), rows) > 0.1  # the trap: it is not the last layer
+
+
+def test_properties_are_those_of_the_models_own_calculator(exported, own):
+    _, found = exported
+    np.testing.assert_allclose(found.property("energy")[:4], own["energy"], rtol=1e-5)
+    forces = np.concatenate(own["forces"])
+    np.testing.assert_allclose(found.property("forces")[: len(forces)], forces, atol=2e-3)
+    np.testing.assert_allclose(found.property("stress")[:4], own["stress"], atol=2e-4)
+
+
+def test_random_weights_are_others_and_those_of_their_seed(own):
+    (again, other_seed, real), sizes = own["random"]["apart"], own["random"]["sizes"]
+    assert again == 0
+    assert min(other_seed, real) > 0.1
+    assert own["random"]["hashes"] is True
+    assert all(1e-3 < size < 1e6 for size in sizes)
+
+
+def test_provenance_says_what_was_run(exported):
+    name, found = exported
+    provenance = found.provenance
+    assert provenance["model"] == name
+    assert provenance["source"]["name"] == "the tests"
+    assert len(provenance["checkpoint"]["sha256"]) == 64
+    assert provenance["packages"]["torch"].startswith("2.13.0")
+    test = provenance["self_test"]
+    assert max(test[k] for k in ("rotation", "translation", "permutation", "batch_vs_single")) < 1e-5
+
+
+def test_killed_and_resumed_is_bit_identical(exported, tmp_path):
+    name, found = exported
+    store.write_structures(tmp_path / "in.zarr", found.structures.select(slice(16)), source="the tests")
+    inside(name, "in_export.py", tmp_path / "in.zarr", tmp_path / "whole.zarr")
+    killed = tmp_path / "killed.zarr"
+    process = inside(name, "in_export.py", tmp_path / "in.zarr", killed, wait=False)
+    while not list(killed.glob("done/c/*")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    with pytest.raises(StoreError, match="incomplete"):
+        store.open(killed)
+    inside(name, "in_export.py", tmp_path / "in.zarr", killed)
+    layer = found.default_layer
+    assert store.open(killed).layer(layer).tobytes() == store.open(tmp_path / "whole.zarr").layer(layer).tobytes()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_other_weights_of_a_family_keep_its_symmetries(name, tmp_path):
+    assert embed(name, "prototypes?max_atoms=8", "--limit", 5, "-o", tmp_path / "o.zarr", "--layers", "all") == 0
+    found = store.open(tmp_path / "o.zarr")
+    test = found.provenance["self_test"]
+    assert max(test[k] for k in ("rotation", "translation", "permutation", "batch_vs_single")) < 1e-5
+    assert all(np.isfinite(found.layer(layer)).all() for layer in found.layers)
+    assert "layer3" in found.layers or name == "chgnet-0.2.0"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_molecules_slabs_and_lone_atoms_have_rows(name, tmp_path):
+    """An open direction is a wide vacuum: a molecule is itself in any large box, and far atoms do not see each other."""
+    from ase import Atoms
+    from ase.build import fcc111, molecule
+
+    rng = np.random.default_rng(3)
+    water, slab = molecule("CH3CH2OH"), fcc111("Cu", (1, 1, 2))
+    boxed = water.copy()
+    boxed.set_cell(np.eye(3) * 30)
+    boxed.pbc = True
+    far = Atoms("Cu2", positions=[[0, 0, 0], [20, 0, 0]])
+    sources = [water, boxed, rotated(water, rng), slab, rotated(slab, rng), far, Atoms("Cu")]
+    everything, _ = structures.read(sources)
+    store.write_structures(tmp_path / "in.zarr", everything, source="the tests")
+    assert embed(name, tmp_path / "in.zarr", "-o", tmp_path / "o.zarr", "--properties", "stress") == 0
+    found = store.open(tmp_path / "o.zarr")
+    parts = np.split(found.layer(), everything.offsets[1:-1])
+    assert deviation(parts[0], parts[1]) < 1e-5
+    assert deviation(parts[0], parts[2]) < 1e-5
+    assert deviation(parts[3], parts[4]) < 1e-5
+    assert deviation(parts[5], np.repeat(parts[6], 2, axis=0)) < 1e-5
+    assert np.isfinite(found.property("stress")).all((1, 2)).tolist() == [False, True, *[False] * 5]

@@ -1,0 +1,241 @@
+"""The command line: what it prints, writes and returns."""
+
+import argparse
+import json
+import subprocess
+import sys
+
+import comparisons
+import numpy as np
+import pytest
+from ase import Atoms
+from platonic_adapters import store
+from platonic_adapters.structures import Structures
+
+from platonic_jax import cli
+from platonic_jax.cli import main
+
+COMMANDS = ("demo", "models", "embed", "compare")
+QUICK = ["--num-permutations", "19", "--num-bootstraps", "19", "--measures", "procrustes,mutual_knn"]
+
+
+def write_store(path, *, width=6, seed=0, model="a", species=("Fe", "O"), complete=True, **provenance):
+    """A store of 24 structures of five atoms, as an export would have written it."""
+    numbers = np.random.default_rng(0).choice(species, size=(24, 5))
+    atoms = [Atoms(list(row), positions=3.0 * np.eye(5, 3, k=-1), cell=[9, 9, 9], pbc=True) for row in numbers]
+    structures = Structures.from_atoms(atoms, [f"s{i}" for i in range(24)])
+    rng = np.random.default_rng(seed)
+    element = rng.normal(size=(119, width))[structures.species]
+    x = np.float32(element + 0.5 * rng.normal(size=(120, width)))
+    writer = store.create(
+        path,
+        structures,
+        layers={"last": {"width": width, "what": "made up"}},
+        default_layer="last",
+        provenance={"model": model, "random_weights": False, **provenance},
+    )
+    for block in writer.pending():
+        writer.write(block, {"last": x[writer.rows(block)]}, {})
+    if complete:
+        writer.finish()
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores")
+    return [
+        write_store(folder / "a.zarr"),
+        write_store(folder / "b.zarr", seed=1, width=8, model="b"),
+        write_store(folder / "r.zarr", seed=2, model="random:a?seed=0", random_weights=True),
+    ]
+
+
+def one_sentence(capsys):
+    """What stands on stderr, which must be one sentence of ours."""
+    said = capsys.readouterr().err
+    assert said.startswith("platonic: ")
+    assert said.count("\n") == 1
+    assert "Traceback" not in said
+    return said
+
+
+# ---- help --------------------------------------------------------------------------------------------------------
+
+
+def test_alone_it_prints_a_map_of_commands_by_task(capsys):
+    assert main([]) == 0
+    said = capsys.readouterr().out
+    for command in COMMANDS:
+        assert f"platonic {command}" in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(capsys, command):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    said = capsys.readouterr().out
+    assert f"example:\n  platonic {command}" in said
+    assert "--json" in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_example_is_understood(capsys, command):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    examples = [line.strip() for line in capsys.readouterr().out.split("example:\n")[1].splitlines() if line.strip()]
+    assert examples
+    for example in examples:
+        words = example.replace('"', "").split()
+        assert words[:2] == ["platonic", command]
+        assert isinstance(cli._parser().parse_args(words[1:]), argparse.Namespace)
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys\nfrom platonic_jax.cli import main\nassert main([]) == 0\n"
+        "print(*[m for m in ('jax', 'rich', 'matplotlib', 'zarr', 'ase', 'numpy') if m in sys.modules], file=sys.stderr)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stderr.split() == []
+
+
+# ---- mistakes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["compre"], "compre"),
+        (["compare"], "STORE"),
+        (["compare", "{a}"], "at least twice"),
+        (["compare", "{a}", "{b}", "--anchors", "best"], "best"),
+        (["compare", "{a}", "{b}", "-k", "many"], "many"),
+        (["compare", "{a}", "{b}", "-k", "0"], "0"),
+        (["compare", "{a}", "{b}", "-k", "121"], "121"),
+        (["compare", "{a}", "{b}", "--num-permutations", "0"], "at least 1"),
+        (["compare", "{a}", "{b}", "--measures", "nonsense"], "nonsense"),
+        (["compare", "{a}", "{b}", "--layer", "nonsense"], "nonsense"),
+        (["compare", "{a}", "{b}", "--layer", "a,b,c"], "--layer"),
+        (["compare", "{a}", "{tmp}/absent.zarr"], "absent.zarr"),
+        (["compare", "{a}", "{tmp}"], "store"),
+        (["compare", "{a}", "{b}", "--json", "{tmp}/absent/out.json"], "{tmp}/absent"),
+        (["compare", "{a}", "{b}", "--json", "{tmp}"], "folder"),
+        (["compare", "{a}", "{b}", "-o", "{a}/zarr.json/report"], "zarr.json"),
+        (["models", "--json", "{tmp}/absent/models.json"], "{tmp}/absent"),
+        (["embed", "7net-0"], "INPUT"),
+        (["embed", "7net-9", "prototypes", "-o", "{tmp}/x.zarr"], "7net-0"),
+        (["embed", "7net-0", "{tmp}/absent.xyz", "-o", "{tmp}/x.zarr"], "absent.xyz"),
+        (["demo", "-o", "{a}/zarr.json/demo"], "zarr.json"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(capsys, stores, tmp_path, arguments, told):
+    places = {"a": stores[0], "b": stores[1], "tmp": tmp_path}
+    assert main([argument.format(**places) for argument in arguments]) == 2
+    assert told.format(**places) in one_sentence(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stores_of_other_structures_are_a_mistake(capsys, stores, tmp_path):
+    other = write_store(tmp_path / "other.zarr", species=("Cu", "S"), model="other")
+    assert main(["compare", stores[0], other]) == 2
+    assert "structure 0" in one_sentence(capsys)
+
+
+def test_an_incomplete_store_is_a_mistake(capsys, stores, tmp_path):
+    begun = write_store(tmp_path / "begun.zarr", complete=False)
+    assert main(["compare", stores[0], begun]) == 2
+    assert "incomplete" in one_sentence(capsys)
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(capsys, stores, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("platonic_jax.compare.compare", lambda tables, **options: comparisons.make())
+    monkeypatch.setattr("platonic_jax.plots.save_all", full)
+    assert main(["compare", *stores[:2], "-o", str(tmp_path / "report")]) == 2
+    assert "the disk is full" in one_sentence(capsys)
+    assert [path.name for path in (tmp_path / "report").iterdir()] == ["compare.json"]
+
+
+def test_an_interruption_is_no_traceback(capsys, monkeypatch):
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_models", interrupted)
+    assert main(["models"]) == 130
+    assert one_sentence(capsys) == "platonic: interrupted.\n"
+
+
+# ---- commands ----------------------------------------------------------------------------------------------------
+
+
+def test_models_are_listed_as_table_and_json(capsys, tmp_path):
+    assert main(["models", "--json", str(tmp_path / "models.json")]) == 0
+    listed = json.loads((tmp_path / "models.json").read_text())
+    said = capsys.readouterr().out
+    for model in listed:
+        assert model["name"] in said
+    assert {"name", "family", "licence", "training_data"} <= set(listed[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["models.json"]
+
+
+def test_compare_computes_prints_and_writes(capsys, stores, tmp_path):
+    out, report = tmp_path / "out.json", tmp_path / "report"
+    assert main(["compare", *stores, "-k", "20", "--seed", "3", *QUICK, "--json", str(out), "-o", str(report)]) == 0
+    said = capsys.readouterr()
+    found = json.loads(out.read_text())
+    assert found["models"] == ["a", "b", "random:a?seed=0", "element"]
+    assert found["kinds"] == ["model", "model", "random", "element"]
+    assert found["anchors"]["k"] == len(found["anchors"]["row"]) == 20
+    assert found["provenance"]["seed"] == 3
+    assert set(found["measures"]) == {"procrustes", "mutual_knn"}
+    assert f"{found['measures']['procrustes']['value'][0][1]:.3f}" in said.out
+    assert "a – a (random weights, seed 0)" in said.out
+    assert str(report / "report.html") in said.out
+    assert said.err == ""
+    assert json.loads((report / "compare.json").read_text()) == found
+    assert (report / "report.html").stat().st_size > 1e6
+
+    from platonic_jax.compare import compare
+    from platonic_jax.tables import load
+
+    options = {"num_permutations": 19, "num_bootstraps": 19, "measures": ("procrustes", "mutual_knn")}
+    expected = compare([load(path) for path in stores], k=20, seed=3, **options).to_json()
+    assert found["measures"] == expected["measures"]
+    assert found["anchors"] == expected["anchors"]
+
+
+def test_demo_embeds_compares_and_reports(capsys, monkeypatch, tmp_path):
+    asked, compared = [], []
+
+    def compare(tables, **options):
+        compared.append(([table.model for table in tables], options["anchors"], options["k"]))
+        return comparisons.make()
+
+    def embed(args):
+        asked.append((args.model, args.input))
+        write_store(
+            tmp_path / "demo" / "stores" / args.output.rsplit("/", 1)[1],
+            seed=len(asked),
+            model=args.model,
+            random_weights=args.model.startswith("random:"),
+        )
+        return 0
+
+    monkeypatch.setattr("platonic_adapters.environments.embed", embed)
+    monkeypatch.setattr("platonic_jax.compare.compare", compare)
+    assert main(["demo", "-o", str(tmp_path / "demo"), "--json", str(tmp_path / "out.json")]) == 0
+    assert asked == [(model, "prototypes?max_atoms=20") for model in cli.DEMO_MODELS]
+    assert compared == [(list(cli.DEMO_MODELS), "direct", 100)]
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {"stores", "report.html", "compare.json", "figures"}
+    assert json.loads((tmp_path / "out.json").read_text()) == comparisons.make().to_json()
+    assert str(tmp_path / "demo" / "report.html") in capsys.readouterr().out
+
+
+def test_demo_stops_where_an_export_fails(monkeypatch, tmp_path):
+    monkeypatch.setattr("platonic_adapters.environments.embed", lambda args: 1)
+    assert main(["demo", "-o", str(tmp_path / "demo")]) == 1
+    assert list((tmp_path / "demo").iterdir()) == []

@@ -1,0 +1,78 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ott.geometry import pointcloud
+from scipy.special import logsumexp
+
+from platonic_jax import _ott
+
+RNG = np.random.default_rng(0)
+COST = np.sum((RNG.normal(size=(30, 1, 3)) - RNG.normal(size=(1, 20, 3)) * 0.7 - 0.5) ** 2, axis=2)
+
+
+def plain_sinkhorn(cost, epsilon):
+    """⟨P, C⟩ + ε KL(P | a ⊗ b), evaluated at the plan itself, in float64 and the log domain."""
+    n, m = cost.shape
+    f, g = np.zeros(n), np.zeros(m)
+    change = np.inf
+    while change > 1e-13:
+        old, f = f, -epsilon * logsumexp((g[None] - cost) / epsilon - np.log(m), axis=1)
+        g = -epsilon * logsumexp((f[:, None] - cost) / epsilon - np.log(n), axis=0)
+        change = np.abs(f - old).max() / epsilon
+    log_ratio = (f[:, None] + g[None] - cost) / epsilon
+    plan = np.exp(log_ratio) / (n * m)
+    return np.sum(plan * cost) + epsilon * np.sum(plan * log_ratio)
+
+
+def entropic_cost(cost, epsilon, **settings):
+    settings = {"symmetric": False, "threshold": 1e-4, "max_iterations": 10_000} | settings
+    return _ott.entropic_cost(jnp.asarray(cost), epsilon=jnp.asarray(epsilon, cost.dtype), **settings)
+
+
+@pytest.mark.parametrize("relative_epsilon", [0.02, 0.05, 0.5])
+def test_the_cost_agrees_with_a_plain_sinkhorn_at_its_plan(relative_epsilon):
+    epsilon = relative_epsilon * COST.mean()
+    value, converged = entropic_cost(COST.astype(np.float32), epsilon)
+    assert converged
+    assert value == pytest.approx(plain_sinkhorn(COST, epsilon), abs=1e-5 * COST.mean())
+
+
+def test_symmetric_updates_reach_the_same_cost():
+    points = RNG.normal(size=(30, 3))
+    cost = np.sum((points[:, None] - points[None]) ** 2, axis=2)
+    expected = plain_sinkhorn(cost, 0.05 * cost.mean())
+    for symmetric in (True, False):
+        value, converged = entropic_cost(cost.astype(np.float32), 0.05 * cost.mean(), symmetric=symmetric)
+        assert converged
+        assert value == pytest.approx(expected, abs=1e-5 * cost.mean())
+
+
+def test_the_derivatives_are_those_of_the_optimum():
+    """With respect to the costs they are the plan, and with respect to ε the divergence: by finite differences."""
+    direction = RNG.normal(size=COST.shape)
+    epsilon, step = 0.05 * COST.mean(), 1e-5
+    with jax.enable_x64(True):
+        value = lambda cost, epsilon: _ott.entropic_cost(
+            cost, epsilon=epsilon, symmetric=False, threshold=1e-10, max_iterations=10_000
+        ).value
+        slope_cost, slope_epsilon = jax.grad(value, argnums=(0, 1))(jnp.asarray(COST), jnp.asarray(epsilon))
+    along = plain_sinkhorn(COST + step * direction, epsilon) - plain_sinkhorn(COST - step * direction, epsilon)
+    assert np.sum(np.asarray(slope_cost) * direction) == pytest.approx(along / (2 * step), rel=1e-5)
+    along = plain_sinkhorn(COST, epsilon + step) - plain_sinkhorn(COST, epsilon - step)
+    assert slope_epsilon == pytest.approx(along / (2 * step), rel=1e-5)
+
+
+def test_too_few_iterations_are_reported():
+    value, converged = entropic_cost(COST.astype(np.float32), 0.01 * COST.mean(), max_iterations=10)
+    assert not converged
+    assert np.isfinite(value)
+
+
+def test_the_online_mode_of_ott_is_still_broken():
+    """A canary for ott-jax/ott#700: once this fails, `_ott` may compute costs block by block, and its note can go."""
+    points = jnp.ones((4, 2))
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        online = pointcloud.PointCloud(points, points, batch_size=2)
+        with pytest.raises(AttributeError, match="is_vmappable"):
+            online.apply_lse_kernel(jnp.zeros(4), jnp.zeros(4), 1.0, axis=1)

@@ -1,0 +1,320 @@
+"""The report says what the comparison holds, and is one file that stands alone."""
+
+import base64
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import comparisons
+import numpy as np
+import pytest
+
+from platonic_jax import plots, report
+from platonic_jax.report import verdict
+
+VOID = {"meta", "br", "path", "circle", "polygon"}
+
+
+class Page(HTMLParser):
+    """Text, attributes and scripts of a page; every element must be closed in its place."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.open, self.seen, self.text, self.scripts = [], [], "", []
+        self.feed(source)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] == ["script"]:
+            self.scripts.append(data)
+        elif self.open[-1:] != ["style"]:
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    return comparisons.make()
+
+
+@pytest.fixture(scope="module")
+def page(comparison, tmp_path_factory):
+    return Page(write(comparison, tmp_path_factory.mktemp("report")))
+
+
+def write(comparison, folder):
+    """The page of a comparison; the figures have tests of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "save_all", lambda *_: [])
+        return report.write(comparison, folder).read_text()
+
+
+def data_of(page):
+    return json.loads(page.scripts[0])
+
+
+def decode(array):
+    return np.frombuffer(base64.b64decode(array["base64"]), dtype=np.dtype(array["type"]).newbyteorder("<"))
+
+
+def answers(comparison):
+    return {answer.question: answer for answer in verdict(comparison).answers}
+
+
+# ---- the file ----------------------------------------------------------------------------------------------------
+
+
+def test_write_leaves_the_report_the_numbers_and_the_figures(comparison, tmp_path):
+    target = report.write(comparison, tmp_path / "new" / "folder")
+    assert target == tmp_path / "new" / "folder" / "report.html"
+    assert sorted(path.name for path in target.parent.iterdir()) == ["compare.json", "figures", "report.html"]
+    assert json.loads((target.parent / "compare.json").read_text()) == comparison.to_json()
+    assert len(list((target.parent / "figures").glob("*.png"))) == 14
+
+
+def test_nothing_is_fetched(page):
+    fetching = [
+        attrs for tag, attrs in page.seen if tag in {"link", "img", "iframe", "script"} and {"src", "href"} & set(attrs)
+    ]
+    assert fetching == []
+    (policy,) = (attrs["content"] for _, attrs in page.seen if attrs.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'")
+    links = [attrs["href"] for tag, attrs in page.seen if tag == "a" and not attrs["href"].startswith("#")]
+    assert links == ["https://doi.org/10.1038/s42256-026-01235-7"]
+
+
+def test_links_within_the_page_arrive(page):
+    named = {attrs.get("id") for _, attrs in page.seen}
+    for tag, attrs in page.seen:
+        if tag == "a" and attrs["href"].startswith("#"):
+            assert attrs["href"][1:] in named
+
+
+def test_a_report_that_fails_leaves_the_old_one(comparison, tmp_path):
+    (tmp_path / "report.html").write_text("old")
+    broken = dataclasses.replace(comparison, provenance={})
+    with pytest.raises(KeyError):
+        write(broken, tmp_path)
+    assert (tmp_path / "report.html").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["compare.json", "report.html"]
+
+
+def test_twenty_thousand_atoms_stay_under_15_megabytes(tmp_path):
+    comparison = comparisons.make(num_structures=4000)
+    assert len(comparison.rows) == 20_000
+    assert len(write(comparison, tmp_path).encode()) < 15e6
+
+
+def test_what_comes_from_data_is_escaped(tmp_path):
+    nasty = "</script><script>alert('x')</script><b>&"
+    comparison = comparisons.make(
+        models=(nasty, "b"),
+        kinds=("model", "model"),
+        ids=[f"{nasty}{i}" for i in range(20)],
+        formulas=[nasty] * 20,
+        stores={nasty: {"licence": nasty, "layer": nasty}},
+    )
+    source = write(comparison, tmp_path)
+    page = Page(source)
+    assert len(page.scripts) == 3
+    assert "<script>alert" not in source
+    assert nasty in page.text
+    assert data_of(page)["atoms"]["ids"][3] == f"{nasty}3"
+    assert "<" not in data_of(page)["models"][0].replace("<br>", "")
+
+
+# ---- the data ----------------------------------------------------------------------------------------------------
+
+
+def test_maps_and_neighbours_arrive_as_they_are(page, comparison):
+    data = data_of(page)
+    assert len(data["maps"]) == 5
+    for sent, view, neighbours in zip(data["maps"], comparison.maps, comparison.neighbours, strict=True):
+        for space in ("raw", "shared"):
+            np.testing.assert_array_equal(decode(sent[space]["points"]).reshape(-1, 2), view[space])
+        np.testing.assert_array_equal(decode(sent["neighbours"]).reshape(-1, 5), neighbours)
+
+
+def test_every_atom_can_be_named(page, comparison):
+    atoms = data_of(page)["atoms"]
+    np.testing.assert_array_equal(decode(atoms["species"]), comparison.species)
+    np.testing.assert_array_equal(decode(atoms["place"]), comparison.atom_index)
+    row = 63
+    structure = np.searchsorted(decode(atoms["first_row"]), row, side="right") - 1
+    assert atoms["ids"][structure] == f"mp-{comparison.structure_index[row]}"
+
+
+def test_structures_are_named_by_number_where_none_are_known(comparison, tmp_path):
+    page = Page(write(dataclasses.replace(comparison, structures=None), tmp_path))
+    assert data_of(page)["atoms"]["ids"][:3] == ["0", "1", "2"]
+
+
+def test_every_figure_has_its_place(page):
+    places = [attrs for _, attrs in page.seen if "data-figure" in attrs]
+    assert sum(attrs["data-figure"] == "map" for attrs in places) == 2 * 5
+    assert sum(attrs["data-figure"] == "matrix" for attrs in places) == 3
+    assert sum(attrs["data-figure"] == "null" for attrs in places) == 3
+
+
+def test_matrices_are_ordered_as_their_dendrogram(page, comparison):
+    for sent, measure in zip(data_of(page)["measures"], comparison.measures.values(), strict=True):
+        assert sent["order"] == plots.leaf_order(measure)
+        assert len(sent["tree"]["x"]) == 4
+        np.testing.assert_allclose(sent["value"], measure.value)
+
+
+# ---- the text ----------------------------------------------------------------------------------------------------
+
+
+def test_every_number_stands_in_a_table(page):
+    assert (
+        page.text.count("7net-0chgnet-r2scan" + "0.900" + "0.880 to 0.930" + "0.05" + "0.005" + "0.400" + "0.01") == 1
+    )
+    assert len([tag for tag, _ in page.seen if tag == "tr"]) == 3 * (1 + 10) + (1 + 3) + (1 + 1)
+
+
+def test_provenance_anchors_and_citation_are_told(page):
+    for told in (
+        "ab" * 32,
+        "scalars before the read-out",
+        "chgnet-0.3.0 does not know Cf",
+        "60 of 100 atoms",
+        "8, 830–840",
+    ):
+        assert told in page.text
+    assert "Of the 10 elements, 3 have an anchor; without one: Li, Al, Si, Cl, Ar, La, U." in page.text
+
+
+def test_thinned_maps_say_so(comparison, tmp_path):
+    assert "whole structures, drawn at random. Axes" not in write(comparison, tmp_path)
+    assert "The maps show 50 of the 100 atoms" in write(comparisons.make(shown=50), tmp_path)
+
+
+def test_a_random_weight_model_is_labelled_wherever_it_is_named(page):
+    headings = re.findall(r"7net-0( \(random weights, seed 0\))?", page.text)
+    assert "7net-0 (random weights, seed 0)" in page.text
+    assert len(headings) > 10
+    assert "random:7net-0" not in page.text.split("Provenance")[-1].split("Models")[0]
+
+
+# ---- the verdict -------------------------------------------------------------------------------------------------
+
+
+def test_the_verdict_counts_pairs_against_each_ruler(comparison):
+    # Intervals begin 0.02 below the value: all pass the element's 0.60, but 0.63 stays below the control's 0.64.
+    assert verdict(comparison).lead == (
+        "All 3 pairs of models agree beyond chance; all 3 pairs beyond the chemical element alone; "
+        "2 of 3 pairs beyond an untrained network."
+    )
+
+
+def test_the_verdict_names_the_extremes_with_their_intervals(comparison):
+    answer = answers(comparison)["Which models agree most?"]
+    assert answer.answer == "7net-0 and chgnet-r2scan."
+    assert "0.90 (95 % interval 0.88–0.93)" in answer.detail
+    assert "chgnet-0.3.0 and chgnet-r2scan, 0.65 (0.63–0.68)" in answer.detail
+
+
+def test_the_verdict_gives_the_rulers_their_numbers(comparison):
+    found = answers(comparison)
+    assert "0.05 on average (p = 0.005)" in found["More than chance?"].detail
+    assert "0.55–0.60" in found["More than the element?"].detail
+    assert "0.40 between two models" in found["More than the element?"].detail
+    assert (
+        "7net-0 (random weights, seed 0), never trained, still reaches 0.50–0.70"
+        in found["More than an untrained network?"].detail
+    )
+    neighbours = found["Down to an atom's neighbours?"].detail
+    assert "share 45 % (43–48 %)" in neighbours
+    assert "20 % (p = 0.010)" in neighbours
+
+
+def test_the_verdict_says_when_neighbourhoods_are_no_better_than_their_null(comparison):
+    at_chance = comparisons.with_measure(comparison, "mutual_knn", p_value_within_element=np.full((5, 5), 0.4))
+    assert answers(at_chance)["Down to an atom's neighbours?"].answer == "No pair."
+
+
+def test_without_a_control_the_verdict_says_how_to_make_one():
+    comparison = comparisons.make(models=("7net-0", "b", "c"), kinds=("model",) * 3)
+    answer = answers(comparison)["More than an untrained network?"]
+    assert answer.answer == "Not known."
+    assert answer.command == 'platonic embed "random:7net-0?seed=0" INPUT -o random.zarr'
+    assert "untrained" not in verdict(comparison).lead
+
+
+def test_a_single_pair_gets_a_plain_sentence():
+    comparison = comparisons.make(models=("a", "b", "random:a?seed=0"), kinds=("model", "model", "random"))
+    assert verdict(comparison).lead == "a and b agree beyond chance, but not beyond an untrained network."
+    assert answers(comparison)["How far do they agree?"].answer == "0.80."
+
+
+def test_relatives_are_no_evidence_of_convergence(comparison):
+    assert "Independent models?" not in answers(comparison)
+    related = comparisons.make(stores={"chgnet-r2scan": {"relatives": ["chgnet-0.3.0"]}})
+    assert "chgnet-0.3.0 and chgnet-r2scan" in answers(related)["Independent models?"].detail
+
+
+@pytest.mark.parametrize(
+    ("kinds", "measures"),
+    [
+        (("model", "random"), ("procrustes", "mutual_knn")),
+        (("model", "model"), ("sinkhorn_divergence",)),
+        (("model", "model", "element"), ("mutual_knn",)),
+    ],
+)
+def test_partial_comparisons_are_reported_too(kinds, measures, tmp_path):
+    comparison = comparisons.make(models=("a", "b", "element")[: len(kinds)], kinds=kinds)
+    comparison = dataclasses.replace(comparison, measures={name: comparison.measures[name] for name in measures})
+    assert verdict(comparison).lead.endswith(".")
+    Page(write(comparison, tmp_path))
+
+
+def test_undefined_values_are_dashes_and_count_for_nothing(comparison, tmp_path):
+    nothing = np.full((5, 5), np.nan)
+    undefined = comparisons.with_measure(
+        comparison, "procrustes", value=nothing, low=nothing, high=nothing, null=nothing
+    )
+    page = Page(write(undefined, tmp_path))
+    assert "no pair beyond" in verdict(undefined).lead
+    assert "NaN" not in page.scripts[0]
+    assert re.search(r"\bnan\b", page.text) is None
+    assert answers(undefined)["How far do they agree?"].answer == "Undefined."
+
+
+# ---- in a browser ------------------------------------------------------------------------------------------------
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium to open the report in")
+def test_the_page_draws_in_a_browser_without_an_error(comparison, tmp_path):
+    write(comparison, tmp_path)
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+    ]
+    flags += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
+    flags += ["--enable-logging=stderr", "--window-size=1200,20000", "--virtual-time-budget=60000", "--dump-dom"]
+    run = subprocess.run(
+        [CHROMIUM, *flags, (tmp_path / "report.html").as_uri()], capture_output=True, text=True, timeout=300
+    )
+    assert "CONSOLE" not in run.stderr, run.stderr
+    assert run.stdout.count('class="js-plotly-plot drawn"') == 10 + 3 + 3
