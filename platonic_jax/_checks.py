@@ -1,6 +1,7 @@
 """Validators of static arguments: one message form, `` `name` must …, got …. ``, and the fix where one is known.
 
-They run at trace time and look at shapes, dtypes and Python values only; the values of arrays are checked where a table is built.
+They run at trace time and look at shapes, dtypes and Python values only; the values of arrays are checked where a table
+is built.
 """
 
 from collections.abc import Iterable
@@ -25,8 +26,8 @@ def check_count(name: str, value: int, *, most: int | None = None, of: str = "",
 
 
 def check_positive(name: str, value: float) -> None:
-    """Refuse a number that is not above zero; a traced value passes, since it has no number yet."""
-    if not isinstance(value, jax.core.Tracer) and not value > 0:
+    """Refuse a number that is not above zero."""
+    if not value > 0:
         raise ValueError(f"`{name}` must be positive, got {value}.")
 
 

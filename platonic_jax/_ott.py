@@ -1,8 +1,8 @@
 """The only importer of ott-jax: entropic optimal transport between uniform clouds, from a matrix of costs.
 
 ott promotes dtypes and ranks freely, so strict promotion is relaxed around its calls, and only there. It is given costs
-rather than points: the products behind them belong to `numerics`, and ott-jax 0.6.0 cannot compute them block by block on
-jax ≥ 0.9 (`batch_size=`, ott-jax/ott#700), which clouds of a few thousand rows do not need.
+rather than points: the products behind them belong to `numerics`, and ott-jax 0.6.0 cannot compute them block by
+block on jax ≥ 0.9 (`batch_size=`, ott-jax/ott#700), which clouds of a few thousand rows do not need.
 """
 
 from functools import partial
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
-from ott.geometry import geometry
+from ott.geometry import epsilon_scheduler, geometry
 from ott.problems.linear import linear_problem
 from ott.solvers.linear import acceleration, sinkhorn
 
@@ -60,9 +60,10 @@ def entropic_cost(
         parallel_dual_updates=symmetric,
     )
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        frozen = geometry.Geometry(cost_matrix=lax.stop_gradient(cost), epsilon=lax.stop_gradient(epsilon))
+        blur = epsilon_scheduler.Epsilon(lax.stop_gradient(epsilon))
+        frozen = geometry.Geometry(cost_matrix=lax.stop_gradient(cost), epsilon=blur)
         solution = solver(linear_problem.LinearProblem(frozen))
     g = lax.stop_gradient(solution.g).astype(cost.dtype)
     f = -epsilon * jax.nn.logsumexp((g[None, :] - cost) / epsilon, axis=1)
     value = jnp.mean(f) + jnp.mean(g) + epsilon * jnp.log(jnp.asarray(cost.shape[1], cost.dtype))
-    return TransportCost(value, solution.converged & jnp.isfinite(value))
+    return TransportCost(value, jnp.isfinite(value) & solution.converged)  # pyright: ignore[reportOperatorIssue]

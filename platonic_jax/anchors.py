@@ -23,7 +23,7 @@ _FINEST = 1e-6  # Smallest threshold tried, relative to the radius of the cloud.
 
 
 def random(x: Float[Array, "n p"], k: int, *, key: TypedKey) -> Int[Array, " {k}"]:
-    """k different rows, all sets of them alike.
+    """Choose k different rows, all sets of them alike.
 
     Args:
         x: Rows to choose from; only their number matters.
@@ -46,8 +46,8 @@ def direct(x: Float[Array, "n p"], k: int, *, mode: str = "fixed") -> Int[Array,
 
     Columns are standardised and reduced to the principal components of variance above 1 (Kaiser's rule), each weighted
     by the fraction of variance it explains. BIRCH gathers the rows into subclusters, Ward linkage merges these into k
-    clusters, and each gives the row nearest to its centroid. Runs on the host, in float64, not under jit: it needs no key
-    and gives the same rows every time, but another order of the rows may give others.
+    clusters, and each gives the row nearest to its centroid. Runs on the host, in float64, not under jit: it needs no
+    key and gives the same rows every time, but another order of the rows may give others.
 
     Args:
         x: Rows to choose from.
@@ -55,8 +55,8 @@ def direct(x: Float[Array, "n p"], k: int, *, mode: str = "fixed") -> Int[Array,
         mode: `"fixed"` is the one mode there is. It departs from maml's implementation where that one breaks: the
             threshold of BIRCH is bisected until the subclusters are no fewer than k and no more than a linkage can hold
             (maml shrinks it until, in a large cloud, every row is alone), and centroids are means of all rows of a
-            cluster (maml takes the last subcluster for the whole). Where a cloud has fewer than k distinct clusters, the
-            rows farthest from all anchors so far fill the places.
+            cluster (maml takes the last subcluster for the whole). Where a cloud has fewer than k distinct clusters,
+            the rows farthest from all anchors so far fill the places.
 
     Returns:
         Indices of k different rows (int32), in the order of the clusters.
@@ -87,7 +87,7 @@ def _tiles(rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
 
 
 def _reduced(x: np.ndarray) -> np.ndarray:
-    """Standardised rows along the components of variance above 1, weighted by the fractions they explain; (n, c) float64."""
+    """Standardised rows along the components of variance above 1, weighted by the fraction each explains."""
     mean = np.mean(x, axis=0, dtype=np.float64)
     deviation = np.sqrt(sum(np.sum((tile - mean) ** 2, axis=0) for _, tile in _tiles(x)) / len(x))
     scale = np.where(deviation > 0, deviation, 1.0)
@@ -109,24 +109,23 @@ def _subclusters(rows: np.ndarray, *, wanted: int) -> np.ndarray:
     return centres
 
 
-def _bisected(
-    rows: np.ndarray, threshold: float, radius: float, *, fewest: int, most: int
-) -> tuple[float, np.ndarray]:
+def _bisected(rows: np.ndarray, threshold: float, radius: float, *, fewest: int, most: int) -> tuple[float, np.ndarray]:
     """Bisects the threshold, from the given one, until it gives between `fewest` and `most` subclusters.
 
     Ends with fewer only where the finest threshold gives fewer, for want of distinct rows.
     """
     too_fine, too_coarse = 0.0, 2 * radius
+    coarse_centres = rows.mean(axis=0, keepdims=True)
     while True:
         centres = _birch(rows, threshold, most=most)
         if centres is None:
             too_fine = threshold
         elif len(centres) < fewest and threshold > _FINEST * radius:
-            too_coarse = threshold
+            too_coarse, coarse_centres = threshold, centres
         else:
             return threshold, centres
-        if too_fine and too_coarse < too_fine * (1 + 1e-3):
-            return too_coarse, _birch(rows, too_coarse, most=len(rows))
+        if too_fine and too_coarse < too_fine * (1 + 1e-3):  # The number jumps over the range: take too few.
+            return too_coarse, coarse_centres
         threshold = np.sqrt(too_fine * too_coarse) if too_fine else threshold / 4
 
 
@@ -134,7 +133,7 @@ def _birch(rows: np.ndarray, threshold: float, *, most: int) -> np.ndarray | Non
     """Centres of the subclusters of one pass over the rows; nothing, and early, if they grow beyond `most`."""
     from sklearn.cluster import Birch
 
-    birch = Birch(threshold=threshold, n_clusters=None, compute_labels=False)
+    birch = Birch(threshold=threshold, n_clusters=None, compute_labels=False)  # pyright: ignore[reportArgumentType]
     for _, tile in _tiles(rows):
         birch.partial_fit(tile)
         if len(birch.subcluster_centers_) > most:
@@ -169,14 +168,14 @@ def _representatives(rows: np.ndarray, cluster: np.ndarray) -> np.ndarray:
 
 def _filled(rows: np.ndarray, chosen: np.ndarray, k: int) -> np.ndarray:
     """The rows chosen, and as many more as are missing from k: each the farthest from all before it."""
-    chosen = list(chosen)
     if len(chosen) == k:
-        return np.array(chosen)
+        return chosen
+    taken = chosen.tolist()
     distance = np.full(len(rows), np.inf)
-    for row in chosen:
+    for row in taken:
         distance = np.minimum(distance, np.sum((rows - rows[row]) ** 2, axis=1))
-    while len(chosen) < k:
-        distance[chosen] = -1.0
-        chosen.append(int(np.argmax(distance)))
-        distance = np.minimum(distance, np.sum((rows - rows[chosen[-1]]) ** 2, axis=1))
-    return np.array(chosen)
+    while len(taken) < k:
+        distance[taken] = -1.0
+        taken.append(int(np.argmax(distance)))
+        distance = np.minimum(distance, np.sum((rows - rows[taken[-1]]) ** 2, axis=1))
+    return np.array(taken)

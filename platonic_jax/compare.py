@@ -32,6 +32,8 @@ from platonic_jax.tables import EmbeddingTable, element_baseline, pair
 
 __all__ = ["MEASURES", "Comparison", "Matrix", "compare"]
 
+TRANSPORT = "sinkhorn_divergence"
+EPSILON = 0.05
 MAP_ROWS = 20_000
 MAP_NEIGHBOURS = 5
 
@@ -138,6 +140,20 @@ class _Space(NamedTuple):
     transport_index: Int[Array, " t"]
 
 
+class _Draws(NamedTuple):
+    """Rows of every draw, made once and shared by all pairs and measures.
+
+    Attributes:
+        null: (d, n) permutations over all atoms.
+        null_within_element: (d, n) permutations within each element.
+        bootstrap: (b, r) rows of whole structures.
+    """
+
+    null: Int[Array, "d n"]
+    null_within_element: Int[Array, "d n"]
+    bootstrap: Int[Array, "b r"]
+
+
 @dataclasses.dataclass(frozen=True)
 class _Measure:
     """How the driver computes one measure: its value, and its value on permuted and on resampled rows."""
@@ -173,20 +189,21 @@ def _of_neighbours() -> _Measure:
 def _of_transport() -> _Measure:
     """Transport does not see which row is which; pairing enters through the anchors, so its null permutes those."""
 
-    def between(a: Array, b: Array) -> Float[Array, ""]:
-        return metrics.sinkhorn_divergence(a, b)
+    def drawn(a: Array, b: Array) -> Float[Array, ""]:
+        # Its error is far below the spread of the draws.
+        return metrics.sinkhorn_divergence(a, b, epsilon=EPSILON, threshold=1e-3)
 
     def cloud(space: _Space) -> Array:
         return space.shared[space.transport_index]
 
     def permuted(a: _Space, b: _Space, permutation: Array) -> Float[Array, ""]:
         other_anchors = b.rows[permutation[b.anchor_index]]
-        return between(cloud(a), projection.relative(b.rows[b.transport_index], other_anchors))
+        return drawn(cloud(a), projection.relative(b.rows[b.transport_index], other_anchors))
 
     return _Measure(
-        value=lambda a, b: between(cloud(a), cloud(b)),
+        value=lambda a, b: metrics.sinkhorn_divergence(cloud(a), cloud(b), epsilon=EPSILON),
         permuted=permuted,
-        resampled=lambda a, b, index: between(cloud(a)[index], cloud(b)[index]),
+        resampled=lambda a, b, index: drawn(cloud(a)[index], cloud(b)[index]),
     )
 
 
@@ -194,7 +211,7 @@ MEASURES: Mapping[str, _Measure] = {
     "procrustes": _of_clouds(metrics.procrustes),
     "cka": _of_clouds(metrics.cka),
     "mutual_knn": _of_neighbours(),
-    "sinkhorn_divergence": _of_transport(),
+    TRANSPORT: _of_transport(),
 }
 
 
@@ -203,31 +220,25 @@ def _value(a: _Space, b: _Space, *, measure: _Measure) -> Array:
     return measure.value(a, b)
 
 
-@partial(jax.jit, static_argnames=("measure", "num_permutations"))
-def _null(a: _Space, b: _Space, groups: Array, key: Array, *, measure: _Measure, num_permutations: int) -> Array:
-    return statistics.null_distribution(
-        lambda permutation: measure.permuted(a, b, permutation),
-        n=groups.shape[0],
-        groups=groups,
-        num_permutations=num_permutations,
-        key=key,
-    )
+@partial(jax.jit, static_argnames="measure")
+def _null(a: _Space, b: _Space, permutations: Array, *, measure: _Measure) -> Array:
+    return numerics.map_rows(lambda permutation: measure.permuted(a, b, permutation), permutations)
 
 
-@partial(jax.jit, static_argnames=("measure", "num_bootstraps"))
-def _spread(a: _Space, b: _Space, clusters: Array, key: Array, *, measure: _Measure, num_bootstraps: int) -> Array:
-    """How far the ends of the interval lie from the middle of the draws: (2,).
+@partial(jax.jit, static_argnames="measure")
+def _resampled(a: _Space, b: _Space, samples: Array, *, measure: _Measure) -> Array:
+    return numerics.map_rows(lambda index: measure.resampled(a, b, index), samples)
 
-    The draws themselves lie too high where alignment is measured, since repeated rows align with themselves.
-    """
-    result = statistics.bootstrap(
-        lambda index: measure.resampled(a, b, index),
-        jnp.arange(clusters.shape[0]),
-        clusters=clusters,
-        num_bootstraps=num_bootstraps,
-        key=key,
-    )
-    return jnp.stack([result.low, result.high]) - jnp.mean(result.draws)
+
+@partial(jax.jit, static_argnames="num")
+def _permutations(groups: Array, key: Array, *, num: int) -> Array:
+    draw = lambda i: statistics.permutation(jax.random.fold_in(key, i), n=groups.shape[0], groups=groups)
+    return numerics.map_rows(draw, jnp.arange(num))
+
+
+@partial(jax.jit, static_argnames="num")
+def _samples(clusters: Array, key: Array, *, num: int) -> Array:
+    return numerics.map_rows(lambda i: statistics.resample_index(jax.random.fold_in(key, i), clusters), jnp.arange(num))
 
 
 @partial(jax.jit, static_argnames=("width", "num_neighbours"))
@@ -250,10 +261,10 @@ def compare(
     seed: int = 0,
     measures: Sequence[str] = tuple(MEASURES),
     num_neighbours: int = 10,
-    num_permutations: int = 200,
-    num_bootstraps: int = 200,
+    num_permutations: int = 100,
+    num_bootstraps: int = 100,
     num_transport_draws: int = 20,
-    num_transport_rows: int = 512,
+    num_transport_rows: int = 400,
     element_alone: bool = True,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Comparison:
@@ -295,13 +306,7 @@ def compare(
     anchor_index = _choose_anchors(anchors, first, k=k, key=key["anchors"])
     transport_index = _whole_structures(first.structure_index, num_transport_rows, key=key["transport_rows"])
     map_index = _whole_structures(first.structure_index, MAP_ROWS, key=key["map_rows"])
-    draws = {
-        name: dict.fromkeys(("num_permutations", "num_bootstraps"), num_transport_draws)
-        if name == "sinkhorn_divergence"
-        else {"num_permutations": num_permutations, "num_bootstraps": num_bootstraps}
-        for name in measures
-    }
-    steps = _Steps(progress, len(paired) + len(measures) * len(paired) * (len(paired) + 1) // 2)
+    steps = _Steps(progress, 1 + len(paired) + len(measures) * len(paired) * (len(paired) + 1) // 2)
 
     # Double precision for the values alone: see the head of this file.
     with jax.enable_x64(True):  # noqa: FBT003
@@ -317,19 +322,22 @@ def compare(
                     num_neighbours=num_neighbours,
                 )
             )
-        matrices = {}
-        for name in measures:
-            matrices[name] = _matrix(
-                name,
-                spaces,
-                names,
-                first,
-                transport_index,
-                key=key,
-                num_neighbours=num_neighbours,
-                steps=steps,
-                **draws[name],
-            )
+        steps.begin("draws of nulls and intervals")
+        species, structures = jnp.asarray(first.species), first.structure_index
+        many = _Draws(
+            null=_permutations(jnp.zeros_like(species), key["null"], num=num_permutations),
+            null_within_element=_permutations(species, key["null_within_element"], num=num_permutations),
+            bootstrap=_samples(jnp.asarray(structures), key["bootstrap"], num=num_bootstraps),
+        )
+        few = _Draws(
+            null=many.null[:num_transport_draws],
+            null_within_element=many.null_within_element[:num_transport_draws],
+            bootstrap=_samples(jnp.asarray(structures[transport_index]), key["bootstrap"], num=num_transport_draws),
+        )
+        matrices = {
+            name: _matrix(MEASURES[name], spaces, names, few if name == TRANSPORT else many, name=name, steps=steps)
+            for name in measures
+        }
         maps = [_maps(table.x, space.shared, map_index) for table, space in zip(paired, spaces, strict=True)]
 
     return Comparison(
@@ -356,65 +364,60 @@ def compare(
 
 
 def _matrix(
-    name: str,
-    spaces: Sequence[_Space],
-    names: Sequence[str],
-    first: EmbeddingTable,
-    transport_index: np.ndarray,
-    *,
-    key: Mapping[str, Array],
-    num_neighbours: int,
-    num_permutations: int,
-    num_bootstraps: int,
-    steps: "_Steps",
+    measure: _Measure, spaces: Sequence[_Space], names: Sequence[str], draws: "_Draws", *, name: str, steps: "_Steps"
 ) -> Matrix:
     """One measure over all pairs. Draws are the same for every pair, so that pairs can be compared with each other."""
-    measure, properties = MEASURES[name], metrics.PROPERTIES[name]
-    rows = transport_index if name == "sinkhorn_divergence" else slice(None)
-    clusters = jnp.asarray(first.structure_index[rows])
-    groups = {"null": jnp.zeros_like(jnp.asarray(first.species)), "null_within_element": jnp.asarray(first.species)}
+    properties = metrics.PROPERTIES[name]
     m = len(spaces)
     out = {field.name: np.full((m, m), np.nan) for field in dataclasses.fields(Matrix) if field.name != "settings"}
     for i, j in itertools.combinations_with_replacement(range(m), 2):
         steps.begin(f"{name} of {names[i]} and {names[j]}")
         value = float(_value(spaces[i], spaces[j], measure=measure))
-        if np.isnan(value) and name == "sinkhorn_divergence":
+        if np.isnan(value) and name == TRANSPORT:
             raise ValueError(
-                f"`sinkhorn_divergence` of {names[i]} and {names[j]} must converge, and did not: "
+                f"`{TRANSPORT}` of {names[i]} and {names[j]} must converge, and did not: "
                 "give it fewer rows, or leave the measure out."
             )
         entry = {"value": value, "low": value, "high": value}
         if i != j:
             a, b = _single(spaces[i]), _single(spaces[j])
-            spread = _spread(a, b, clusters, key["bootstrap"], measure=measure, num_bootstraps=num_bootstraps)
-            entry["low"], entry["high"] = np.clip(value + np.asarray(spread), *properties.range)
-            for null, group in groups.items():
-                drawn = np.asarray(_null(a, b, group, key[null], measure=measure, num_permutations=num_permutations))
+            # Resampled rows align with their own copies, which lifts all draws alike: their spread is used, not their
+            # place.
+            resampled = np.asarray(_resampled(a, b, draws.bootstrap, measure=measure))
+            interval = value + np.quantile(resampled, [0.025, 0.975]) - resampled.mean()
+            entry["low"], entry["high"] = np.clip(interval, *properties.range)
+            for null in ("null", "null_within_element"):
+                drawn = np.asarray(_null(a, b, getattr(draws, null), measure=measure))
                 extreme = drawn >= value if properties.larger_is_more_similar else drawn <= value
                 entry[null] = drawn.mean()
-                entry[null.replace("null", "p_value")] = (1 + extreme.sum()) / (1 + num_permutations)
+                entry[null.replace("null", "p_value")] = (1 + extreme.sum()) / (1 + len(drawn))
         for field, number in entry.items():
             out[field][i, j] = out[field][j, i] = number
+    return Matrix(**out, settings=_settings(name, spaces[0], draws))
+
+
+def _settings(name: str, space: _Space, draws: "_Draws") -> dict[str, Any]:
+    properties = metrics.PROPERTIES[name]
     settings = {
         "larger_is_more_similar": properties.larger_is_more_similar,
         "range": list(properties.range),
-        "num_permutations": num_permutations,
-        "num_bootstraps": num_bootstraps,
-        "num_rows": len(clusters),
+        "num_permutations": len(draws.null),
+        "num_bootstraps": len(draws.bootstrap),
+        "num_rows": draws.bootstrap.shape[1],
     }
     if name == "mutual_knn":
-        settings |= {"k": num_neighbours, "metric": "cosine"}
+        settings |= {"k": space.neighbours.shape[1], "metric": "cosine"}
     if name == "cka":
         settings |= {"debiased": True}
-    if name == "sinkhorn_divergence":
+    if name == TRANSPORT:
         settings |= {
-            "epsilon": 0.05,
+            "epsilon": EPSILON,
             "epsilon_unit": "mean squared distance between the two clouds",
             "cost": "squared Euclidean distance in the space of the anchors",
-            "rows": transport_index.tolist(),
+            "rows": space.transport_index.tolist(),
             "null": "the second model's anchors are other atoms (of the same element), for transport sees no row order",
         }
-    return Matrix(**out, settings=settings)
+    return settings
 
 
 def _choose_anchors(method: str, table: EmbeddingTable, *, k: int, key: Array) -> np.ndarray:

@@ -128,11 +128,11 @@ def neighbours(
 ) -> tuple[Int[Array, "rows {k}"], Float[Array, "rows {k}"]]:
     """The k rows of `x` nearest to each row of `x`, or to each of `queries`, nearest first.
 
-    A row is never its own neighbour: it is masked by its index, so that an atom keeps the symmetry-equivalent atoms whose
-    embeddings equal its own. Among equal distances the lower row index comes first.
+    A row is never its own neighbour: it is masked by its index, so that an atom keeps the symmetry-equivalent atoms
+    whose embeddings equal its own. Among equal distances the lower row index comes first.
 
-    Two passes. The coarse one takes k + 32 candidates from tiles of float32 distances between centred rows (a product and
-    a partial sort; `lax.top_k` of float64 is a full sort on a CPU). The second orders the candidates by distances
+    Two passes. The coarse one takes k + 32 candidates from tiles of float32 distances between centred rows (a product
+    and a partial sort; `lax.top_k` of float64 is a full sort on a CPU). The second orders the candidates by distances
     evaluated as differences in the dtype of `x`, so the result does not depend on `batch_size`. A neighbour could be
     missed only where more than 32 other rows lie as close as it does to within the rounding of the first pass: about
     1e-7 of the squared spread of the whole cloud.
@@ -231,8 +231,8 @@ def pca(x: Float[Array, "n p"], *, num_components: int) -> PCA:
         num_components: Number of components (static), at most the number of columns.
 
     Returns:
-        Scores, components and explained fractions. The signs are fixed, so equal input gives equal output; components of
-        equal variance are any basis of their plane.
+        Scores, components and explained fractions. The signs are fixed, so equal input gives equal output; components
+        of equal variance are any basis of their plane.
     """
     check_count(
         "num_components", num_components, most=x.shape[1], of="the number of columns p", fix="ask for fewer components"

@@ -1,7 +1,7 @@
 """What a value of a measure is worth: permutation nulls, and bootstrap intervals over whole clusters of rows.
 
-A measure is handed over as a function of arrays, whichever it is. Draw i depends on `fold_in(key, i)` alone, so results do
-not change with the number of draws asked for, nor with how many are computed at once.
+A measure is handed over as a function of arrays, whichever it is. Draw i depends on `fold_in(key, i)` alone, so
+results do not change with the number of draws asked for, nor with how many are computed at once.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,8 @@ class PermutationTest(NamedTuple):
     Attributes:
         value: () the measure of the rows as they are paired.
         null: (num_permutations,) the measure of shuffled pairings.
-        p_value: () share of pairings at least as extreme, the given one among them: from 1 / (1 + num_permutations) to 1.
+        p_value: () share of pairings at least as extreme, the given one among them: from 1 / (1 + num_permutations)
+            to 1.
     """
 
     value: Scalar
@@ -122,9 +123,10 @@ def permutation_test(
 ) -> PermutationTest:
     """Is the pairing of the rows of two embeddings worth anything? Compares with shuffled pairings.
 
-    Shuffled over all rows, the null is that the embeddings know nothing of each other. Shuffled within groups, it is that
-    they agree on the groups and on nothing else: with `groups` the elements, two models that only tell the elements apart
-    fall inside it. A measure that does not depend on the pairing (`metrics.sinkhorn_divergence`) is its own null.
+    Shuffled over all rows, the null is that the embeddings know nothing of each other. Shuffled within groups, it is
+    that they agree on the groups and on nothing else: with `groups` the elements, two models that only tell the
+    elements apart fall inside it. A measure that does not depend on the pairing (`metrics.sinkhorn_divergence`) is
+    its own null.
 
     Args:
         fn: Measure, a function of `x` and `y`.
@@ -213,10 +215,12 @@ def bootstrap(
 ) -> Bootstrap:
     """Percentile interval of a statistic of rows, from resampling whole clusters of them.
 
-    The atoms of one crystal are not independent: resampled one by one they would promise an interval that is too narrow.
+    The atoms of one crystal are not independent: resampled one by one they would promise an interval that is too
+    narrow.
 
-    For a measure that is a mean over rows, pass its per-row values and `jax.numpy.mean`. It is cheaper, and for measures
-    of neighbours it is the only right way: in a resampled cloud, an atom's nearest neighbours are its own copies.
+    For a measure that is a mean over rows, pass its per-row values and `jax.numpy.mean`. It is cheaper, and for
+    measures of neighbours it is the only right way: in a resampled cloud, an atom's nearest neighbours are its own
+    copies.
 
     Args:
         fn: Function of the arrays, returning a scalar.

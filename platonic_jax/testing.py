@@ -150,7 +150,7 @@ _OF_ONE: dict[str, Callable[[Array, Array], Array]] = {
 def transformed(
     name: str, x: Float[Array, "n p"], y: Float[Array, "n q"], *, key: TypedKey
 ) -> tuple[Float[Array, "n _"], Float[Array, "n _"]]:
-    """Both clouds after one of `metrics.TRANSFORMATIONS`, drawn at random: of `x` alone, or of both if it is `common_…`."""
+    """Both clouds after one of `metrics.TRANSFORMATIONS`, drawn at random: of `x`, or of both if it is `common_…`."""
     check_choice("name", name, TRANSFORMATIONS)
     check_key(key)
     of_one = _OF_ONE[name.removeprefix("common_")]
@@ -167,9 +167,10 @@ def _compiled(name: str, settings: tuple[tuple[str, Any], ...]) -> tuple[Callabl
 def check_measure(name: str, *, dtype: Any = jnp.float32, seed: int = 0, **settings: Any) -> None:
     """Hold a measure to its entry in `metrics.PROPERTIES`, both ways.
 
-    On a cloud and a noisy copy of it: a cloud and itself give the best value; the order of the clouds matters or not; the
-    value lies in the range, and gets worse with noise; a transformation leaves the value as it is if it is declared, and
-    changes it if it is not; dtype and shape are right; compiled and batched calls give what the plain call gives.
+    On a cloud and a noisy copy of it: a cloud and itself give the best value; the order of the clouds matters or not;
+    the value lies in the range, and gets worse with noise; a transformation leaves the value as it is if it is
+    declared, and changes it if it is not; dtype and shape are right; compiled and batched calls give what the plain
+    call gives.
 
     Args:
         name: Name of the measure.
@@ -217,5 +218,3 @@ def check_measure(name: str, *, dtype: Any = jnp.float32, seed: int = 0, **setti
         else:
             changed = abs(after - float(value)) > 10 * allowed * max(1.0, abs(float(value)))
             must(changed, f"is not declared invariant to {transformation}, which leaves it at {after:.6g}")
-
-

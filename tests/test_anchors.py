@@ -43,7 +43,9 @@ def test_all_rows_can_be_anchors_and_no_more():
     for rows in (anchors.random(x, 20, key=jax.random.key(0)), anchors.direct(x, 20)):
         np.testing.assert_array_equal(np.sort(rows), np.arange(20))
     for choose in (lambda: anchors.random(x, 21, key=jax.random.key(0)), lambda: anchors.direct(x, 21)):
-        with pytest.raises(ValueError, match="`k` must be at most the number of rows n = 20, got 21: choose fewer anchors"):
+        with pytest.raises(
+            ValueError, match="`k` must be at most the number of rows n = 20, got 21: choose fewer anchors"
+        ):
             choose()
     with pytest.raises(ValueError, match="`k` must be at least 1, got 0"):
         anchors.direct(x, 0)
@@ -79,9 +81,12 @@ def test_direct_covers_the_cloud_nearly_as_k_means_does_and_better_than_chance()
     x = anchors._reduced(X)
     centres = MiniBatchKMeans(50, random_state=0, n_init=3).fit(x).cluster_centers_
     nearest = np.array([np.argmin(np.sum((x - centre) ** 2, axis=1)) for centre in centres])
-    by_chance = np.mean([
-        mean_distance_to_anchors(x, x[np.random.default_rng(seed).choice(2000, 50, replace=False)]) for seed in range(5)
-    ])
+    by_chance = np.mean(
+        [
+            mean_distance_to_anchors(x, x[np.random.default_rng(seed).choice(2000, 50, replace=False)])
+            for seed in range(5)
+        ]
+    )
     covered = mean_distance_to_anchors(x, x[direct(X, 50)])
     assert covered < 1.15 * mean_distance_to_anchors(x, x[nearest])
     assert covered < 0.9 * by_chance

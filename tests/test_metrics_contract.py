@@ -1,6 +1,5 @@
 """Every measure holds every property that it declares, and none that it does not."""
 
-import jax.numpy as jnp
 import pytest
 
 from platonic_jax import metrics, testing

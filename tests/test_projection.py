@@ -1,6 +1,6 @@
 import jax
-import jax.test_util
 import jax.numpy as jnp
+import jax.test_util
 import numpy as np
 import pytest
 from sklearn.metrics.pairwise import cosine_similarity

@@ -58,14 +58,16 @@ class CHGNet:
         self.model.eval()
         # An atom without neighbours is an atom without messages: the network is defined there.
         self.model.graph_converter.set_isolated_atom_response("ignore")
-        # The arc cosine of a float32 loses half its digits where three atoms are in line, and rotating a crystal would move
-        # its rows by 2e-5: the geometry is in float64, the network itself in float32.
+        # The arc cosine of a float32 loses half its digits where three atoms are in line: rotating a crystal would move
+        # its rows by 2e-5. So the geometry is in float64, the network itself in float32.
         self.model.bond_basis_expansion.double().register_forward_hook(
             lambda _module, _args, out: (out[0].float(), out[1].float(), out[2])
         )
         self.model.angle_basis_expansion.double().register_forward_hook(lambda _module, _args, out: out.float())
         self.cutoff = float(self.model.graph_converter.atom_graph_cutoff)
 
+        bond_parameters = dict(self.model.bond_conv_layers.named_parameters())
+        self._biased = any("mlp_out" in name and name.endswith("bias") for name in bond_parameters)
         self._seen: dict[str, Any] = {}
         width, last = self.model.atom_fea_dim, len(self.model.atom_conv_layers) - 1
         self.layers: dict[str, dict[str, Any]] = {}
@@ -100,6 +102,11 @@ class CHGNet:
         self, prepared: Sequence[Any], properties: Sequence[str] = ()
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Embed a batch; hooks catch the layers."""
+        if self._biased and len({len(graph.bond_graph) == 0 for graph in prepared}) == 2:
+            # A structure without angles skips the bond layers, whose biases would act on it in a batch: each alone.
+            alone = [self.embed([graph], properties) for graph in prepared]
+            layers, values = ({k: np.concatenate([d[i][k] for d in alone]) for k in alone[0][i]} for i in (0, 1))
+            return layers, values
         task = "efs" if {"forces", "stress"} & set(properties) else "e"
         with torch.set_grad_enabled(task == "efs"):
             out = self.model([graph.to(self._device) for graph in prepared], task=task)

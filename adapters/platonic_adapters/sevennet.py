@@ -26,7 +26,7 @@ from platonic_adapters.registry import ModelSpec
 if TYPE_CHECKING:
     from ase import Atoms
 
-HIDDEN = "reduce_input_to_hidden"
+GEOMETRY, HIDDEN = "edge_embedding", "reduce_input_to_hidden"
 
 
 def load(spec: ModelSpec, *, device: str, threads: int | None) -> SevenNet:
@@ -49,6 +49,10 @@ class SevenNet:
         self.model.set_is_batch_data(True)
         self.model.key_grad = None
         self.model.eval().to(self._device)
+        # The cutoff's polynomial is a small difference of large numbers: in float32, rotating a crystal would move its
+        # rows by 2e-5. So the geometry is in float64, the network itself in float32.
+        self.model._modules[GEOMETRY].double()
+        self.hardware["precision"] += ", geometry in float64"
         self.elements = frozenset(int(z) for z in self.model.type_map)
         self.cutoff = float(self.model.cutoff)
         self._collate = Collater([], None, None)
@@ -76,7 +80,11 @@ class SevenNet:
 
     def prepare(self, atoms: Atoms) -> Any:
         """Build the graph of one structure."""
-        return AtomGraphData.from_numpy_dict(unlabeled_atoms_to_graph(boxed(atoms, self.cutoff), self.cutoff))
+        arrays = unlabeled_atoms_to_graph(boxed(atoms, self.cutoff), self.cutoff)
+        vectors = torch.from_numpy(arrays[KEY.EDGE_VEC])
+        graph = AtomGraphData.from_numpy_dict(arrays)
+        graph[KEY.EDGE_VEC] = vectors
+        return graph
 
     def embed(
         self, prepared: Sequence[Any], properties: Sequence[str] = ()
@@ -89,7 +97,10 @@ class SevenNet:
                 data[KEY.EDGE_VEC].requires_grad_()
             for name, module in self.model._modules.items():
                 data = module(data)
-                if name in self._gates:
+                if name == GEOMETRY:
+                    for key in (KEY.EDGE_EMBEDDING, KEY.EDGE_ATTR):
+                        data[key] = data[key].float()
+                elif name in self._gates:
                     layer, scalars = self._gates[name]
                     layers[layer] = _numpy(data[KEY.NODE_FEATURE][:, :scalars])
                 elif name == HIDDEN:

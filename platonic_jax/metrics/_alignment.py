@@ -19,9 +19,10 @@ def procrustes(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Scalar:
         y: Second embedding of the same rows.
 
     Returns:
-        From 0 to 1; 1 means equal up to translation, rotation and scale. NaN if all rows of a cloud are equal. The angle
-        θ = arccos of it is a metric; the disparity of `scipy.spatial.procrustes` is 1 − cos² θ. It never vanishes for
-        finite clouds: unrelated ones of n rows and isotropic width p reach about √(p / n), so compare with a null.
+        From 0 to 1; 1 means equal up to translation, rotation and scale. NaN if all rows of a cloud are equal. The
+        angle θ = arccos of it is a metric; the disparity of `scipy.spatial.procrustes` is 1 − cos² θ. It never
+        vanishes for finite clouds: unrelated ones of n rows and isotropic width p reach about √(p / n), so compare
+        with a null.
 
     Example:
         >>> import jax.numpy as jnp
@@ -61,8 +62,9 @@ def procrustes_rotation(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float
 def cka(x: Float[Array, "n p"], y: Float[Array, "n q"], *, debiased: bool = True) -> Scalar:
     """Linear centred kernel alignment: CKA = HSIC(X, Y) / √(HSIC(X, X) HSIC(Y, Y)).
 
-    The correlation of the two clouds' inner products, over pairs of rows, computed from p × q products and from the norms
-    of the rows, exactly. Not invariant to linear maps other than rotations; a few directions of large variance decide it.
+    The correlation of the two clouds' inner products, over pairs of rows, computed from p × q products and from the
+    norms of the rows, exactly. Not invariant to linear maps other than rotations; a few directions of large variance
+    decide it.
 
     Args:
         x: First embedding.
@@ -86,7 +88,8 @@ def cka(x: Float[Array, "n p"], y: Float[Array, "n q"], *, debiased: bool = True
 
     Reference:
         Kornblith et al., Similarity of neural network representations revisited, ICML 2019 (arXiv:1905.00414); without
-        bias: Song et al., Feature selection via dependence maximization, JMLR 13, 1393 (2012), eq. 5, and Nguyen et al.,
+        bias: Song et al., Feature selection via dependence maximization, JMLR 13, 1393 (2012), eq. 5, and Nguyen et
+            al.,
         Do wide and deep networks learn the same things?, ICLR 2021 (arXiv:2010.15327).
     """
     check_paired(x, y, least=4 if debiased else 2)
@@ -109,8 +112,8 @@ def _hsic(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Scalar:
 def _debiased_hsic(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Scalar:
     """The unbiased estimate for centred clouds, up to a factor common to all clouds of n rows.
 
-    With K̃ = K less its diagonal k, the estimate is tr(K̃ L̃) + 1ᵀK̃1 1ᵀL̃1 / ((n−1)(n−2)) − 2 1ᵀK̃L̃1 / (n−2). It does not
-    change when the columns are centred, and then K̃1 = −k, so the norms of the rows are all that it needs.
+    With K̃ = K less its diagonal k, the estimate is tr(K̃ L̃) + 1ᵀK̃1 1ᵀL̃1 / ((n−1)(n−2)) − 2 1ᵀK̃L̃1 / (n−2). It
+    does not change when the columns are centred, and then K̃1 = −k, so the norms of the rows are all that it needs.
     """
     n = x.shape[0]
     k, l = jnp.sum(x * x, axis=1), jnp.sum(y * y, axis=1)

@@ -93,7 +93,7 @@ def properties(name: str, *, metric: str | None = None, debiased: bool = True) -
         Its properties.
     """
     claimed = PROPERTIES[name]
-    if (name, metric) in _VARIANTS:
+    if metric is not None and (name, metric) in _VARIANTS:
         return claimed._replace(invariances=_VARIANTS[name, metric])
     if name == "cka" and not debiased:
         return claimed._replace(range=(0.0, 1.0))

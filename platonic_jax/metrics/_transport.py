@@ -13,21 +13,22 @@ def sinkhorn_divergence(
     x: Float[Array, "n p"],
     y: Float[Array, "m p"],
     *,
-    epsilon: float | Scalar = 0.05,
+    epsilon: float = 0.05,
     threshold: float = 1e-4,
     max_iterations: int = 10_000,
 ) -> Scalar:
     """Sinkhorn divergence: S = OT_ε(x, y) − ½ OT_ε(x, x) − ½ OT_ε(y, y), of clouds in one space.
 
-    OT_ε = min over plans P of ⟨P, C⟩ + ε KL(P | a ⊗ b) with squared Euclidean costs C and equal weights for all rows. It
-    compares the clouds as they lie: not invariant to moving, turning or scaling one of them, so bring both into a shared
-    space first. It does not use the pairing of rows, and they may differ in number. Memory: n × m, so thin large clouds.
+    OT_ε = min over plans P of ⟨P, C⟩ + ε KL(P | a ⊗ b) with squared Euclidean costs C and equal weights for all rows.
+    It compares the clouds as they lie: not invariant to moving, turning or scaling one of them, so bring both into a
+    shared space first. It does not use the pairing of rows, and they may differ in number. Memory: n × m, so thin
+    large clouds.
 
     Args:
         x: First cloud.
         y: Second cloud, in the same columns.
         epsilon: Entropic blur relative to the mean cost between `x` and `y`; the same absolute value serves the three
-            terms. Details of the clouds finer than √(ε × mean cost) are not seen.
+            terms (static). Details of the clouds finer than √(ε × mean cost) are not seen.
         threshold: Deviation of the marginals, in the 1-norm, at which the iterations stop (static).
         max_iterations: Number of iterations after which they give up (static).
 
@@ -57,7 +58,7 @@ def sinkhorn_divergence_with_status(
     x: Float[Array, "n p"],
     y: Float[Array, "m p"],
     *,
-    epsilon: float | Scalar = 0.05,
+    epsilon: float = 0.05,
     threshold: float = 1e-4,
     max_iterations: int = 10_000,
 ) -> TransportCost:
@@ -66,7 +67,7 @@ def sinkhorn_divergence_with_status(
     Args:
         x: First cloud.
         y: Second cloud, in the same columns.
-        epsilon: Entropic blur relative to the mean cost between `x` and `y`.
+        epsilon: Entropic blur relative to the mean cost between `x` and `y` (static).
         threshold: Deviation of the marginals at which the iterations stop (static).
         max_iterations: Number of iterations after which they give up (static).
 

@@ -1,14 +1,13 @@
-"""Runs in CHGNet's environment on a store: its own prediction, its own read-out on our rows, and re-drawn weights; prints JSON."""
+"""Runs in CHGNet's environment on a store: its own prediction, its read-out on our rows, re-drawn weights; as JSON."""
 
 import json
 import sys
 
 import torch
 from chgnet.model import CHGNet
-from pymatgen.core import Structure
-from redrawn import redrawn
-
+from in_common import alone, redrawn
 from platonic_adapters import protocol, registry, store
+from pymatgen.core import Structure
 
 
 def main(name: str, path: str) -> None:
@@ -29,6 +28,7 @@ def main(name: str, path: str) -> None:
         with torch.no_grad():
             energy = float(model.mlp(rows).sum()) + float(model.composition_model([graph])) * len(atoms)
         seen["from_last"].append(energy)
+    seen["alone"] = alone(found, structures, adapter)
     seen["random"] = redrawn(name, structures, adapter)
     print(json.dumps(seen))  # noqa: T201
 

@@ -1,13 +1,12 @@
-"""Runs in SevenNet's environment on a store: its own calculator, its own read-out on our rows, and re-drawn weights; prints JSON."""
+"""Runs in SevenNet's environment on a store: its calculator, its read-out on our rows, re-drawn weights; as JSON."""
 
 import json
 import sys
 
 import torch
-from redrawn import redrawn
-from sevenn.calculator import SevenNetCalculator
-
+from in_common import alone, redrawn
 from platonic_adapters import protocol, registry, store
+from sevenn.calculator import SevenNetCalculator
 
 
 def main(name: str, path: str) -> None:
@@ -36,6 +35,7 @@ def main(name: str, path: str) -> None:
                 for module in names[names.index(start) : names.index("force_output")]:
                     state = adapter.model._modules[module](state)
             seen[key].append(float(state["inferred_total_energy"]))
+    seen["alone"] = alone(found, structures, adapter)
     seen["random"] = redrawn(name, structures, adapter)
     print(json.dumps(seen))  # noqa: T201
 

@@ -1,4 +1,4 @@
-"""`platonic-embed` without a model: a toy adapter stands for the library, and every mistake is one sentence and exit code 2."""
+"""`platonic-embed` with a toy in place of a model: every mistake is one sentence and exit code 2."""
 
 import errno
 import json
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-
 from platonic_adapters import cli, export, protocol, registry, selftest, store, structures
 from platonic_adapters.errors import ExportError
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.build import bulk
-
 from platonic_adapters import cli, environments, registry, store, structures
 from platonic_adapters.errors import ExportError
 
@@ -141,7 +140,7 @@ def test_exit_codes_and_death_pass_on(tmp_path):
     assert environments._run([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]) == 137
     script = (
         "import os, sys, threading, time; from platonic_adapters import cli;"
-        " threading.Thread(target=cli._end_with_stdin, daemon=True).start(); print(os.getpid(), flush=True); time.sleep(60)"
+        " threading.Thread(target=cli._end_with_stdin, daemon=True).start(); print(1, flush=True); time.sleep(60)"
     )
     child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdout.readline()

@@ -1,4 +1,4 @@
-"""SevenNet and CHGNet with their real weights, in their real environments: one export each, and what must hold of it."""
+"""SevenNet and CHGNet with real weights, in their real environments: one export each, and what must hold of it."""
 
 import argparse
 import json
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from platonic_adapters import cli, environments, registry, store, structures
 from platonic_adapters.errors import StoreError
 
@@ -51,7 +50,7 @@ def crystals():
     rng = np.random.default_rng(1)
     for a in atoms[::2]:
         a.positions += 0.05 * rng.standard_normal(a.positions.shape)
-    return [a for a in atoms if not set(a.numbers) & {84, 85, 86, 87, 88} and max(a.numbers) < 95]
+    return [a for a in atoms if max(a.numbers) < 84]
 
 
 def rotated(atoms, rng):
@@ -77,7 +76,7 @@ def cases():
 def exported(request, cases, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     plain, turned, shuffled, _ = cases
-    everything, _ = structures.read([*plain, *turned, *shuffled])
+    everything, _ = structures.read([*plain, *turned, *shuffled], duplicates="keep")
     store.write_structures(folder / "in.zarr", everything, source="the tests")
     options = ["--layers", "all", "--properties", "energy,forces,stress"]
     assert embed(request.param, folder / "in.zarr", "-o", folder / "out.zarr", *options) == 0
@@ -114,13 +113,8 @@ def test_shuffled_atoms_are_shuffled_rows(exported, cases):
         assert deviation(x[: offsets[-1]], x[: offsets[-1]][order]) > 1e-3, layer
 
 
-def test_alone_or_in_a_batch_it_is_the_same(exported, tmp_path):
-    name, found = exported
-    few = found.structures.select(slice(5))
-    store.write_structures(tmp_path / "in.zarr", few, source="the tests")
-    assert embed(name, tmp_path / "in.zarr", "-o", tmp_path / "out.zarr", "--batch-atoms", 1) == 0
-    alone = store.open(tmp_path / "out.zarr").layer()
-    assert deviation(found.layer(rows=slice(len(alone))), alone) < 1e-5
+def test_alone_or_in_a_batch_it_is_the_same(own):
+    assert own["alone"] < 1e-5
 
 
 def test_the_models_own_read_out_of_our_rows_is_its_energy(exported, own):
@@ -182,8 +176,9 @@ def test_killed_and_resumed_is_bit_identical(exported, tmp_path):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_the_other_weights_of_a_family_keep_its_symmetries(name, tmp_path):
-    assert embed(name, "prototypes?max_atoms=8", "--limit", 5, "-o", tmp_path / "o.zarr", "--layers", "all") == 0
-    found = store.open(tmp_path / "o.zarr")
+    out = tmp_path / "o.zarr"
+    assert embed(name, "prototypes?max_atoms=8", "--limit", 5, "-o", out, "--layers", "all", "--batch-atoms", 16) == 0
+    found = store.open(out)
     test = found.provenance["self_test"]
     assert max(test[k] for k in ("rotation", "translation", "permutation", "batch_vs_single")) < 1e-5
     assert all(np.isfinite(found.layer(layer)).all() for layer in found.layers)
@@ -192,7 +187,7 @@ def test_the_other_weights_of_a_family_keep_its_symmetries(name, tmp_path):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_molecules_slabs_and_lone_atoms_have_rows(name, tmp_path):
-    """An open direction is a wide vacuum: a molecule is itself in any large box, and far atoms do not see each other."""
+    """An open direction is a wide vacuum: a molecule is itself in any large box, far atoms do not see each other."""
     from ase import Atoms
     from ase.build import fcc111, molecule
 

@@ -6,7 +6,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-
 from platonic_adapters import environments, registry
 from platonic_adapters.errors import UnknownModelError
 

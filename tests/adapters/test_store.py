@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import zarr
 from ase.build import bulk
-
 from platonic_adapters import store, structures
 from platonic_adapters.errors import StoreError
 
@@ -220,4 +219,4 @@ def test_readers_refuse_what_they_cannot_trust(tmp_path):
 
 def test_nothing_here_is_pickled(tmp_path):
     fill(begin(tmp_path / "a.zarr"))
-    assert not any(b"\x80\x04" == data[:2] or b"numpy.core" in data for data in files(tmp_path / "a.zarr").values())
+    assert not any(data[:2] == b"\x80\x04" or b"numpy.core" in data for data in files(tmp_path / "a.zarr").values())

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
-
 from platonic_adapters import store, structures
 from platonic_adapters.errors import InputError
 

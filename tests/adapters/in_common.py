@@ -1,7 +1,6 @@
-"""Shared by the scripts that run inside a family's environment: what re-drawing the weights does to the rows."""
+"""Shared by the scripts that run inside a family's environment."""
 
 import numpy as np
-
 from platonic_adapters import protocol, registry
 
 
@@ -14,3 +13,10 @@ def redrawn(name, structures, adapter):
     sizes = [float(np.linalg.norm(x)) for x in rows]
     same = zero.checkpoint == again.checkpoint != one.checkpoint
     return {"apart": [float(np.linalg.norm(rows[0] - x)) / sizes[0] for x in rows[1:]], "sizes": sizes, "hashes": same}
+
+
+def alone(found, structures, adapter):
+    """Largest deviation of the stored rows from those of each structure embedded by itself."""
+    rows = np.concatenate([adapter.embed([adapter.prepare(s)])[0][adapter.default_layer] for s in structures])
+    stored = found.layer(rows=slice(len(rows)))
+    return float((np.linalg.norm(rows - stored, axis=1) / np.linalg.norm(stored, axis=1)).max())
