@@ -341,9 +341,8 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _check_folder(folder: Path) -> None:
-    """Make the folder, and see that it can be written, before an hour of work."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
+    """See that the folder can be made and written, before an hour of work; make nothing yet."""
+    with tempfile.TemporaryFile(dir=next(place for place in (folder, *folder.absolute().parents) if place.exists())):
         pass
 
 

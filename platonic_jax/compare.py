@@ -34,6 +34,8 @@ __all__ = ["MEASURES", "Comparison", "Matrix", "compare"]
 
 TRANSPORT = "sinkhorn_divergence"
 EPSILON = 0.05
+# Draws nearer to the value than this share of it are equal to it: single precision tells no more.
+DRAW_RESOLUTION = 1e-4
 MAP_ROWS = 20_000
 MAP_NEIGHBOURS = 5
 
@@ -348,7 +350,7 @@ def compare(
             "k": k,
             "model": names[0],
             "row": anchor_index.tolist(),
-            "structure": [first.structure_name(i) for i in first.structure_index[anchor_index]],
+            "structure": [first.structure_name(i) for i in first.structure_index[anchor_index].tolist()],
             "atom": first.atom_index[anchor_index].tolist(),
         },
         measures=matrices,
@@ -388,7 +390,8 @@ def _matrix(
             entry["low"], entry["high"] = np.clip(interval, *properties.range)
             for null in ("null", "null_within_element"):
                 drawn = np.asarray(_null(a, b, getattr(draws, null), measure=measure))
-                extreme = drawn >= value if properties.larger_is_more_similar else drawn <= value
+                closeness = drawn - value if properties.larger_is_more_similar else value - drawn
+                extreme = closeness >= -DRAW_RESOLUTION * abs(value)
                 entry[null] = drawn.mean()
                 entry[null.replace("null", "p_value")] = (1 + extreme.sum()) / (1 + len(drawn))
         for field, number in entry.items():

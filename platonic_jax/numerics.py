@@ -153,6 +153,7 @@ def neighbours(
         ValueError: If `k` exceeds the rows there are, or `metric` is unknown.
     """
     check_choice("metric", metric, METRICS)
+    x = jnp.asarray(x)
     n = x.shape[0]
     most, of = (n - 1, "the number of other rows, n − 1") if queries is None else (n, "the number of rows n")
     check_count("k", k, most=most, of=of, fix="ask for fewer neighbours")
@@ -205,7 +206,7 @@ def _largest(values: Float[Array, " n"], count: int) -> Int[Array, " {count}"]:
     padding = (0, groups * _GROUP - values.shape[0])
     grouped = jnp.pad(values, padding, constant_values=-jnp.inf).reshape(groups, _GROUP)
     chosen = jnp.sort(lax.top_k(jnp.max(grouped, axis=1), count)[1])
-    members = (chosen[:, None] * _GROUP + jnp.arange(_GROUP)[None]).reshape(-1)
+    members = (chosen[:, None] * _GROUP + jnp.arange(_GROUP, dtype=jnp.int32)[None]).reshape(-1)
     return members[lax.top_k(grouped[chosen].reshape(-1), count)[1]].astype(jnp.int32)
 
 

@@ -33,12 +33,14 @@ __all__ = [
     "leaf_order",
     "linkage",
     "map",
+    "mapped",
     "matrix",
     "null",
     "pairs",
     "ranked_pairs",
     "save",
     "save_all",
+    "window",
 ]
 
 COLUMN = 3.5  # inches: one column of a two-column page
@@ -60,12 +62,12 @@ class Group(NamedTuple):
 GROUPS: tuple[Group, ...] = (
     Group("alkali metal", "#ff89ab", "<", "triangle-left"),
     Group("alkaline earth", "#a65300", "s", "square"),
-    Group("transition metal", "#554cb0", "o", "circle"),
+    Group("transition metal", "#5f56c0", "o", "circle"),
     Group("lanthanide", "#048b69", "^", "triangle-up"),
     Group("actinide", "#ad2237", "v", "triangle-down"),
     Group("post-transition metal", "#009eff", "D", "diamond"),
     Group("metalloid", "#cbafeb", "p", "pentagon"),
-    Group("non-metal", "#5f5475", "X", "x"),
+    Group("non-metal", "#6b6080", "X", "x"),
     Group("halogen", "#e5b444", "*", "star"),
     Group("noble gas", "#a6c477", "P", "cross"),
 )
@@ -143,6 +145,11 @@ def ranked_pairs(comparison: Comparison, measure: str) -> list[tuple[int, int, s
     return sorted(pairs(comparison), key=lambda pair: np.nan_to_num(sign * table.value[pair[:2]], nan=np.inf))
 
 
+def mapped(comparison: Comparison) -> list[int]:
+    """The models whose maps are worth a look: a one-hot of the element has no arrangement."""
+    return [i for i, kind in enumerate(comparison.kinds) if kind != "element"]
+
+
 def distances(measure: Matrix) -> np.ndarray:
     """How far apart the models are by one measure: 1 − similarity, or the divergence itself.
 
@@ -167,6 +174,22 @@ def linkage(measure: Matrix) -> np.ndarray:
 def leaf_order(measure: Matrix) -> list[int]:
     """The models from left to right under the dendrogram."""
     return [int(i) for i in hierarchy.leaves_list(linkage(measure))]
+
+
+def window(points: np.ndarray) -> np.ndarray:
+    """The frame of a map: a few atoms far from all others should not shrink these to a dot.
+
+    Args:
+        points: (r, 2).
+
+    Returns:
+        (2, 2), the lower and the upper corner: the central 96 % of the atoms on each axis and half as much again on
+        either side, or less where no atom lies so far out.
+    """
+    low, high = np.quantile(points, [0.02, 0.98], axis=0)
+    margin = 0.5 * np.max(high - low)
+    rim = 0.04 * (np.minimum(high + margin, points.max(0)) - np.maximum(low - margin, points.min(0)))
+    return np.stack([np.maximum(low - margin, points.min(0)) - rim, np.minimum(high + margin, points.max(0)) + rim])
 
 
 def matrix(comparison: Comparison, measure: str, *, ax: Axes | None = None) -> Axes:
@@ -198,8 +221,9 @@ def matrix(comparison: Comparison, measure: str, *, ax: Axes | None = None) -> A
         interval = f"{low[i, j]:.2f}–{high[i, j]:.2f}"
         ax.text(j, i, f"{value[i, j]:.2f}", ha="center", va="bottom", fontsize=TEXT, color=colour)
         ax.text(j, i + 0.08, interval, ha="center", va="top", fontsize=TEXT - 2.6, color=colour)
-    ax.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
-    ax.set_yticks(range(len(names)), names)
+    # Symmetric: names once, numbers along the other side.
+    ax.set_xticks(range(len(names)), [str(k + 1) for k in range(len(names))])
+    ax.set_yticks(range(len(names)), [f"{name}  {k + 1}" for k, name in enumerate(names)])
     ax.tick_params(length=0, labelsize=TEXT)
     ax.spines[:].set_visible(False)
     return ax
@@ -215,7 +239,7 @@ def map(comparison: Comparison, model: int, *, space: str = "shared", ax: Axes |
         ax: the axes to draw into; a new figure of column width if left out.
 
     Returns:
-        The axes; `ax.legend()` names the groups.
+        The axes, framed by `window`; `ax.legend()` names the groups.
     """
     ax = ax or _axes(COLUMN, COLUMN)
     points, explained = comparison.maps[model][space], comparison.maps[model][f"{space}_explained"]
@@ -231,12 +255,17 @@ def map(comparison: Comparison, model: int, *, space: str = "shared", ax: Axes |
                 alpha=0.75,
                 linewidths=0,
                 label=group.name,
+                zorder=2 + 1 / len(mine),  # The rarest on top.
                 rasterized=len(points) > 2000,
             )
     for axis, share, k in zip((ax.xaxis, ax.yaxis), explained, (1, 2), strict=True):
         axis.set_label_text(f"PC {k} ({share:.0%} of variance)", fontsize=TEXT)
         axis.set_ticks([])
-    ax.set_aspect("equal", adjustable="datalim")
+    low, high = window(points)
+    middle, half = (low + high) / 2, np.max(high - low) / 2
+    ax.set_xlim(middle[0] - half, middle[0] + half)
+    ax.set_ylim(middle[1] - half, middle[1] + half)
+    ax.set_aspect("equal")
     _thin(ax)
     return ax
 
@@ -296,6 +325,8 @@ def dendrogram(comparison: Comparison, measure: str, *, ax: Axes | None = None) 
         leaf_font_size=TEXT,
         ax=ax,
     )
+    for branches in ax.collections:
+        branches.set_linewidth(0.9)
     similar = comparison.measures[measure].settings["larger_is_more_similar"]
     name = measure.replace("_", " ")
     ax.set_xlabel(f"1 − {name}" if similar else name, fontsize=TEXT)
@@ -313,7 +344,7 @@ def save(figure: Figure, path: str | Path) -> None:
 
 
 def save_all(comparison: Comparison, folder: str | Path) -> list[Path]:
-    """Write every figure as PNG: a map of each model, and for each measure its matrix, nulls and dendrogram.
+    """Write every figure as PNG: the maps of each model, and for each measure its matrix, nulls and dendrogram.
 
     Args:
         comparison: the result.
@@ -324,7 +355,7 @@ def save_all(comparison: Comparison, folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    figures = {f"map-{i + 1}-{_slug(name)}": _both_maps(comparison, i) for i, name in enumerate(comparison.models)}
+    figures = {f"map-{i + 1}-{_slug(comparison.models[i])}": _both_maps(comparison, i) for i in mapped(comparison)}
     for name in comparison.measures:
         for draw in (matrix, null, dendrogram):
             figures[f"{draw.__name__}-{_slug(name)}"] = _with_legend(draw(comparison, name), ncols=2)

@@ -74,6 +74,7 @@ def permutation(key: TypedKey, *, n: int, groups: Int[Array, " n"] | None = None
     shuffled = jax.random.permutation(key, n).astype(jnp.int32)
     if groups is None:
         return shuffled
+    groups = jnp.asarray(groups)
     # Sorted by group, the shuffled rows and the rows in their places list the same groups: match them one to one.
     places = jnp.argsort(groups, stable=True)
     return jnp.zeros_like(shuffled).at[places].set(shuffled[jnp.argsort(groups[shuffled], stable=True)])
@@ -146,6 +147,7 @@ def permutation_test(
     """
     check_choice("alternative", alternative, ALTERNATIVES)
     check_paired(x, y)
+    x, y = jnp.asarray(x), jnp.asarray(y)
     value = fn(x, y)
     null = null_distribution(
         lambda order: fn(x, y[order]),
@@ -170,7 +172,7 @@ class _Clusters(NamedTuple):
 
 
 def _lay_out(labels: Int[Array, " n"]) -> _Clusters:
-    n = labels.shape[0]
+    n, labels = labels.shape[0], jnp.asarray(labels)
     order = jnp.argsort(labels, stable=True).astype(jnp.int32)
     ordered = labels[order]
     rank = jnp.cumsum(jnp.concatenate([jnp.zeros(1, bool), ordered[1:] != ordered[:-1]]), dtype=jnp.int32)
@@ -243,6 +245,7 @@ def bootstrap(
     check_count("num_bootstraps", num_bootstraps)
     check_fraction("level", level)
     layout = _lay_out(clusters)
+    arrays = tuple(jnp.asarray(array) for array in arrays)
 
     def draw(i: Int[Array, ""]) -> Scalar:
         index = _resample(jax.random.fold_in(key, i), layout)

@@ -148,7 +148,7 @@ class EmbeddingTable:
             atom_index=self.atom_index[mask],
         )
 
-    def structure_name(self, structure: int | np.integer) -> str:
+    def structure_name(self, structure: int) -> str:
         """The id of a structure, or its number where no structures are known."""
         return str(structure) if self.structures is None else self.structures.ids[structure]
 
@@ -258,7 +258,7 @@ def _check_same_rows(a: EmbeddingTable, b: EmbeddingTable) -> None:
             row = differs[0]
             raise ValueError(
                 f"{what}, got `{name}` {getattr(a, name)[row]} and {getattr(b, name)[row]} at row {row} "
-                f"(structure {a.structure_name(a.structure_index[row])}, atom {a.atom_index[row]}); {fix}."
+                f"(structure {a.structure_name(int(a.structure_index[row]))}, atom {a.atom_index[row]}); {fix}."
             )
 
 

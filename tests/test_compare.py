@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from platonic_jax.compare import MEASURES, compare
 from platonic_jax.tables import EmbeddingTable
 

@@ -60,7 +60,7 @@ def test_the_scale_of_float32_is_not_left():
 
 
 def test_a_cloud_of_equal_rows_has_no_alignment():
-    constant = jnp.ones((60, 6))
+    constant = jnp.ones((60, 6), jnp.float32)
     assert np.isnan(metrics.procrustes(constant, jnp.asarray(X)))
     assert np.isnan(metrics.cka(constant, jnp.asarray(X)))
 

@@ -118,6 +118,17 @@ def test_the_nearest_models_are_neighbouring_leaves(comparison):
     assert abs(order.index(0) - order.index(2)) == 1
 
 
+def test_a_map_is_framed_without_the_few_atoms_far_outside():
+    rng = np.random.default_rng(0)
+    cloud = rng.normal(size=(2000, 2))
+    low, high = plots.window(cloud)
+    assert ((cloud > low) & (cloud < high)).all()
+    outside = np.concatenate([cloud, [[500.0, 0.0], [400.0, -300.0]]])
+    low_outside, high_outside = plots.window(outside)
+    assert (high_outside < 20).all()
+    assert np.mean((outside > low_outside) & (outside < high_outside)) > 0.99
+
+
 def test_matrix_writes_every_value_with_its_interval(comparison):
     ax = Figure().add_subplot()
     assert plots.matrix(comparison, "procrustes", ax=ax) is ax
@@ -176,7 +187,7 @@ def test_dendrogram_joins_the_nearest_models_at_their_distance(comparison):
 def test_save_all_writes_every_figure_and_touches_nothing_else(comparison, tmp_path):
     before, open_figures = dict(mpl.rcParams), pyplot.get_fignums()
     paths = plots.save_all(comparison, tmp_path / "new" / "figures")
-    assert len(paths) == 5 + 3 * 3
+    assert len(paths) == 4 + 3 * 3
     assert sorted(paths) == sorted((tmp_path / "new" / "figures").iterdir())
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
     assert dict(mpl.rcParams) == before

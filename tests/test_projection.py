@@ -40,8 +40,9 @@ def test_weights_multiply_the_columns_as_they_are():
 def test_gradients_agree_with_finite_differences_and_are_finite_at_zero_rows():
     with jax.enable_x64(True):
         x, anchors = jnp.asarray(CLOUD[:8], jnp.float64), jnp.asarray(CLOUD[ROWS], jnp.float64)
-        weighted = lambda x, anchors: jnp.sum(
-            projection.relative(jnp.asarray(x), jnp.asarray(anchors)) * jnp.arange(5.0)[None]
+        weights = jnp.arange(5, dtype=jnp.float64)
+        weighted = jax.jit(
+            lambda x, anchors: jnp.sum(projection.relative(jnp.asarray(x), jnp.asarray(anchors), weights=weights))
         )
         jax.test_util.check_grads(weighted, (x, anchors), order=1, modes=["fwd", "rev"], atol=1e-7, rtol=1e-7)
         at_zero = jax.grad(weighted, argnums=(0, 1))(x * 0, anchors * 0)

@@ -83,7 +83,7 @@ def test_write_leaves_the_report_the_numbers_and_the_figures(comparison, tmp_pat
     assert target == tmp_path / "new" / "folder" / "report.html"
     assert sorted(path.name for path in target.parent.iterdir()) == ["compare.json", "figures", "report.html"]
     assert json.loads((target.parent / "compare.json").read_text()) == comparison.to_json()
-    assert len(list((target.parent / "figures").glob("*.png"))) == 14
+    assert len(list((target.parent / "figures").glob("*.png"))) == 4 + 3 * 3
 
 
 def test_nothing_is_fetched(page):
@@ -142,8 +142,9 @@ def test_what_comes_from_data_is_escaped(tmp_path):
 
 def test_maps_and_neighbours_arrive_as_they_are(page, comparison):
     data = data_of(page)
-    assert len(data["maps"]) == 5
-    for sent, view, neighbours in zip(data["maps"], comparison.maps, comparison.neighbours, strict=True):
+    assert list(data["maps"]) == ["0", "1", "2", "3"]
+    for i, sent in data["maps"].items():
+        view, neighbours = comparison.maps[int(i)], comparison.neighbours[int(i)]
         for space in ("raw", "shared"):
             np.testing.assert_array_equal(decode(sent[space]["points"]).reshape(-1, 2), view[space])
         np.testing.assert_array_equal(decode(sent["neighbours"]).reshape(-1, 5), neighbours)
@@ -165,7 +166,7 @@ def test_structures_are_named_by_number_where_none_are_known(comparison, tmp_pat
 
 def test_every_figure_has_its_place(page):
     places = [attrs for _, attrs in page.seen if "data-figure" in attrs]
-    assert sum(attrs["data-figure"] == "map" for attrs in places) == 2 * 5
+    assert sum(attrs["data-figure"] == "map" for attrs in places) == 2 * 4
     assert sum(attrs["data-figure"] == "matrix" for attrs in places) == 3
     assert sum(attrs["data-figure"] == "null" for attrs in places) == 3
 
@@ -182,7 +183,7 @@ def test_matrices_are_ordered_as_their_dendrogram(page, comparison):
 
 def test_every_number_stands_in_a_table(page):
     assert (
-        page.text.count("7net-0chgnet-r2scan" + "0.900" + "0.880 to 0.930" + "0.05" + "0.005" + "0.400" + "0.01") == 1
+        page.text.count("7net-0chgnet-r2scan" + "0.900" + "0.880 to 0.930" + "0.050" + "0.005" + "0.400" + "0.010") == 1
     )
     assert len([tag for tag, _ in page.seen if tag == "tr"]) == 3 * (1 + 10) + (1 + 3) + (1 + 1)
 
@@ -217,7 +218,9 @@ def test_a_random_weight_model_is_labelled_wherever_it_is_named(page):
 def test_the_verdict_counts_pairs_against_each_ruler(comparison):
     # Intervals begin 0.02 below the value: all pass the element's 0.60, but 0.63 stays below the control's 0.64.
     assert verdict(comparison).lead == (
-        "All 3 pairs of models agree beyond chance; all 3 pairs beyond the chemical element alone; "
+        "In global geometry, all 3 pairs of models agree beyond chance; all 3 pairs beyond the element alone; "
+        "2 of 3 pairs beyond an untrained network. "
+        "In nearest neighbours, all 3 pairs of models agree beyond the element; "
         "2 of 3 pairs beyond an untrained network."
     )
 
@@ -241,11 +244,12 @@ def test_the_verdict_gives_the_rulers_their_numbers(comparison):
     neighbours = found["Down to an atom's neighbours?"].detail
     assert "share 45 % (43–48 %)" in neighbours
     assert "20 % (p = 0.010)" in neighbours
+    assert "An untrained network shares 25–35 % with the models." in neighbours
 
 
 def test_the_verdict_says_when_neighbourhoods_are_no_better_than_their_null(comparison):
     at_chance = comparisons.with_measure(comparison, "mutual_knn", p_value_within_element=np.full((5, 5), 0.4))
-    assert answers(at_chance)["Down to an atom's neighbours?"].answer == "No pair."
+    assert answers(at_chance)["Down to an atom's neighbours?"].answer.startswith("Beyond the element: no pair;")
 
 
 def test_without_a_control_the_verdict_says_how_to_make_one():
@@ -258,7 +262,10 @@ def test_without_a_control_the_verdict_says_how_to_make_one():
 
 def test_a_single_pair_gets_a_plain_sentence():
     comparison = comparisons.make(models=("a", "b", "random:a?seed=0"), kinds=("model", "model", "random"))
-    assert verdict(comparison).lead == "a and b agree beyond chance, but not beyond an untrained network."
+    assert verdict(comparison).lead == (
+        "In global geometry, a and b agree beyond chance, but not beyond an untrained network. "
+        "In nearest neighbours, a and b agree beyond the element, but not beyond an untrained network."
+    )
     assert answers(comparison)["How far do they agree?"].answer == "0.80."
 
 
@@ -289,7 +296,7 @@ def test_undefined_values_are_dashes_and_count_for_nothing(comparison, tmp_path)
         comparison, "procrustes", value=nothing, low=nothing, high=nothing, null=nothing
     )
     page = Page(write(undefined, tmp_path))
-    assert "no pair beyond" in verdict(undefined).lead
+    assert "no pair beyond" in verdict(undefined).lead.split(". ")[0]
     assert "NaN" not in page.scripts[0]
     assert re.search(r"\bnan\b", page.text) is None
     assert answers(undefined)["How far do they agree?"].answer == "Undefined."
@@ -313,4 +320,4 @@ def test_the_page_draws_in_a_browser_without_an_error(comparison, tmp_path):
         timeout=300,
     )
     assert "CONSOLE" not in run.stderr, run.stderr
-    assert run.stdout.count('class="js-plotly-plot drawn"') == 10 + 3 + 3
+    assert run.stdout.count('class="js-plotly-plot drawn"') == 8 + 3 + 3

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from platonic_adapters.structures import Structures
+
 from platonic_jax.tables import EmbeddingTable, element_baseline, pair
 
 
@@ -34,7 +35,7 @@ def test_select_keeps_what_each_row_is():
     made = table(crystals())
     chosen = made.select(made.species == 29)
     assert chosen.structure_index.tolist() == [1] * 4
-    assert chosen.structure_name(chosen.structure_index[0]) == "copper"
+    assert chosen.structure_name(int(chosen.structure_index[0])) == "copper"
     np.testing.assert_array_equal(chosen.x, made.x[2:6])
 
 

@@ -4,7 +4,8 @@ A name is looked up as `NAME`, as `FAMILY:PATH` or `FAMILY:NAME@PATH` (weights i
 NAME where the file does not tell it), or as `random:NAME?seed=0`, the same architecture with re-drawn weights: the
 control that every comparison needs.
 A family's own options follow in the same place, as in `NAME?t=10` and `random:NAME?seed=0&t=10`.
-To add a family, add a `Family` and its `Model`s here and a module beside the others that keeps the contract of `protocol.py`.
+To add a family, add a `Family` and its `Model`s here and a module beside the others that keeps the contract of
+`protocol.py`.
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ class ModelSpec:
         query = {} if self.seed is None else {"seed": str(self.seed)}
         query |= {name: value for name, value in self.options.items() if value != self._defaults[name]}
         prefix = "" if self.seed is None else "random:"
-        return f"{prefix}{self.model.name}{'?' if query else ''}{'&'.join(f'{name}={value}' for name, value in query.items())}"
+        options = "&".join(f"{name}={value}" for name, value in query.items())
+        return f"{prefix}{self.model.name}{'?' if options else ''}{options}"
 
     @property
     def _defaults(self) -> dict[str, str]:
@@ -115,7 +117,8 @@ UMA_1P1 = "OMat24, OMol25, OC20, OMC25, ODAC23"
 UMA_1P2 = f"{UMA_1P1}, OC22, OC25"
 MOLECULES = "molecules: no crystal was seen in training"
 
-# torch is exact because a range would take the registry's build with 4 GB of CUDA where a local CPU wheel of this version is offered.
+# torch is exact because a range would take the registry's build with 4 GB of CUDA where a local CPU wheel of this
+# version is offered.
 FAMILIES = (
     Family(
         "sevennet",
@@ -123,6 +126,7 @@ FAMILIES = (
         "sevenn",
         ("torch==2.13.0", "sevenn==0.13.0"),
         architecture=EQUIVARIANT,
+        options=(("modality", "none"),),
     ),
     Family("chgnet", "platonic_adapters.chgnet", "chgnet", ("torch==2.13.0", "chgnet==0.4.2"), architecture=INVARIANT),
     Family("mace", "platonic_adapters.mace", "mace", ("torch==2.13.0", "mace-torch==0.3.16"), architecture=EQUIVARIANT),
@@ -161,6 +165,15 @@ FAMILIES = (
         architecture="invariant, generative",
         options=(("t", "0"),),
     ),
+    # A plain jax in place of `jax[cuda12]`, which the library asks for on Linux.
+    Family(
+        "nequix",
+        "platonic_adapters.nequix",
+        "nequix",
+        ("nequix==0.4.5",),
+        overrides=("jax!=0.10.2",),
+        architecture=EQUIVARIANT,
+    ),
 )
 
 MODELS = (
@@ -176,6 +189,29 @@ MODELS = (
         EQUIVARIANT,
         "7net-0_22May2024",
         note="architecture of 7net-0, M3GNet's data",
+    ),
+    *(
+        Model(
+            f"7net-mf-0:{modality}",
+            "sevennet",
+            "MIT",
+            "MPtrj (PBE), MP (r2SCAN)",
+            EQUIVARIANT,
+            "7net-mf-0",
+            relatives=(f"7net-mf-0:{other}",),
+            note=f"the same weights as 7net-mf-0:{other}, told that energies are {modality}'s",
+            options=(("modality", modality),),
+        )
+        for modality, other in (("PBE", "R2SCAN"), ("R2SCAN", "PBE"))
+    ),
+    Model(
+        "7net-omat",
+        "sevennet",
+        "MIT",
+        "OMat24",
+        EQUIVARIANT,
+        "7net-omat",
+        note="angular order up to 3; random:7net-omat needs the file too, for its architecture",
     ),
     Model("chgnet-0.3.0", "chgnet", "BSD-3-Clause", "MPtrj", INVARIANT, "0.3.0", relatives=("chgnet-r2scan",)),
     Model(
@@ -347,6 +383,30 @@ MODELS = (
         )
         for data, name, file in (("mp20", "MP-20", "mp_20"), ("alex-mp20", "Alex-MP-20", "alex_mp_20"))
     ),
+    *(
+        Model(
+            f"nequix-{name}-1",
+            "nequix",
+            "MIT",
+            data,
+            EQUIVARIANT,
+            f"nequix-{name}-1",
+            relatives=relatives,
+            note=note,
+            sha256=sha256,
+        )
+        for name, data, relatives, note, sha256 in (
+            ("mp", "MPtrj", (), "", "1647af8e627e1afa11e2bfadeab0797326513a521afd7dd01606a96f56783eee"),
+            (
+                "omat",
+                "OMat24",
+                ("nequix-oam-1",),
+                "",
+                "2d0802ae7f5915cb488c44d25649d98404a103697e6500abb40f515e003a46a6",
+            ),
+            ("oam", "OMat24, sAlex, MPtrj", ("nequix-omat-1",), "fine-tuned from nequix-omat-1", None),
+        )
+    ),
 )
 
 _FAMILIES = {family.name: family for family in FAMILIES}
@@ -367,7 +427,8 @@ def resolve(name: str) -> ModelSpec:
     """Look a name up.
 
     Args:
-        name: `NAME`, `FAMILY:PATH`, `FAMILY:NAME@PATH`, and each as `random:NAME` or `random:NAME?seed=0`; upper and lower case are the same.
+        name: `NAME`, `FAMILY:PATH`, `FAMILY:NAME@PATH`, and each as `random:NAME` or `random:NAME?seed=0`; upper and
+            lower case are the same.
 
     Raises:
         UnknownModelError: no such model; the nearest names are offered.
@@ -389,7 +450,7 @@ def resolve(name: str) -> ModelSpec:
 
 
 def _with_options(spec: ModelSpec, query: str, *, random: bool) -> ModelSpec:
-    """The model with what stands behind the `?` of its name: `seed` for re-drawn weights, and the options of its family."""
+    """The model with what stands behind the `?` of its name: `seed` for re-drawn weights, options of its family."""
     parts = [part.partition("=") for part in query.split("&") if part]
     given = {name: value for name, _, value in parts}
     seed = given.pop("seed", "0") if random else None
@@ -398,7 +459,8 @@ def _with_options(spec: ModelSpec, query: str, *, random: bool) -> ModelSpec:
     if unknown := [name for name in given if name not in spec.options]:
         known = [*(["seed"] if random else []), *spec.options]
         raise UserError(
-            f"`{unknown[0]}` is not an option of {'random:' if random else ''}{spec.model.name}; it has {', '.join(known) or 'none'}."
+            f"`{unknown[0]}` is not an option of {'random:' if random else ''}{spec.model.name};"
+            f" it has {', '.join(known) or 'none'}."
         )
     return replace(spec, seed=None if seed is None else int(seed), chosen=tuple(sorted(given.items())))
 

@@ -2,17 +2,21 @@
 
 Layers: `layer0` … `layer4`, the scalar (l = 0) channels behind the gate of each interaction block, and `hidden`, the
 linear reduction before the energy. The last block is scalar alone, so the default `layer4` is the whole of what the
-read-out sees.
+read-out sees. Of a multi-fidelity model, the modality chosen (`?modality=`) enters every block.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sevenn._keys as KEY  # pyright: ignore[reportMissingImports]
 import torch  # pyright: ignore[reportMissingImports]
+from sevenn._const import CHECKPOINT_DOWNLOAD_LINKS, SEVENNET_omat  # pyright: ignore[reportMissingImports]
 from sevenn.atom_graph_data import AtomGraphData  # pyright: ignore[reportMissingImports]
 from sevenn.model_build import build_E3_equivariant_model  # pyright: ignore[reportMissingImports]
 from sevenn.train.dataload import unlabeled_atoms_to_graph  # pyright: ignore[reportMissingImports]
@@ -20,12 +24,14 @@ from sevenn.util import load_checkpoint  # pyright: ignore[reportMissingImports]
 from torch_geometric.loader.dataloader import Collater  # pyright: ignore[reportMissingImports]
 
 from platonic_adapters import _torch
+from platonic_adapters.errors import DownloadError, UserError, first_line
 from platonic_adapters.protocol import boxed
 from platonic_adapters.registry import ModelSpec
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+FETCHED = {"7net-omat": SEVENNET_omat}
 GEOMETRY, HIDDEN = "edge_embedding", "reduce_input_to_hidden"
 
 
@@ -41,8 +47,9 @@ class SevenNet:
         self.hardware = _torch.set_up(device, threads)
         self._device = "cpu" if self.hardware["device"] == "cpu" else "cuda"
         self.batch_atoms = _torch.BATCH_ATOMS[self._device]
-        file = load_checkpoint(spec.model.checkpoint)
+        file = _read(spec)
         self.model = file.build_model()
+        self._modality = _modality(spec, self.model)
         if spec.seed is not None:
             _redraw(self.model, file.config, spec.seed)
         self.checkpoint = _torch.checkpoint(file.checkpoint_path, self.model, spec.seed)
@@ -84,6 +91,8 @@ class SevenNet:
         vectors = torch.from_numpy(arrays[KEY.EDGE_VEC])
         graph = AtomGraphData.from_numpy_dict(arrays)
         graph[KEY.EDGE_VEC] = vectors
+        if self._modality is not None:
+            graph[KEY.DATA_MODALITY] = self._modality
         return graph
 
     def embed(
@@ -114,6 +123,34 @@ class SevenNet:
             "stress": np.stack([xx, xy, zx, xy, yy, yz, zx, yz, zz], axis=1).reshape(-1, 3, 3),
         }
         return layers, {name: found[name] for name in properties}
+
+
+def _read(spec: ModelSpec) -> Any:
+    """The checkpoint: a local file, one of the package, or one that the library fetches, with a word on stdout."""
+    name = spec.model.checkpoint
+    try:
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+            file = load_checkpoint(spec.path or name)
+            file.config  # noqa: B018 - now, not later, the file is read
+            return file
+    except Exception as error:
+        if spec.path:
+            said = f"is not a SevenNet checkpoint that can be loaded ({first_line(error)})"
+            raise UserError(f"`{spec.path}` {said}.") from error
+        if name not in FETCHED:
+            raise
+        address = CHECKPOINT_DOWNLOAD_LINKS[FETCHED[name]]
+        form = f"sevennet:{name}@PATH"
+        raise DownloadError(spec.name, Path(address).name, f"MDIL-SNU at {address}", form, error) from error
+
+
+def _modality(spec: ModelSpec, model: Any) -> str | None:
+    """The modality asked for, if the model has any."""
+    chosen, known = spec.options["modality"], list(model.modal_map or ["none"])
+    if chosen not in known:
+        fix = f"write `?modality={known[0]}`"
+        raise UserError(f"`modality` of {spec.name} must be {' or '.join(known)}, got `{chosen}`; {fix}.")
+    return chosen if model.modal_map else None
 
 
 def _redraw(model: Any, config: dict[str, Any], seed: int) -> None:

@@ -33,7 +33,7 @@ def payload(comparison: Comparison) -> str:
         "kinds": [{"kind": kind, "name": name, "colour": colour} for kind, (name, colour) in plots.PAIR_KINDS.items()],
         "models": names,
         "atoms": _atoms(comparison),
-        "maps": [_map(comparison, i) for i in range(len(comparison.models))],
+        "maps": {i: _map(comparison, i) for i in plots.mapped(comparison)},
         "measures": [_measure(comparison, name) for name in comparison.measures],
     }
     return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
@@ -67,6 +67,7 @@ def _map(comparison: Comparison, model: int) -> dict[str, Any]:
     spaces = {
         space: {
             "points": _encode(view[space], np.float32),
+            "window": plots.window(view[space]).tolist(),
             "explained": [round(float(share), 4) for share in view[f"{space}_explained"]],
         }
         for space in ("raw", "shared")

@@ -67,7 +67,7 @@ def _e(text: object) -> str:
 
 def _prose(text: str) -> str:
     """Escaped, with lines that break neither inside a name such as 7net-0 nor before a percent sign."""
-    return re.sub(r"[^\s(]*\w-\w[^\s,;:)]*", r'<span class="whole">\g<0></span>', _e(text)).replace(" %", "&nbsp;%")
+    return re.sub(r"[^\s(]*\w[-–]\w[^\s,;:)]*", r'<span class="whole">\g<0></span>', _e(text)).replace(" %", "&nbsp;%")
 
 
 def _many(count: int, what: str) -> str:
@@ -187,12 +187,12 @@ def _maps(comparison: Comparison) -> str:
     models = "".join(
         f'<div class="model"><h3>{_label(comparison, i)}</h3><div class="two">'
         + "".join(
-            f"<figure><figcaption>{caption}</figcaption>"
+            f"<figure><figcaption>{caption}{_outside(comparison.maps[i][space])}</figcaption>"
             f'<div data-figure="map" data-model="{i}" data-space="{space}"></div></figure>'
             for space, caption in (("raw", "its own space"), ("shared", "the shared space"))
         )
         + "</div></div>"
-        for i in range(len(comparison.models))
+        for i in plots.mapped(comparison)
     )
     return _section(
         "maps",
@@ -206,6 +206,12 @@ def _maps(comparison: Comparison) -> str:
     )
 
 
+def _outside(points: np.ndarray) -> str:
+    low, high = plots.window(points)
+    count = int(np.sum(np.any((points < low) | (points > high), axis=1)))
+    return f" · {_many(count, 'atom')} far outside the frame" if count else ""
+
+
 def _numbers(comparison: Comparison) -> str:
     head = ["models", "", "value", "95 % interval", "shuffled", "p", "within element", "p"]
     tables = []
@@ -215,8 +221,8 @@ def _numbers(comparison: Comparison) -> str:
         }
         rows = [
             (
-                _e(plots.labels(comparison)[i]),
-                _e(plots.labels(comparison)[j]),
+                _prose(plots.labels(comparison)[i]),
+                _prose(plots.labels(comparison)[j]),
                 f"<b>{_texts.number(table.value[i, j])}</b>",
                 f"{_texts.number(table.low[i, j])} to {_texts.number(table.high[i, j])}",
                 _texts.number(table.null[i, j]),
@@ -244,6 +250,8 @@ def _settings(settings: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
@@ -331,10 +339,7 @@ def _provenance(comparison: Comparison) -> str:
         if name not in known and name != "subsampling"
     ]
     facts += [
-        (
-            f"rows for {_texts.measure_text(name).title.lower() if name in comparison.measures else name}",
-            _e(_plain(value)),
-        )
+        (f"subsampling: {_texts.measure_text(name).title.lower()}", _e(_plain(value)))
         for name, value in run.get("subsampling", {}).items()
     ]
     facts.append(("packages", _e(_plain(run.get("packages", {})))))
@@ -346,8 +351,8 @@ def _store(comparison: Comparison, i: int) -> str:
     layer = store.get("layer", "")
     described = store.get("layers", {}).get(layer, {})
     shown = {"model", "layer", "layers", "checkpoint", "self_test", "packages", "random_weights"}
-    inner = {"schema", "complete", "default_layer", "available_layers", "block_rows", "batch_atoms"}
-    checkpoint, test = store.get("checkpoint", {}), store.get("self_test", {})
+    hidden = shown | {"schema", "complete", "default_layer", "available_layers", "block_rows", "batch_atoms"}
+    checkpoint = store.get("checkpoint", {})
     facts = [
         ("name", _e(store["model"])),
         (
@@ -359,11 +364,18 @@ def _store(comparison: Comparison, i: int) -> str:
             "checkpoint",
             f"{_e(checkpoint['name'])}<br><code>sha256 {_e(checkpoint['sha256'])}</code>" if checkpoint else "",
         ),
-        *((name.replace("_", " "), _e(_plain(value))) for name, value in store.items() if name not in shown | inner),
+        *((name.replace("_", " "), _e(_plain(value))) for name, value in store.items() if name not in hidden),
         ("packages", _e(_plain(store.get("packages", {})))),
-        ("self-test", _e(_plain(test))),
+        ("self-test", _e(_self_test(store.get("self_test", {})))),
     ]
     return f"<details{' open' if i == 0 else ''}><summary>{_label(comparison, i)}</summary>{_facts(facts)}</details>"
+
+
+def _self_test(test: Mapping[str, Any]) -> str:
+    """How far the embedding departs from the symmetries that the physics has."""
+    changes = [f"{name.replace('_', ' ')} {value:.1e}" for name, value in test.items() if isinstance(value, float)]
+    on = f"; on {', '.join(test['structures'])}" if "structures" in test else ""
+    return f"largest relative change under {', '.join(changes)}{on}" if changes else ""
 
 
 def _citation() -> str:

@@ -40,7 +40,7 @@ def measure_text(name: str) -> MeasureText:
 
 
 def number(x: float) -> str:
-    """Three decimals, two significant digits where these would say nothing, a dash for what is undefined."""
+    """Three decimals, the order of magnitude where these would say nothing, a dash for what is undefined."""
     if not math.isfinite(x):
         return "–"
-    return f"{x:.3f}" if abs(x) >= 0.1 or x == 0 else f"{x:.2g}"
+    return f"{x:.3f}" if abs(x) >= 0.001 or x == 0 else f"{x:.0e}"

@@ -49,60 +49,49 @@ def verdict(comparison: Comparison) -> Verdict:
     """
     trained = [(i, j) for i, j, kind in plots.pairs(comparison) if kind == "model"]
     if not trained:
-        return Verdict(
-            "Fewer than two trained models are compared here: what follows shows controls, not agreement.", []
-        )
+        lead = "Fewer than two trained models are compared here: what follows shows controls, not agreement."
+        return Verdict(lead, [])
     names = plots.labels(comparison)
-    answers, beyond = [], {}
+    elements, untrained = ([i for i, kind in enumerate(comparison.kinds) if kind == k] for k in ("element", "random"))
+    lead, answers = [], []
     chosen = next((name for name in _GLOBAL if name in comparison.measures), None)
     if chosen:
         measure = comparison.measures[chosen]
-        answers.append(_extremes(measure, trained, names, chosen))
-        chance = [pair for pair in trained if measure.p_value[pair] <= SIGNIFICANT]
-        beyond["chance"] = len(chance)
-        answers.append(_against_chance(measure, trained, len(chance)))
-        for kind, what in (("element", "the chemical element alone"), ("random", "an untrained network")):
-            controls = [i for i, other in enumerate(comparison.kinds) if other == kind]
-            if controls:
-                above = _above(measure, trained, controls)
-                beyond[what] = above
-                describe = _against_element if kind == "element" else _against_random
-                answers.append(describe(measure, trained, controls, names, above))
-    if "random" not in comparison.kinds:
+        beyond = {"chance": sum(bool(measure.p_value[pair] <= SIGNIFICANT) for pair in trained)}
+        answers += [_extremes(measure, trained, names, chosen), *_relatives(comparison, trained, names)]
+        answers.append(_against_chance(measure, trained, beyond["chance"]))
+        if elements:
+            beyond["the element alone"] = _above(measure, trained, elements)
+            answers.append(_against_element(measure, trained, elements, beyond["the element alone"]))
+        if untrained:
+            beyond["an untrained network"] = _above(measure, trained, untrained)
+            answers.append(_against_random(measure, trained, untrained, names, beyond["an untrained network"]))
+        lead.append(f"In global geometry, {_claim(beyond, trained, names)}.")
+    if not untrained:
         answers.append(_no_control(comparison))
-    related = _related(comparison, trained)
-    if related:
-        told = _series([f"{names[i]} and {names[j]}" for i, j in related])
-        answers.append(
-            Answer(
-                "Independent models?",
-                "Not all.",
-                f"{told} share weights, data or code (one is a fine-tune of the other, say): that they agree is no "
-                "evidence of convergence.",
-            )
-        )
     if "mutual_knn" in comparison.measures:
-        answers.append(_neighbours(comparison, trained, names))
-    return Verdict(_lead(beyond, trained, names), answers)
+        measure = comparison.measures["mutual_knn"]
+        beyond = {"the element": sum(bool(measure.p_value_within_element[pair] <= SIGNIFICANT) for pair in trained)}
+        if untrained:
+            beyond["an untrained network"] = _above(measure, trained, untrained)
+        answers.append(_neighbours(measure, trained, names, untrained, beyond))
+        lead.append(f"In nearest neighbours, {_claim(beyond, trained, names)}.")
+    return Verdict(" ".join(lead) or "Neither global geometry nor neighbours were compared: see the figures.", answers)
 
 
-def _lead(beyond: dict[str, int], trained: list[tuple[int, int]], names: list[str]) -> str:
+def _claim(beyond: dict[str, int], trained: list[tuple[int, int]], names: list[str]) -> str:
+    """Beyond what, and how many of the pairs."""
     total = len(trained)
-    if not beyond:
-        return (
-            "The figures below compare neighbourhoods and distributions; no measure of global geometry was asked for."
-        )
     if total == 1:
         i, j = trained[0]
         yes = [f"beyond {what}" for what, count in beyond.items() if count]
         no = [f"beyond {what}" for what, count in beyond.items() if not count]
         if not yes:
-            return f"{names[i]} and {names[j]} do not agree {_series(no, 'or')}."
-        return f"{names[i]} and {names[j]} agree {_series(yes)}" + (f", but not {_series(no, 'or')}." if no else ".")
+            return f"{names[i]} and {names[j]} do not agree {_series(no, 'or')}"
+        return f"{names[i]} and {names[j]} agree {_series(yes)}" + (f", but not {_series(no, 'or')}" if no else "")
     (what, count), *others = beyond.items()
-    text = f"{_count(count, total)} of models {'agree' if count else 'agrees'} beyond {what}"
-    text += "".join(f"; {_count(count, total)} beyond {what}" for what, count in others)
-    return text[0].upper() + text[1:] + "."
+    first = f"{_count(count, total)} of models {'agree' if count else 'agrees'} beyond {what}"
+    return "; ".join([first, *(f"{_count(count, total)} beyond {what}" for what, count in others)])
 
 
 def _extremes(measure: Matrix, trained: list[tuple[int, int]], names: list[str], chosen: str) -> Answer:
@@ -131,9 +120,7 @@ def _against_chance(measure: Matrix, trained: list[tuple[int, int]], count: int)
     )
 
 
-def _against_element(
-    measure: Matrix, trained: list[tuple[int, int]], controls: list[int], names: list[str], count: int
-) -> Answer:
+def _against_element(measure: Matrix, trained: list[tuple[int, int]], controls: list[int], count: int) -> Answer:
     reached = _span(measure.value, _with(controls, trained))
     return Answer(
         "More than the element?",
@@ -170,31 +157,39 @@ def _no_control(comparison: Comparison) -> Answer:
     )
 
 
-def _neighbours(comparison: Comparison, trained: list[tuple[int, int]], names: list[str]) -> Answer:
-    measure = comparison.measures["mutual_knn"]
+def _neighbours(
+    measure: Matrix, trained: list[tuple[int, int]], names: list[str], untrained: list[int], beyond: dict[str, int]
+) -> Answer:
     most, least = _most_and_least(measure, trained)
-    count = sum(bool(measure.p_value_within_element[pair] <= SIGNIFICANT) for pair in trained)
 
     def told(pair: tuple[int, int]) -> str:
         value, low, high = (100 * a[pair] for a in (measure.value, measure.low, measure.high))
         return f"{names[pair[0]]} and {names[pair[1]]} share {value:.0f} % ({low:.0f}–{high:.0f} %)"
 
     shares = told(most) + ("" if len(trained) == 1 else f", {told(least)}")
-    chance = _span(100 * measure.null_within_element, trained, digits=0)
-    controls = [i for i, kind in enumerate(comparison.kinds) if kind == "random"]
-    untrained = (
-        f" An untrained network shares {_span(100 * measure.value, _with(controls, trained), digits=0)} % with the "
-        "models."
-        if controls
-        else ""
+    p_value = _span(measure.p_value_within_element, trained, digits=3)
+    detail = (
+        f"Of the {measure.settings['k']} nearest neighbours of an atom, {shares}. With atoms shuffled within each "
+        f"element it would be {_span(100 * measure.null_within_element, trained, digits=0)} % (p = {p_value})."
     )
-    return Answer(
-        "Down to an atom's neighbours?",
-        _yes(count, len(trained)),
-        f"Of the {measure.settings['k']} nearest neighbours of an atom, {shares}. Shuffled within each element it "
-        "would be "
-        f"{chance} % (p = {_span(measure.p_value_within_element, trained, digits=3)}).{untrained}",
-    )
+    if untrained:
+        reached = _span(100 * measure.value, _with(untrained, trained), digits=0)
+        detail += f" An untrained network shares {reached} % with the models."
+    total = len(trained)
+    short = {what: ("yes" if count else "no") if total == 1 else _count(count, total) for what, count in beyond.items()}
+    answer = "; ".join(f"beyond {what}: {count}" for what, count in short.items())
+    return Answer("Down to an atom's neighbours?", f"{answer.capitalize()}.", detail)
+
+
+def _relatives(comparison: Comparison, trained: list[tuple[int, int]], names: list[str]) -> list[Answer]:
+    related = _related(comparison, trained)
+    if not related:
+        return []
+    told = _series([f"{names[i]} and {names[j]}" for i, j in related])
+    reason = "share weights, data or code (one is a fine-tune of the other, say)"
+    return [
+        Answer("Independent models?", "Not all.", f"{told} {reason}: that they agree is no evidence of convergence.")
+    ]
 
 
 def _related(comparison: Comparison, trained: list[tuple[int, int]]) -> list[tuple[int, int]]:

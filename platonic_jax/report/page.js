@@ -6,11 +6,17 @@
   const touch = matchMedia("(pointer: coarse)").matches;
   const ARRAYS = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, float32: Float32Array };
 
-  const decode = ({ type, base64 }) =>
-    new ARRAYS[type](Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)).buffer);
+  const decoded = new Map();
+  const decode = (array) => {
+    if (!decoded.has(array)) {
+      const bytes = Uint8Array.from(atob(array.base64), (character) => character.charCodeAt(0));
+      decoded.set(array, new ARRAYS[array.type](bytes.buffer));
+    }
+    return decoded.get(array);
+  };
   const theme = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
-  const number = (x, digits = 3) =>
-    x === null ? "–" : Math.abs(x) >= 0.1 || x === 0 ? x.toFixed(digits) : String(Number(x.toPrecision(2)));
+  const number = (x) =>
+    x === null ? "–" : Math.abs(x) >= 0.001 || x === 0 ? x.toFixed(3) : x.toExponential(0);
 
   // ---- atoms -------------------------------------------------------------------------------------------------------
 
@@ -32,6 +38,8 @@
   const placeInMaps = new Map(Array.from(atoms.rows, (row, place) => [row, place]));
   const members = data.groups.map(() => []);
   atoms.rows.forEach((row, place) => members[atoms.group[row]].push(place));
+  // The rarest groups last, so that they lie on top.
+  const drawing = data.groups.map((_, i) => i).sort((a, b) => members[b].length - members[a].length);
   const hidden = new Set();
 
   // ---- figures -----------------------------------------------------------------------------------------------------
@@ -57,19 +65,20 @@
     showlegend: false,
     ...extra,
   });
+  const oneLine = (model) => data.models[model].replace("<br>", " ");
   const config = { displaylogo: false, responsive: true, displayModeBar: false };
 
   function drawMap(node) {
     const view = data.maps[node.dataset.model][node.dataset.space];
     const points = decode(view.points);
     const size = members.reduce((sum, places) => sum + places.length, 0) > 5000 ? 4 : 6;
-    const traces = data.groups.map((group, i) => ({
+    const traces = drawing.map((i) => ({
       type: "scatter",
       mode: "markers",
       x: members[i].map((place) => points[2 * place]),
       y: members[i].map((place) => points[2 * place + 1]),
-      marker: { color: group.colour, symbol: group.symbol, size, opacity: 0.78, line: { width: 0 } },
-      hoverinfo: "none",
+      marker: { color: data.groups[i].colour, symbol: data.groups[i].symbol, size, opacity: 0.78, line: { width: 0 } },
+      hoverinfo: "skip",
       visible: !hidden.has(i),
     }));
     const label = (k) => ({
@@ -83,22 +92,14 @@
       traces,
       layout({
         margin: { l: 24, r: 6, t: 6, b: 26 },
-        hovermode: "closest",
+        hovermode: false,
         dragmode: touch ? false : "pan",
         modebar: { bgcolor: "rgba(0,0,0,0)", color: theme("muted"), activecolor: theme("ink") },
-        xaxis: axis({ ...plain, title: label(0) }),
-        yaxis: axis({ ...plain, title: label(1), scaleanchor: "x" }),
+        xaxis: axis({ ...plain, title: label(0), range: view.window.map((corner) => corner[0]) }),
+        yaxis: axis({ ...plain, title: label(1), range: view.window.map((corner) => corner[1]), scaleanchor: "x" }),
       }),
-      { ...config, scrollZoom: false, displayModeBar: touch ? false : "hover", modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]] },
-    ).then(() => {
-      if (node.dataset.listening) return;
-      node.dataset.listening = "yes";
-      node.on("plotly_hover", ({ points: [point], event }) => {
-        show(Number(node.dataset.model), members[point.curveNumber][point.pointNumber], event);
-      });
-      node.on("plotly_unhover", forget);
-      node.on("plotly_relayout", forget);
-    });
+      { ...config, scrollZoom: false, displayModeBar: touch ? false : "hover", modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "autoScale2d", "toImage"]] },
+    );
   }
 
   function drawMatrix(node) {
@@ -111,8 +112,8 @@
     );
     const text = order.map((a, i) =>
       order.map((b, j) => {
-        const of = (field, digits) => number(fields[field][i][j], digits);
-        const head = `<b>${data.models[a].replace("<br>", " ")}</b><br><b>${data.models[b].replace("<br>", " ")}</b><br>`;
+        const of = (field) => number(fields[field][i][j]);
+        const head = `<b>${oneLine(a)}</b><br><b>${oneLine(b)}</b><br>`;
         if (i === j) return `${head}a model with itself: ${of("value")}`;
         return (
           `${head}value ${of("value")}<br>95 % interval ${of("low")} to ${of("high")}<br>` +
@@ -153,11 +154,11 @@
     const annotations = order.flatMap((_, i) =>
       order.map((_, j) => {
         const value = fields.value[i][j];
-        const strong = value !== null && (measure.similar ? value / top : 1 - value / top) > 0.5;
+        const strong = value !== null && (measure.similar ? value / top : 1 - value / top) > 0.68;
         return {
           x: centres[j],
           y: centres[i],
-          text: value === null ? "–" : Math.abs(value) < 1e-6 ? "0" : value.toFixed(digits),
+          text: value === null ? "–" : Number(value.toFixed(digits)) === 0 ? "0" : value.toFixed(digits),
           showarrow: false,
           font: { size: 11.5, color: strong ? theme("on-scale") : theme("ink") },
         };
@@ -193,7 +194,6 @@
     const of = (field) => measure.pairs.map(({ i, j }) => measure[field][i][j]);
     const [value, low, high, chance, within] = ["value", "low", "high", "null", "null_within_element"].map(of);
     const [p, pWithin] = ["p_value", "p_value_within_element"].map(of);
-    const colours = Object.fromEntries(data.kinds.map(({ kind, colour }) => [kind, colour]));
     const marker = (symbol) => ({ symbol, size: symbol === "line-ns" ? 6 : 8, color: theme("muted"), line: { width: 1.6, color: theme("muted") } });
     const mark = (x, symbol, what, q) => ({
       type: "scatter",
@@ -231,7 +231,7 @@
       xanchor: "left",
       y: row,
       yshift: 15,
-      text: `${data.models[i]} – ${data.models[j]}`.replaceAll("<br>", " "),
+      text: `${oneLine(i)} – ${oneLine(j)}`,
       showarrow: false,
       font: { size: 11.5, color: theme("ink") },
     }));
@@ -256,7 +256,7 @@
 
   function show(model, place, event) {
     const row = atoms.rows[place];
-    const neighbours = Array.from(decoded(model).subarray(5 * place, 5 * place + 5));
+    const neighbours = Array.from(decode(data.maps[model].neighbours).subarray(5 * place, 5 * place + 5));
     const structure = structureOf(row);
     const formula = data.atoms.formulas[structure];
     card.innerHTML =
@@ -272,22 +272,42 @@
     ring(place, neighbours.map((n) => placeInMaps.get(n)).filter((n) => n !== undefined));
   }
 
+  function point(event) {
+    const node = event.currentTarget;
+    if (!node.classList.contains("drawn")) return;
+    const { xaxis, yaxis } = node._fullLayout;
+    const box = node.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left - xaxis._offset, event.clientY - box.top - yaxis._offset];
+    const points = decode(data.maps[node.dataset.model][node.dataset.space].points);
+    let nearest = null;
+    let reach = (event.pointerType === "mouse" ? 10 : 24) ** 2;
+    atoms.rows.forEach((row, place) => {
+      if (hidden.has(atoms.group[row])) return;
+      const distance = (xaxis.l2p(points[2 * place]) - x) ** 2 + (yaxis.l2p(points[2 * place + 1]) - y) ** 2;
+      if (distance < reach) [nearest, reach] = [place, distance];
+    });
+    if (nearest === null) forget();
+    else show(node.dataset.model, nearest, event);
+  }
+
+  document.querySelectorAll('[data-figure="map"]').forEach((node) => {
+    node.addEventListener("pointermove", (event) => event.pointerType === "mouse" && !event.buttons && point(event));
+    node.addEventListener("pointerup", (event) => event.pointerType !== "mouse" && point(event));
+    node.addEventListener("pointerdown", forget);
+    node.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && forget());
+    node.addEventListener("wheel", forget, { passive: true });
+  });
+
   function forget() {
     card.hidden = true;
     document.querySelectorAll(".ring").forEach((dot) => dot.remove());
-  }
-
-  const cache = new Map();
-  function decoded(model) {
-    if (!cache.has(model)) cache.set(model, decode(data.maps[model].neighbours));
-    return cache.get(model);
   }
 
   function ring(place, neighbours) {
     document.querySelectorAll(".ring").forEach((dot) => dot.remove());
     for (const node of document.querySelectorAll('[data-figure="map"].drawn')) {
       const { xaxis, yaxis } = node._fullLayout;
-      const points = decodedPoints(node);
+      const points = decode(data.maps[node.dataset.model][node.dataset.space].points);
       for (const other of [...neighbours, place]) {
         const x = xaxis.l2p(points[2 * other]);
         const y = yaxis.l2p(points[2 * other + 1]);
@@ -299,12 +319,6 @@
         node.append(dot);
       }
     }
-  }
-
-  function decodedPoints(node) {
-    const key = `${node.dataset.model} ${node.dataset.space}`;
-    if (!cache.has(key)) cache.set(key, decode(data.maps[node.dataset.model][node.dataset.space].points));
-    return cache.get(key);
   }
 
   // ---- drawing when needed -----------------------------------------------------------------------------------------
@@ -337,14 +351,13 @@
           // Thousands of points in every map at once would weigh on the browser.
           if (heavy && target.dataset.figure === "map" && target.classList.contains("drawn")) {
             target.classList.remove("drawn");
-            delete target.dataset.listening;
             Plotly.purge(target);
           }
         }
       }
       work();
     },
-    { rootMargin: "800px 0px" },
+    { rootMargin: heavy ? "200px 0px" : "800px 0px" },
   );
   figures.forEach((node) => watcher.observe(node));
 
@@ -360,7 +373,7 @@
       if (!hidden.delete(group)) hidden.add(group);
       button.setAttribute("aria-pressed", String(!hidden.has(group)));
       for (const node of document.querySelectorAll('[data-figure="map"].drawn')) {
-        Plotly.restyle(node, { visible: !hidden.has(group) }, [group]);
+        Plotly.restyle(node, { visible: !hidden.has(group) }, [drawing.indexOf(group)]);
       }
     });
   });

@@ -1,0 +1,89 @@
+"""Nequix, with published weights where they are at hand, in its own environment (`in_nequix.py`)."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from platonic_adapters import environments, registry
+
+CODE = Path(registry.__file__).parents[1]
+WEIGHTS = Path(__file__).parents[3] / "shared/weights/nequix"
+TOLERANCE = 1e-5
+needs_weights = pytest.mark.skipif(not WEIGHTS.exists(), reason="no weights of Nequix in shared/weights/nequix")
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    python = environments.ensure(registry.resolve("nequix-mp-1").family)
+    script, weights = Path(__file__).with_name("in_nequix.py"), WEIGHTS / "nequix-mp-1.nqx"
+    done = subprocess.run(
+        [python, script, weights, tmp_path_factory.mktemp("nequix")],
+        env={**os.environ, "PYTHONPATH": str(CODE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@needs_weights
+@pytest.mark.parametrize("name", ["nequix-mp-1", "nequix-omat-1"])
+def test_a_published_file_is_that_model(name):
+    assert registry.resolve(f"nequix:{name}@{WEIGHTS / name}.nqx").name == name
+
+
+@needs_weights
+@pytest.mark.slow
+def test_layers_are_the_scalars_of_each_convolution(seen):
+    assert seen["name"] == "nequix-mp-1"
+    assert seen["layers"] == {f"layer{i}": 128 for i in range(4)}
+    assert seen["finite"]
+    assert seen["distinct"] > 0.01
+
+
+@needs_weights
+@pytest.mark.slow
+def test_the_models_own_read_out_of_our_rows_is_its_calculators_energy(seen):
+    assert seen["away"]["read_out"] < 1e-4
+    assert seen["away"]["layers"] < 1e-4  # whether or not forces were asked for
+
+
+@needs_weights
+@pytest.mark.slow
+def test_properties_are_those_of_the_calculator(seen):
+    assert min(seen["largest"].values()) > 1e-2  # else the comparison says nothing
+    assert seen["away"]["energy"] < 1e-4
+    assert seen["away"]["forces"] < 1e-4
+    assert seen["away"]["stress"] < 1e-5
+
+
+@needs_weights
+@pytest.mark.slow
+def test_rows_are_invariant(seen):
+    deviations = {name: x for name, x in seen["self_test"].items() if name != "structures"}
+    assert max(deviations.values()) < TOLERANCE, deviations
+
+
+@needs_weights
+@pytest.mark.slow
+def test_random_weights_are_others_and_those_of_their_seed(seen):
+    zero, again, one = seen["hashes"]
+    assert zero == again != one
+    same, other_seed, real = seen["apart"]
+    assert same == 0
+    assert min(other_seed, real) > 0.1
+
+
+@needs_weights
+@pytest.mark.slow
+def test_refusals_are_one_sentence(seen):
+    assert "broken.nqx` is not a Nequix checkpoint that can be loaded" in seen["broken"]
+    assert seen["offline"].startswith(
+        "DownloadError: nequix-oam-1 needs `nequix-oam-1.nqx`, published by its authors at"
+    )
+    assert seen["offline"].endswith(
+        "(OSError: no network); fetch it elsewhere and pass it as `nequix:nequix-oam-1@PATH`."
+    )
