@@ -312,6 +312,7 @@ def test_the_page_draws_in_a_browser_without_an_error(comparison, tmp_path):
     write(comparison, tmp_path)
     quiet = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-sync", *quiet, "--enable-logging=stderr"]
+    flags.append("--run-all-compositor-stages-before-draw")  # Figures wait for a frame that shows them.
     flags += [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1200,20000", "--virtual-time-budget=60000"]
     run = subprocess.run(
         [CHROMIUM, *flags, "--dump-dom", (tmp_path / "report.html").as_uri()],
