@@ -249,24 +249,15 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _run_comparison(stores: Iterator[tuple[str, str | None]], **options: Any) -> "Comparison":
-    _prepare_jax()
+    from platonic_adapters import environments
+
+    # What is compiled once is kept: before JAX comes, and for this process alone.
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(environments.cache_directory() / "compiled"))
     from platonic_jax.compare import compare
     from platonic_jax.tables import load
 
     with _progress() as progress:
         return compare([load(path, layer) for path, layer in stores], progress=progress, **options)
-
-
-def _prepare_jax() -> None:
-    """Settings of this process, before JAX comes: what is compiled once is kept, and small LAPACK calls stay serial.
-
-    OpenBLAS gives the decomposition of a 100 × 100 matrix to all cores, which then wait for each other: on two busy
-    cores five times slower than one thread.
-    """
-    from platonic_adapters import environments
-
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(environments.cache_directory() / "compiled"))
 
 
 def _deliver(comparison: "Comparison", *, folder: str | Path | None, json_path: str | None) -> None:

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+from threadpoolctl import threadpool_limits
 
 from platonic_jax import anchors as anchor_methods
 from platonic_jax import metrics, numerics, projection, statistics
@@ -310,8 +311,9 @@ def compare(
     map_index = _whole_structures(first.structure_index, MAP_ROWS, key=key["map_rows"])
     steps = _Steps(progress, 1 + len(paired) + len(measures) * len(paired) * (len(paired) + 1) // 2)
 
-    # Double precision for the values alone: see the head of this file.
-    with jax.enable_x64(True):  # noqa: FBT003
+    # Double precision for the values alone: see the head of this file. OpenBLAS would give each small decomposition to
+    # all cores, which then wait for each other: on two busy cores five times slower than one thread, or worse.
+    with jax.enable_x64(True), threadpool_limits(1, user_api="blas"):  # noqa: FBT003
         spaces = []
         for table, name in zip(paired, names, strict=True):
             steps.begin(f"neighbours of {name}")

@@ -145,7 +145,7 @@ class Nequix:
         # The padding is one more atom, or many, that have only themselves for neighbours.
         arguments = jax.device_put(
             (
-                np.pad(displacements.astype(np.float32), ((0, edges - e), (0, 0))),
+                np.pad(displacements.astype(np.float32), [[0, edges - e], [0, 0]]),
                 np.pad(species, (0, atoms - n)),
                 *(np.pad(index.astype(np.int32), (0, edges - e), constant_values=n) for index in (senders, receivers)),
             ),

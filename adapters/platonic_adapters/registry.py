@@ -195,7 +195,7 @@ MODELS = (
             f"7net-mf-0:{modality}",
             "sevennet",
             "MIT",
-            "MPtrj (PBE), MP (r2SCAN)",
+            "Materials Project relaxations (PBE+U, r2SCAN)",
             EQUIVARIANT,
             "7net-mf-0",
             relatives=(f"7net-mf-0:{other}",),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import e3nn_jax as e3nn
 import numpy as np
+from ase import Atoms
 from ase.build import bulk
 from nequix.calculator import NequixCalculator
 from platonic_adapters import protocol, registry, selftest
@@ -37,7 +38,7 @@ def main(weights, folder):
     rattled = bulk("NaCl", "rocksalt", 5.6, cubic=True)
     rattled.rattle(0.1, seed=0)
     crystals = [bulk("Cu", "fcc", 3.6), bulk("GaAs", "zincblende", 5.7), bulk("Ti", "hcp", 2.95, 4.7), rattled]
-    graphs = [adapter.prepare(a) for a in crystals]
+    graphs = [adapter.prepare(a) for a in (Atoms("Cu"), *crystals)]  # the first one has no neighbours
     layers, _ = adapter.embed(graphs)
     also, values = adapter.embed(graphs, ("energy", "forces", "stress"))
     rows = layers["layer3"][-len(rattled) :]
