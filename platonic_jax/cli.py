@@ -150,8 +150,8 @@ def _parser() -> argparse.ArgumentParser:
         "--transport-rows",
         metavar="N",
         type=_count,
-        default=400,
-        help="atoms that enter optimal transport, at most (default: 400)",
+        default=300,
+        help="atoms that enter optimal transport, at most (default: 300)",
     )
     compare.add_argument("-o", "--output", metavar="DIR", help="a folder for report.html, compare.json and the figures")
     _add_json(compare)
@@ -253,6 +253,7 @@ def _run_comparison(stores: Iterator[tuple[str, str | None]], **options: Any) ->
 
     # What is compiled once is kept: before JAX comes, and for this process alone.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(environments.cache_directory() / "compiled"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     from platonic_jax.compare import compare
     from platonic_jax.tables import load
 

@@ -267,7 +267,7 @@ def compare(
     num_permutations: int = 100,
     num_bootstraps: int = 100,
     num_transport_draws: int = 20,
-    num_transport_rows: int = 400,
+    num_transport_rows: int = 300,
     element_alone: bool = True,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Comparison:
