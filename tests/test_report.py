@@ -5,7 +5,6 @@ import dataclasses
 import json
 import re
 import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import comparisons
