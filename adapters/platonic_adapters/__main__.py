@@ -4,4 +4,5 @@ import sys
 
 from platonic_adapters.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # Dask's workers import this file too.
+    sys.exit(main())

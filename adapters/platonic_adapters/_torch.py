@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch  # pyright: ignore[reportMissingImports]
 
 from platonic_adapters.errors import UserError
+from platonic_adapters.protocol import file_checkpoint, num_cores
 
 # Atoms a batch: more does not pay on a CPU (the caches), while a GPU wants many.
 BATCH_ATOMS = {"cpu": 64, "cuda": 4096}
@@ -26,7 +26,7 @@ def set_up(device: str, threads: int | None) -> dict[str, Any]:
             f"`--device {device}` needs a GPU that this build of torch ({torch.__version__}) can use; choose"
             " `--device cpu`."
         )
-    threads = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    threads = threads or num_cores()
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
@@ -46,7 +46,7 @@ def checkpoint(path: str | Path, model: Any, seed: int | None) -> dict[str, str]
     """`{"name", "sha256"}`: of the file, or where the weights are re-drawn, of the weights themselves."""
     path = Path(path)
     if seed is None:
-        return {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        return file_checkpoint(path)
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())

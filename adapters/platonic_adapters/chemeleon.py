@@ -28,9 +28,8 @@ from chemeleon_dng.download_util import (  # pyright: ignore[reportMissingImport
 )
 from chemeleon_dng.script_util import create_model  # pyright: ignore[reportMissingImports]
 
-from platonic_adapters import _torch
+from platonic_adapters import _torch, caches
 from platonic_adapters._elements import MATERIALS_PROJECT
-from platonic_adapters.environments import cache_directory
 from platonic_adapters.errors import DownloadError, InputError, UserError, first_line
 from platonic_adapters.registry import ModelSpec
 
@@ -152,7 +151,7 @@ def _time(text: str, timesteps: int) -> int:
 def _download(spec: ModelSpec) -> Path:
     """The published file, fetched by the library once, in an archive of four, and kept in our cache."""
     name = spec.model.checkpoint
-    place = cache_directory() / "checkpoints" / name
+    place = caches.directory() / "checkpoints" / name
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".chemeleon-", dir=place.parent) as folder:

@@ -11,14 +11,19 @@ import json
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from platonic_adapters import registry
+from platonic_adapters import caches, registry
 from platonic_adapters.errors import ExportError, UserError
+from platonic_adapters.protocol import num_cores
 
-__all__ = ["add_embed_arguments", "embed", "exit_code", "main", "models", "read_input", "report"]
+if TYPE_CHECKING:
+    from platonic_adapters.scaleout import DaskPool
+
+__all__ = ["add_embed_arguments", "embed", "exit_code", "main", "models", "read_input", "report", "wanted"]
 
 EXAMPLE = """example:
   platonic-embed 7net-0 structures.extxyz -o 7net-0.zarr      (needs `pip install "platonic-adapters[sevennet]"` here)
@@ -81,8 +86,23 @@ def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-atoms", metavar="N", type=_positive, help="atoms a batch at most (default: what suits the device)"
     )
+    parser.add_argument(
+        "--orbit-average",
+        metavar="N",
+        nargs="?",
+        const="24",
+        help="average over N rotations of the structure (24, those of the cube, without a number) and store the spread:"
+        " for models that are not invariant",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
-    parser.add_argument("--threads", metavar="N", type=_positive, help="CPU threads (default: all)")
+    parser.add_argument(
+        "--threads", metavar="N", type=_positive, help="CPU threads of each process (default: all cores)"
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--workers", metavar="N", type=_positive, help="embed with N processes of this machine (Dask)")
+    where.add_argument(
+        "--scheduler", metavar="ADDRESS", help="embed with the workers of a Dask scheduler, such as tcp://host:8786"
+    )
     parser.add_argument("--limit", metavar="N", type=_positive, help="only the first N structures")
     parser.add_argument(
         "--duplicates",
@@ -124,7 +144,7 @@ def embed(args: argparse.Namespace) -> int:
     """Embed in this environment."""
     from platonic_adapters.export import already_complete, export
 
-    spec = registry.resolve(args.model)
+    spec = wanted(args)
     if importlib.util.find_spec(spec.family.library) is None:
         raise UserError(
             f"{spec.name} needs `{spec.family.library}`, which is not installed in this environment; run `platonic"
@@ -142,11 +162,39 @@ def embed(args: argparse.Namespace) -> int:
             skipped=skipped,
             batch_atoms=args.batch_atoms,
             device=args.device,
-            threads=args.threads,
+            threads=args.threads or _threads_each(args),
             overwrite=args.overwrite,
+            pool=_pool(args),
             **options,
         )
     return report(args, summary)
+
+
+def _pool(args: argparse.Namespace) -> DaskPool | None:
+    """The workers that `args` ask for, if any."""
+    if not (args.workers or args.scheduler):
+        return None
+    if importlib.util.find_spec("distributed") is None:
+        raise UserError(
+            "`--workers` and `--scheduler` need `distributed`, which is not installed in this environment; run `pip"
+            ' install "platonic-adapters[dask]"` here.'
+        )
+    from platonic_adapters.scaleout import DaskPool
+
+    return DaskPool(workers=args.workers, scheduler=args.scheduler)
+
+
+def _threads_each(args: argparse.Namespace) -> int | None:
+    """An equal share of the cores for every worker of this machine; one core for a worker elsewhere."""
+    if args.workers:
+        return max(1, num_cores() // args.workers)
+    return 1 if args.scheduler else None
+
+
+def wanted(args: argparse.Namespace) -> registry.ModelSpec:
+    """The model that `args` names."""
+    spec = registry.resolve(args.model)
+    return spec if args.orbit_average is None else registry.averaged(spec, args.orbit_average)
 
 
 def read_input(args: argparse.Namespace) -> tuple[Any, list[dict[str, str]], str]:
@@ -170,27 +218,37 @@ def report(args: argparse.Namespace, summary: Any) -> int:
 
     layers = ", ".join(summary.layers)
     what = f"{summary.num_structures} structures, {summary.num_atoms} atoms, {layers} of {summary.model}"
-    left_out = f", {len(summary.skipped)} skipped" if summary.skipped else ""
+    left_out = f", {len(summary.skipped)} skipped ({_reasons(summary.skipped)})" if summary.skipped else ""
     speed = (
         f"in {summary.seconds:.1f} s ({summary.atoms_per_second:.0f} atoms/s)"
         if summary.atoms_per_second
         else "already complete"
     )
-    say(f"{summary.store}: {what}{left_out}, {speed}.")
+    say(f"{summary.store}: {what}{left_out}, {summary.megabytes:.1f} MB, {speed}.")
     _write_json(args.json, dataclasses.asdict(summary))
     return 0
 
 
+def _reasons(skipped: Sequence[dict[str, str]], most: int = 3) -> str:
+    """The commonest reasons, with how often each occurs."""
+    counted = Counter(entry["reason"] for entry in skipped).most_common()
+    named = [f"{reason}: {number}" for reason, number in counted[:most]]
+    return "; ".join([*named, *([f"{len(counted) - most} other reasons"] if len(counted) > most else [])])
+
+
 def models(args: argparse.Namespace) -> int:
     """List the models of the registry on stdout."""
-    specs = registry.models()
-    rows = [("model", "family", "licence", "training data", "architecture", "note")]
-    rows += [(m.name, m.family, m.licence, m.training_data, m.architecture, m.note) for m in (s.model for s in specs)]
+    found = [(spec.model, caches.weights_state(spec)) for spec in registry.models()]
+    rows = [("model", "family", "weights", "licence", "training data", "architecture", "relatives", "note")]
+    rows += [
+        (m.name, m.family, where, m.licence, m.training_data, m.architecture, ", ".join(m.relatives), m.note)
+        for m, where in found
+    ]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         sys.stdout.write("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() + "\n")
     sys.stdout.write("Each also as random:NAME?seed=0, the same architecture with re-drawn weights.\n")
-    _write_json(args.json, [dataclasses.asdict(spec.model) for spec in specs])
+    _write_json(args.json, [{**dataclasses.asdict(model), "weights": where} for model, where in found])
     return 0
 
 
@@ -221,11 +279,11 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _properties(text: str) -> tuple[str, ...]:
-    from platonic_adapters.store import PROPERTIES
+    from platonic_adapters.store import PREDICTED
 
     names = _names(text)
-    if unknown := [name for name in names if name not in PROPERTIES]:
-        raise argparse.ArgumentTypeError(f"must be among {', '.join(PROPERTIES)}, got {unknown[0]}")
+    if unknown := [name for name in names if name not in PREDICTED]:
+        raise argparse.ArgumentTypeError(f"must be among {', '.join(PREDICTED)}, got {unknown[0]}")
     return names
 
 

@@ -17,16 +17,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-from platonic_adapters import cli, registry
+from platonic_adapters import caches, cli
 from platonic_adapters.errors import ExportError
 from platonic_adapters.export import already_complete, say
 from platonic_adapters.registry import Family
 from platonic_adapters.store import write_structures
 
-__all__ = ["cache_directory", "command", "embed", "ensure", "key"]
+__all__ = ["command", "embed", "ensure", "key"]
 
 # The dependencies of the light core (a test holds them equal to those in pyproject.toml).
 CORE = ("numpy>=1.26", "ase>=3.23", "zarr>=3.1", "platformdirs>=4")
+# What `--workers` and `--scheduler` run on: the extra `dask`.
+DASK = ("distributed>=2025.1",)
 
 
 @cli.exit_code
@@ -35,7 +37,7 @@ def embed(args: argparse.Namespace) -> int:
 
     The input is read here, once, so that every family sees the same numbers whatever its own versions would read.
     """
-    spec = registry.resolve(args.model)
+    spec = cli.wanted(args)
     structures, skipped, source = cli.read_input(args)
     if not args.overwrite:
         done = already_complete(args.output, spec, structures, layers=args.layers, properties=args.properties)
@@ -54,8 +56,11 @@ def command(python: Path, args: argparse.Namespace, structures: Path) -> list[st
         "--layers": ",".join(args.layers),
         "--properties": ",".join(args.properties),
         "--batch-atoms": args.batch_atoms,
+        "--orbit-average": args.orbit_average,
         "--device": args.device,
         "--threads": args.threads,
+        "--workers": args.workers,
+        "--scheduler": args.scheduler,
         "--json": args.json,
     }
     given = [part for name, value in options.items() if value for part in (name, str(value))]
@@ -70,7 +75,7 @@ def ensure(family: Family) -> Path:
     Raises:
         ExportError: uv is not there or could not make it.
     """
-    place = cache_directory() / "environments" / f"{family.name}-{key(family)}"
+    place = caches.directory() / "environments" / f"{family.name}-{key(family)}"
     python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if python.exists():
         return python
@@ -91,17 +96,8 @@ def ensure(family: Family) -> Path:
 
 def key(family: Family) -> str:
     """What makes two environments the same: every requirement, and the version of Python."""
-    parts = [CORE, family.requirements, family.constraints, family.overrides, sys.version_info[:2]]
+    parts = [CORE, DASK, family.requirements, family.constraints, family.overrides, sys.version_info[:2]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-
-
-def cache_directory() -> Path:
-    """Where environments and code are kept: `$PLATONIC_CACHE`, or the user's cache directory."""
-    if chosen := os.environ.get("PLATONIC_CACHE"):
-        return Path(chosen).absolute()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("platonic")
 
 
 def _uv_commands(family: Family, folder: Path, made: Path) -> list[list[str]]:
@@ -115,7 +111,7 @@ def _uv_commands(family: Family, folder: Path, made: Path) -> list[list[str]]:
     if "UV_FIND_LINKS" not in _uv_environment():
         install.append("--torch-backend=auto")  # no 4 GB of CUDA without an NVIDIA GPU
     make = ["venv", "--quiet", "--relocatable", "--no-project", "--python", sys.executable, str(made)]
-    return [make, [*install, *CORE, *family.requirements]]
+    return [make, [*install, *CORE, *DASK, *family.requirements]]
 
 
 def _uv_environment() -> dict[str, str]:
@@ -151,10 +147,7 @@ def _code() -> Path:
     """A folder with a copy of this package, keyed by its content."""
     package = Path(__file__).parent
     files = sorted(package.glob("*.py"))
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode() + file.read_bytes())
-    place = cache_directory() / "code" / digest.hexdigest()[:16]
+    place = caches.directory() / "code" / caches.code_digest()
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".code-", dir=place.parent, ignore_cleanup_errors=True) as folder:

@@ -12,20 +12,38 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from platonic_adapters import __version__, protocol, selftest, store
+from platonic_adapters.averaging import SPREAD
 from platonic_adapters.errors import ExportError, InputError, UserError
 from platonic_adapters.protocol import Adapter
 from platonic_adapters.registry import ModelSpec
 from platonic_adapters.structures import Structures
 
-__all__ = ["Summary", "already_complete", "export", "say", "say_skipped"]
+__all__ = ["Pool", "Summary", "already_complete", "export", "fill", "say", "say_skipped"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class Pool(Protocol):
+    """Processes that write blocks of a store: `scaleout.DaskPool`."""
+
+    def fill(
+        self,
+        writer: store.Writer,
+        spec: ModelSpec,
+        *,
+        device: str,
+        threads: int | None,
+        batch_atoms: int,
+        advance: Callable[[int, int], None],
+    ) -> None:
+        """Embed and write every pending block, as `fill` does."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -42,6 +60,7 @@ class Summary:
         self_test: the largest relative deviations, or what the store already held.
         seconds: of embedding in this run.
         atoms_per_second: of this run; 0 where nothing was left to do.
+        megabytes: of the store on disk.
     """
 
     store: str
@@ -53,6 +72,7 @@ class Summary:
     self_test: dict[str, Any]
     seconds: float
     atoms_per_second: float
+    megabytes: float
 
 
 def export(
@@ -69,6 +89,7 @@ def export(
     threads: int | None = None,
     overwrite: bool = False,
     block_rows: int = store.BLOCK_ROWS,
+    pool: Pool | None = None,
 ) -> Summary:
     """Embed structures into a store, or go on with one that the same call has begun.
 
@@ -85,20 +106,22 @@ def export(
         threads: CPU threads; all if None.
         overwrite: start over.
         block_rows: rows of a block, the unit of resumption.
+        pool: worker processes that embed the blocks; this process does it alone if None.
 
     Raises:
         UserError: input, layers or output that do not fit.
         ExportError: the model failed on a structure.
     """
     adapter = protocol.load(spec, device=device, threads=threads)
-    wanted = _choose_layers(adapter, layers)
+    wanted, properties = _choose_layers(adapter, layers), _stored(spec, properties)
+    batch_atoms = batch_atoms or adapter.batch_atoms
     known, unknown = _split_by_elements(spec, adapter, structures)
     writer = store.create(
         output,
         known,
         layers={name: adapter.layers[name] for name in wanted},
         default_layer=adapter.default_layer,
-        provenance=_provenance(spec, adapter, structures, known, source, batch_atoms or adapter.batch_atoms),
+        provenance=_provenance(spec, adapter, structures, known, source, batch_atoms),
         skipped=[*skipped, *unknown],
         properties=properties,
         overwrite=overwrite,
@@ -106,10 +129,15 @@ def export(
     )
     say_skipped(unknown)
     start = time.monotonic()
-    atoms = _fill(writer, adapter, wanted, properties, batch_atoms or adapter.batch_atoms)
+    progress = _Progress([writer.overlapping(block) for block in writer.pending()], known)
+    if pool is None:
+        fill(writer, adapter, writer.pending(), batch_atoms=batch_atoms, advance=progress.advance)
+    else:
+        pool.fill(writer, spec, device=device, threads=threads, batch_atoms=batch_atoms, advance=progress.advance)
+    progress.close()
     seconds = time.monotonic() - start
     writer.finish()
-    return _summary(store.open(output), seconds, atoms)
+    return _summary(store.open(output), seconds, progress.atoms)
 
 
 def already_complete(
@@ -132,7 +160,7 @@ def already_complete(
     store.check_same_run(
         found,
         structures,
-        {"model": spec.name, **({"layers": named, "properties": list(properties)} if found.complete else {})},
+        {"model": spec.name, **({"layers": named, "properties": _stored(spec, properties)} if found.complete else {})},
     )
     return _summary(found, 0.0, 0) if found.complete else None
 
@@ -149,6 +177,11 @@ def say_skipped(entries: Sequence[dict[str, str]], most: int = 10) -> None:
         say(f"{entry['id']} skipped: {entry['reason']}.")
     if len(entries) > most:
         say(f"and {len(entries) - most} more skipped; the store names them all.")
+
+
+def _stored(spec: ModelSpec, properties: Sequence[str]) -> list[str]:
+    """The properties asked for, and what an average over rotations brings along."""
+    return [*properties, *([SPREAD] if spec.orbit_average else [])]
 
 
 def _choose_layers(adapter: Adapter, layers: Sequence[str]) -> list[str]:
@@ -218,19 +251,29 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _fill(
-    writer: store.Writer, adapter: Adapter, layers: Sequence[str], properties: Sequence[str], batch_atoms: int
-) -> int:
-    """Write every pending block; the number of atoms embedded.
+def fill(
+    writer: store.Writer,
+    adapter: Adapter,
+    blocks: Iterable[int],
+    *,
+    batch_atoms: int,
+    advance: Callable[[int, int], None],
+) -> None:
+    """Embed and write blocks of a store.
 
-    Batches lie inside a block, so its bytes do not depend on where a run began.
+    Batches lie inside a block, so its bytes depend neither on where a run began nor on who writes it.
+
+    Args:
+        writer: of the store; it says which layers and properties.
+        adapter: the model.
+        blocks: their numbers, each asked for when its turn comes.
+        batch_atoms: atoms a batch at most.
+        advance: told the structures and atoms of every batch that is done.
     """
     structures = writer.structures
-    ahead = [writer.overlapping(block) for block in writer.pending()]
-    progress = _Progress(sum(map(len, ahead)), sum(int(structures.num_atoms[m].sum()) for m in ahead))
 
     def batches() -> Iterator[tuple[int, list[int], bool]]:
-        for block in writer.pending():
+        for block in blocks:
             members = _batches(structures, writer.overlapping(block), batch_atoms)
             yield from ((block, batch, i == len(members) - 1) for i, batch in enumerate(members))
 
@@ -243,26 +286,24 @@ def _fill(
         members, span = writer.overlapping(block), writer.rows(block)
         first, stop = (int(structures.offsets[i]) for i in (members.start, members.stop))
         if not rows:
-            rows = {
-                name: np.full((stop - first, int(adapter.layers[name]["width"])), np.nan, np.float32) for name in layers
-            }
-            values = {
-                name: np.full((stop - first, *store.PROPERTIES[name][1]), np.nan, np.float32) for name in properties
-            }
-        found, computed = _embed(adapter, structures, batch, graphs, properties)
+            rows = {name: _empty(stop - first, int(adapter.layers[name]["width"])) for name in writer.layers}
+            values = {name: _empty(stop - first, *store.PROPERTIES[name][1]) for name in writer.properties}
+        found, computed = _embed(adapter, structures, batch, graphs, writer.properties)
         place = structures.rows(batch) - first
-        for name in layers:
+        for name in writer.layers:
             rows[name][place] = found[name]
-        for name in properties:
+        for name in writer.properties:
             per_atom = store.PROPERTIES[name][0]
             values[name][place if per_atom else structures.offsets[batch] - first] = computed[name]
-        progress.advance(len(batch), len(place))
+        advance(len(batch), len(place))
         if last:
             inside = slice(span.start - first, span.stop - first)
             writer.write(block, {k: v[inside] for k, v in rows.items()}, {k: v[inside] for k, v in values.items()})
             rows, values = {}, {}
-    progress.close()
-    return progress.atoms
+
+
+def _empty(*shape: int) -> np.ndarray:
+    return np.full(shape, np.nan, np.float32)
 
 
 def _batches(structures: Structures, members: range, batch_atoms: int) -> list[list[int]]:
@@ -352,8 +393,9 @@ def _ahead(items: Iterable[T], prepare: Callable[[T], R]) -> Iterator[tuple[T, R
 class _Progress:
     """Structures, atoms, speed and time left on one line of a terminal; nothing elsewhere."""
 
-    def __init__(self, num_structures: int, num_atoms: int) -> None:
-        self.num_structures, self.num_atoms = num_structures, num_atoms
+    def __init__(self, ahead: Sequence[range], structures: Structures) -> None:
+        self.num_structures = sum(map(len, ahead))
+        self.num_atoms = sum(int(structures.num_atoms[members].sum()) for members in ahead)
         self.structures = self.atoms = 0
         self.start = self.shown = time.monotonic()
         self.visible = sys.stderr.isatty()
@@ -390,4 +432,5 @@ def _summary(found: store.Store, seconds: float, atoms: int) -> Summary:
         self_test=found.provenance["self_test"],
         seconds=round(seconds, 3),
         atoms_per_second=round(atoms / seconds, 1) if seconds else 0.0,
+        megabytes=round(sum(file.stat().st_size for file in found.path.rglob("*") if file.is_file()) / 1e6, 1),
     )

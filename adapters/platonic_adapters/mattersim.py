@@ -21,7 +21,7 @@ from mattersim.forcefield.potential import Potential, batch_to_dict  # pyright: 
 from mattersim.utils.download_utils import download_checkpoint  # pyright: ignore[reportMissingImports]
 from torch_geometric.data import Batch  # pyright: ignore[reportMissingImports]
 
-from platonic_adapters import _torch
+from platonic_adapters import _torch, caches
 from platonic_adapters._elements import MATERIALS_PROJECT
 from platonic_adapters.errors import DownloadError, UserError, first_line
 from platonic_adapters.protocol import boxed
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 PUBLISHER = "Microsoft at https://github.com/microsoft/mattersim/tree/main/pretrained_models"
 # Where the library keeps what it downloads.
-CACHE = Path("~/.local/mattersim/pretrained_models").expanduser()
+CACHE = caches.mattersim()
 # Found by the number of parameters: with these, and the library's own defaults for the rest, 890,034 and 4,548,930,
 # where the model card says 880 thousand and 4.5 million.
 ARCHITECTURES = {

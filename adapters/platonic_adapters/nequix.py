@@ -26,15 +26,16 @@ from nequix.data import atomic_numbers_to_indices  # pyright: ignore[reportMissi
 from nequix.model import Nequix as Network  # pyright: ignore[reportMissingImports]
 from nequix.model import bessel_basis, polynomial_cutoff  # pyright: ignore[reportMissingImports]
 
+from platonic_adapters import caches
 from platonic_adapters._elements import MATERIALS_PROJECT
 from platonic_adapters.errors import DownloadError, UserError, first_line
-from platonic_adapters.protocol import boxed
+from platonic_adapters.protocol import boxed, file_checkpoint, num_cores
 from platonic_adapters.registry import ModelSpec
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-CACHE = Path("~/.cache/nequix/models").expanduser()  # the library's own
+CACHE = caches.nequix()
 # Rows and edges are padded to powers of two, at least these: each shape compiles anew, for several seconds.
 MIN_ATOMS, MIN_EDGES = 128, 2048
 BATCH_ATOMS = {"cpu": 64, "gpu": 1024}
@@ -102,7 +103,7 @@ class Nequix:
             if spec.seed is None:
                 path = spec.path or _download(spec)
                 self.model, config = _read(path)
-                self.checkpoint = {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+                self.checkpoint = file_checkpoint(path)
             else:
                 config = _read(spec.path)[1] if spec.path else HYPERPARAMETERS[spec.model.name]
                 self.model = _build(config, jax.random.key(spec.seed))
@@ -210,7 +211,7 @@ def _padded(size: int, least: int) -> int:
 
 def _set_up(device: str, threads: int | None) -> tuple[dict[str, Any], Any]:
     """Choose the device and the precision, and say what they are, as `Adapter.hardware` wants it."""
-    threads = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    threads = threads or num_cores()
     os.environ["PJRT_NPROC"] = str(threads)  # read when JAX first meets the CPU
     jax.config.update("jax_default_matmul_precision", "highest")
     try:

@@ -1,24 +1,27 @@
-"""The contract that every family's module keeps, and what two of them share.
+"""The contract that every family's module keeps, and what several of them share.
 
 A family's module has one function, `load(spec, *, device, threads) -> Adapter`, and alone imports the model's library.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from platonic_adapters.averaging import OrbitAverage
 from platonic_adapters.errors import ExportError
 from platonic_adapters.registry import ModelSpec
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["Adapter", "boxed", "load"]
+__all__ = ["Adapter", "boxed", "file_checkpoint", "load", "num_cores"]
 
 
 class Adapter(Protocol):
@@ -76,7 +79,18 @@ def load(spec: ModelSpec, *, device: str, threads: int | None) -> Adapter:
             f"`{adapter.checkpoint['name']}` is not the checkpoint of {spec.name}: its sha256 is {found}, not {known};"
             " remove the file and try again."
         )
-    return adapter
+    return OrbitAverage(adapter, spec.orbit_average) if spec.orbit_average else adapter
+
+
+def num_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def file_checkpoint(path: Path) -> dict[str, str]:
+    """`Adapter.checkpoint` of a file."""
+    with path.open("rb") as file:
+        return {"name": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def boxed(atoms: Atoms, cutoff: float) -> Atoms:

@@ -3,21 +3,24 @@
 A name is looked up as `NAME`, as `FAMILY:PATH` or `FAMILY:NAME@PATH` (weights in a local file, in the architecture of
 NAME where the file does not tell it), or as `random:NAME?seed=0`, the same architecture with re-drawn weights: the
 control that every comparison needs.
-A family's own options follow in the same place, as in `NAME?t=10` and `random:NAME?seed=0&t=10`.
+A family's own options follow in the same place, as in `NAME?t=10` and `random:NAME?seed=0&t=10`; so does
+`orbit_average=24`, the model averaged over the rotations of the cube.
 To add a family, add a `Family` and its `Model`s here and a module beside the others that keeps the contract of
-`protocol.py`.
+`protocol.py`; or do it in another package, with an entry point of the group `platonic_adapters`.
 """
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import importlib.metadata
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
-from platonic_adapters.errors import UnknownModelError, UserError
+from platonic_adapters.errors import UnknownModelError, UserError, first_line
 
-__all__ = ["Family", "Model", "ModelSpec", "UnknownModelError", "families", "models", "resolve"]
+__all__ = ["Family", "Model", "ModelSpec", "UnknownModelError", "averaged", "families", "models", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Model:
         note: anything else a reader of a comparison should know.
         sha256: of the checkpoint file, hex, where it is known: other weights are refused.
         options: values of the family's options that differ from the family's own.
+        packaged: whether the library's package brings the weights; others have to be fetched.
     """
 
     name: str
@@ -73,17 +77,22 @@ class Model:
     note: str = ""
     sha256: str | None = None
     options: tuple[tuple[str, str], ...] = ()
+    packaged: bool = False
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model as asked for: of the registry or of a local file (`path`), with its own weights or re-drawn (`seed`)."""
+    """A model as asked for: of the registry or of a local file (`path`), with its own weights or re-drawn (`seed`).
+
+    `orbit_average` is the number of rotations over which its rows are averaged, if they are (`averaging`).
+    """
 
     model: Model
     family: Family
     seed: int | None = None
     path: Path | None = None
     chosen: tuple[tuple[str, str], ...] = ()
+    orbit_average: int | None = None
 
     @property
     def options(self) -> dict[str, str]:
@@ -95,6 +104,7 @@ class ModelSpec:
         """The full name, the same for every spelling of it."""
         query = {} if self.seed is None else {"seed": str(self.seed)}
         query |= {name: value for name, value in self.options.items() if value != self._defaults[name]}
+        query |= {} if self.orbit_average is None else {"orbit_average": str(self.orbit_average)}
         prefix = "" if self.seed is None else "random:"
         options = "&".join(f"{name}={value}" for name, value in query.items())
         return f"{prefix}{self.model.name}{'?' if options else ''}{options}"
@@ -177,9 +187,18 @@ FAMILIES = (
 )
 
 MODELS = (
-    Model("7net-0", "sevennet", "MIT", "MPtrj", EQUIVARIANT, "7net-0", note="SevenNet-0 of 11 July 2024"),
     Model(
-        "7net-l3i5", "sevennet", "MIT", "MPtrj", EQUIVARIANT, "7net-l3i5", note="as 7net-0 with angular order up to 3"
+        "7net-0", "sevennet", "MIT", "MPtrj", EQUIVARIANT, "7net-0", note="SevenNet-0 of 11 July 2024", packaged=True
+    ),
+    Model(
+        "7net-l3i5",
+        "sevennet",
+        "MIT",
+        "MPtrj",
+        EQUIVARIANT,
+        "7net-l3i5",
+        note="as 7net-0 with angular order up to 3",
+        packaged=True,
     ),
     Model(
         "7net-0_22may2024",
@@ -189,6 +208,7 @@ MODELS = (
         EQUIVARIANT,
         "7net-0_22May2024",
         note="architecture of 7net-0, M3GNet's data",
+        packaged=True,
     ),
     *(
         Model(
@@ -201,6 +221,7 @@ MODELS = (
             relatives=(f"7net-mf-0:{other}",),
             note=f"the same weights as 7net-mf-0:{other}, told that energies are {modality}'s",
             options=(("modality", modality),),
+            packaged=True,
         )
         for modality, other in (("PBE", "R2SCAN"), ("R2SCAN", "PBE"))
     ),
@@ -213,7 +234,16 @@ MODELS = (
         "7net-omat",
         note="angular order up to 3; random:7net-omat needs the file too, for its architecture",
     ),
-    Model("chgnet-0.3.0", "chgnet", "BSD-3-Clause", "MPtrj", INVARIANT, "0.3.0", relatives=("chgnet-r2scan",)),
+    Model(
+        "chgnet-0.3.0",
+        "chgnet",
+        "BSD-3-Clause",
+        "MPtrj",
+        INVARIANT,
+        "0.3.0",
+        relatives=("chgnet-r2scan",),
+        packaged=True,
+    ),
     Model(
         "chgnet-0.2.0",
         "chgnet",
@@ -222,6 +252,7 @@ MODELS = (
         INVARIANT,
         "0.2.0",
         note="smaller cutoff (5 Å) and bases than 0.3.0",
+        packaged=True,
     ),
     Model(
         "chgnet-r2scan",
@@ -232,6 +263,7 @@ MODELS = (
         "r2scan",
         relatives=("chgnet-0.3.0",),
         note="fine-tuned from chgnet-0.3.0",
+        packaged=True,
     ),
     Model(
         "mace-mp-0-small",
@@ -409,18 +441,39 @@ MODELS = (
     ),
 )
 
-_FAMILIES = {family.name: family for family in FAMILIES}
-_MODELS = {model.name.lower(): model for model in MODELS}
+# The group of entry points through which other packages add families: each names a pair (Family, models).
+ENTRY_POINTS = "platonic_adapters"
+
+
+@cache
+def _registered() -> tuple[dict[str, Family], dict[str, Model]]:
+    """Families by name and models by name in lower case: ours, then those of other packages that are installed."""
+    families = {family.name: family for family in FAMILIES}
+    models = {model.name.lower(): model for model in MODELS}
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            family, more = point.load()
+        except Exception as error:
+            package = point.dist.name if point.dist else point.value
+            raise UserError(
+                f"the adapter `{point.name}` of the package `{package}` cannot be loaded ({first_line(error)}); mend or"
+                " uninstall that package."
+            ) from error
+        families.setdefault(family.name, family)
+        for model in more:
+            models.setdefault(model.name.lower(), model)
+    return families, models
 
 
 def families() -> list[Family]:
     """Every family, in the order of the registry."""
-    return list(FAMILIES)
+    return list(_registered()[0].values())
 
 
 def models() -> list[ModelSpec]:
     """Every model with its own weights, in the order of the registry."""
-    return [ModelSpec(model, _FAMILIES[model.family]) for model in MODELS]
+    by_name, known = _registered()
+    return [ModelSpec(model, by_name[model.family]) for model in known.values()]
 
 
 def resolve(name: str) -> ModelSpec:
@@ -436,17 +489,29 @@ def resolve(name: str) -> ModelSpec:
     """
     before, _, query = name.partition("?")
     wanted = before.removeprefix("random:")
-    model = _MODELS.get(wanted.lower())
+    by_name, known = _registered()
+    model = known.get(wanted.lower())
     prefix, _, rest = wanted.partition(":")
-    if model is None and rest and prefix.lower() in _FAMILIES:
-        spec = _local(_FAMILIES[prefix.lower()], rest)
+    if model is None and rest and prefix.lower() in by_name:
+        spec = _local(by_name[prefix.lower()], rest)
         return _with_options(spec, query, random=wanted != before)
     if model is None:
-        near = difflib.get_close_matches(wanted.lower(), _MODELS, n=3, cutoff=0.3) or list(_MODELS)
+        near = difflib.get_close_matches(wanted.lower(), known, n=3, cutoff=0.3) or list(known)
         raise UnknownModelError(
             f"`{name}` is not a known model; the nearest are {', '.join(near)} (each also as `random:NAME?seed=0`)."
         )
-    return _with_options(ModelSpec(model, _FAMILIES[model.family]), query, random=wanted != before)
+    return _with_options(ModelSpec(model, by_name[model.family]), query, random=wanted != before)
+
+
+def averaged(spec: ModelSpec, number: str) -> ModelSpec:
+    """The model averaged over a number of rotations.
+
+    Raises:
+        UserError: fewer than two, or not a number.
+    """
+    if not (number.isdecimal() and int(number) > 1):
+        raise UserError(f"`orbit_average` must be a number of rotations from 2, got `{number}`; the cube has 24.")
+    return replace(spec, orbit_average=int(number))
 
 
 def _with_options(spec: ModelSpec, query: str, *, random: bool) -> ModelSpec:
@@ -456,19 +521,22 @@ def _with_options(spec: ModelSpec, query: str, *, random: bool) -> ModelSpec:
     seed = given.pop("seed", "0") if random else None
     if seed is not None and not seed.isdecimal():
         raise UserError(f"`seed` must be a whole number, got `{seed}`; write `random:{spec.model.name}?seed=0`.")
+    average = given.pop("orbit_average", None)
     if unknown := [name for name in given if name not in spec.options]:
-        known = [*(["seed"] if random else []), *spec.options]
+        known = [*(["seed"] if random else []), *spec.options, "orbit_average"]
         raise UserError(
             f"`{unknown[0]}` is not an option of {'random:' if random else ''}{spec.model.name};"
-            f" it has {', '.join(known) or 'none'}."
+            f" it has {', '.join(known)}."
         )
-    return replace(spec, seed=None if seed is None else int(seed), chosen=tuple(sorted(given.items())))
+    spec = replace(spec, seed=None if seed is None else int(seed), chosen=tuple(sorted(given.items())))
+    return spec if average is None else averaged(spec, average)
 
 
 def _local(family: Family, rest: str) -> ModelSpec:
     """The model in a local file, named by the file and the beginning of its hash, which holds on every machine."""
     base, at, file = rest.partition("@")
-    model = _MODELS.get(base.lower()) if at else None
+    models = _registered()[1]
+    model = models.get(base.lower()) if at else None
     if model is not None and model.family != family.name:
         raise UserError(
             f"`{family.name}:{rest}`: {model.name} is of the family {model.family};"
@@ -476,7 +544,7 @@ def _local(family: Family, rest: str) -> ModelSpec:
         )
     path = Path(file if model else rest)
     if model is None and family.architecture is None:
-        known = ", ".join(m.name for m in MODELS if m.family == family.name)
+        known = ", ".join(m.name for m in models.values() if m.family == family.name)
         raise UserError(
             f"`{family.name}:{rest}` must say whose architecture the file holds, as `{family.name}:NAME@PATH`"
             f" with NAME one of {known}."

@@ -1,6 +1,7 @@
 """At every export: does the model move where it must not?
 
-A few small structures are rattled, embedded in one batch, then rotated, translated, shuffled, and embedded one by one.
+A few small structures are rattled and embedded in one batch; then rotated, reflected, translated, shuffled, repeated to
+supercells, embedded one by one, and embedded again as they were.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from platonic_adapters.protocol import Adapter
-from platonic_adapters.structures import Structures
+from platonic_adapters.structures import Structures, turned
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -27,8 +28,9 @@ def run(adapter: Adapter, structures: Structures) -> dict[str, Any]:
         structures: the input; the four nearest to eight atoms are used, rattled by 0.02 Å, off their symmetries.
 
     Returns:
-        `rotation`, `translation`, `permutation`, `batch_vs_single`: for each, the largest over atoms of ‖x − x′‖ / ‖x‖;
-        and `structures`, the ids used.
+        `rotation`, `reflection`, `translation`, `permutation`, `supercell`, `batch_vs_single`, `repeatability`: for
+        each, the largest over atoms of ‖x − x′‖ / ‖x‖, or None where no structure is periodic and so none has a
+        supercell; and `structures`, the ids used.
     """
     rng = np.random.default_rng(0)
     chosen = sorted(np.argsort(np.abs(structures.num_atoms - NUM_ATOMS), kind="stable")[:NUM_STRUCTURES])
@@ -39,16 +41,27 @@ def run(adapter: Adapter, structures: Structures) -> dict[str, Any]:
     turn = _rotation(rng)
     reference = _embed(adapter, plain)
     other = {
-        "rotation": _embed(adapter, [_moved(a, turn=turn) for a in plain]),
-        "translation": _embed(adapter, [_moved(a, shift=rng.uniform(-2, 2, 3)) for a in plain]),
+        "rotation": _embed(adapter, [turned(a, turn) for a in plain]),
+        "reflection": _embed(adapter, [turned(a, np.diag([-1.0, 1.0, 1.0]) @ turn) for a in plain]),
+        "translation": _embed(adapter, [_shifted(a, rng.uniform(-2, 2, 3)) for a in plain]),
         "permutation": _embed(adapter, [a[order] for a, order in zip(plain, orders, strict=True)]),
         "batch_vs_single": np.concatenate([_embed(adapter, [a]) for a in plain]),
+        "repeatability": _embed(adapter, plain),
     }
     offsets = np.cumsum([0, *map(len, plain)])[:-1]
-    shuffled = np.concatenate([order + offset for order, offset in zip(orders, offsets, strict=True)])
-    deviations = {
+    rows = [np.arange(len(a)) + offset for a, offset in zip(plain, offsets, strict=True)]
+    shuffled = np.concatenate([row[order] for row, order in zip(rows, orders, strict=True)])
+    deviations: dict[str, float | None] = {
         name: _deviation(reference[shuffled] if name == "permutation" else reference, x) for name, x in other.items()
     }
+    periodic = [i for i, atoms in enumerate(plain) if atoms.pbc.any()]
+    if periodic:
+        doubled = _embed(adapter, [_doubled(plain[i]) for i in periodic])
+        deviations["supercell"] = _deviation(
+            reference[np.concatenate([np.tile(rows[i], 2) for i in periodic])], doubled
+        )
+    else:
+        deviations["supercell"] = None
     return {**deviations, "structures": [structures.ids[i] for i in chosen]}
 
 
@@ -56,14 +69,16 @@ def _embed(adapter: Adapter, atoms: list[Atoms]) -> np.ndarray:
     return adapter.embed([adapter.prepare(a) for a in atoms])[0][adapter.default_layer]
 
 
-def _moved(atoms: Atoms, *, turn: np.ndarray | None = None, shift: np.ndarray | None = None) -> Atoms:
-    moved = atoms.copy()
-    if turn is not None:
-        moved.set_cell(moved.cell.array @ turn.T)
-        moved.positions = moved.positions @ turn.T
-    if shift is not None:
-        moved.positions = moved.positions + shift
-    return moved
+def _shifted(atoms: Atoms, shift: np.ndarray) -> Atoms:
+    copy = atoms.copy()
+    copy.positions = copy.positions + shift
+    return copy
+
+
+def _doubled(atoms: Atoms) -> Atoms:
+    """Two cells side by side, along the shortest periodic direction; the second half repeats the atoms of the first."""
+    lengths = np.where(atoms.pbc, atoms.cell.lengths(), np.inf)
+    return atoms.repeat([2 if axis == np.argmin(lengths) else 1 for axis in range(3)])
 
 
 def _rotation(rng: np.random.Generator) -> np.ndarray:

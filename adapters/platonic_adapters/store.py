@@ -3,6 +3,7 @@
     species (n,) int32 · structure_index (n,) int32, non-decreasing · layers/<name> (n, width) float32
     optional energy (s,) eV · forces (n, 3) eV/Å · stress (s, 3, 3) eV/Å³, float32; a structure that is not periodic in
     every direction has no stress (NaN)
+    optional orbit_spread (n,) float32: of a model averaged over rotations, see `averaging`
     by_row/{energy, stress}, the same at the first row of each structure, for writers
     structures/{ids, hashes, formulas, num_atoms, positions, cells, pbc} · done (blocks,) bool
     attributes: schema, complete, default_layer, layers, properties, skipped, and the provenance
@@ -28,6 +29,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from platonic_adapters.averaging import SPREAD
 from platonic_adapters.errors import StoreError
 from platonic_adapters.structures import Structures
 
@@ -38,6 +40,7 @@ __all__ = [
     "Writer",
     "check_same_run",
     "create",
+    "join",
     "load",
     "open",
     "read_structures",
@@ -47,12 +50,15 @@ __all__ = [
 SCHEMA = 1
 BLOCK_ROWS = 2048
 CHUNK_ROWS = 256
-# Each property: whether it has a row for every atom (else one for every structure), and its shape.
+# Each property: whether it has a row for every atom (else one for every structure), and its shape. The first three are
+# what a model predicts; the last belongs to every store of a model averaged over rotations.
 PROPERTIES: dict[str, tuple[bool, tuple[int, ...]]] = {
     "energy": (False, ()),
     "forces": (True, (3,)),
     "stress": (False, (3, 3)),
+    SPREAD: (True, ()),
 }
+PREDICTED = ("energy", "forces", "stress")
 # Attributes that may differ between the run that began a store and the one that finishes it.
 NOT_OF_THE_RUN = {"complete", "created", "self_test", "skipped", "source", "default_layer"}
 
@@ -91,7 +97,7 @@ class Store:
 
     @property
     def properties(self) -> tuple[str, ...]:
-        """Which of energy, forces and stress are stored."""
+        """Which of energy, forces, stress and orbit_spread are stored."""
         return tuple(self.attributes["properties"])
 
     @property
@@ -147,11 +153,10 @@ class Store:
         return values
 
     def property(self, name: str) -> np.ndarray:
-        """Energy (s,) eV, forces (n, 3) eV/Å or stress (s, 3, 3) eV/Å³, float32."""
+        """Energy (s,) eV, forces (n, 3) eV/Å, stress (s, 3, 3) eV/Å³, or orbit_spread (n,); float32."""
         if name not in self.properties:
-            raise StoreError(
-                f"`{self.path}` holds no `{name}`; export it again with `--properties {name} --overwrite`."
-            )
+            how = "--orbit-average" if name == SPREAD else f"--properties {name}"
+            raise StoreError(f"`{self.path}` holds no `{name}`; export it again with `{how} --overwrite`.")
         return _values(self.group, name)
 
 
@@ -246,7 +251,7 @@ def create(
         default_layer: one of them.
         provenance: the attributes that say how the rows come to be.
         skipped: what of the input gets no rows.
-        properties: which of energy, forces and stress to store.
+        properties: which of `PROPERTIES` to store.
         overwrite: replace what stands at `path`, if it is a store.
         block_rows: rows of a block.
 
@@ -292,6 +297,13 @@ def create(
     store = load(path)
     check_same_run(store, structures, attributes)
     return Writer(path, zarr.open_group(path, mode="r+"), structures, list(layers), list(properties), backwards)
+
+
+def join(path: str | Path) -> Writer:
+    """Write blocks of a store that another process has begun, and will finish."""
+    store = load(path)
+    group = zarr.open_group(path, mode="r+")
+    return Writer(store.path, group, store.structures, list(store.layers), list(store.properties), backwards=False)
 
 
 def open(path: str | Path) -> Store:  # noqa: A001 - read as `store.open`

@@ -169,6 +169,14 @@ def describe(source: Any) -> str:
     return f"{len(source)} structures in memory" if isinstance(source, list | tuple) else "a structure in memory"
 
 
+def turned(atoms: Atoms, turn: np.ndarray) -> Atoms:
+    """A copy, cell and positions turned (or reflected) by an orthogonal (3, 3) matrix."""
+    copy = atoms.copy()
+    copy.set_cell(copy.cell.array @ turn.T)
+    copy.positions = copy.positions @ turn.T
+    return copy
+
+
 def _frames(source: Any, limit: int | None, skipped: list[dict[str, str]]) -> Iterator[tuple[str, Atoms]]:
     """Yield (id, atoms) from any source; what cannot be read but may be left out goes to `skipped`."""
     if not isinstance(source, str | Path):

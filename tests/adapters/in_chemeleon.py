@@ -5,12 +5,12 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytorch_lightning
 import torch
 from ase import Atoms
 from chemeleon_dng.script_util import create_diffusion_module
-from platonic_adapters import chemeleon, protocol, registry, selftest, structures
+from in_common import load, offline, refusal, relative
+from platonic_adapters import caches, chemeleon, selftest, structures
 
 
 def checkpoint(path):
@@ -39,29 +39,9 @@ def rows(adapter, atoms):
     return adapter.embed([adapter.prepare(a) for a in atoms])[0][adapter.default_layer]
 
 
-def relative(x, y):
-    return float((np.linalg.norm(x - y, axis=1) / np.linalg.norm(x, axis=1)).max())
-
-
-def load(name):
-    return protocol.load(registry.resolve(name), device="cpu", threads=1)
-
-
-def refusal(call):
-    try:
-        call()
-    except Exception as error:  # noqa: BLE001 - its text is what is tested
-        return f"{type(error).__name__}: {error}"
-    return ""
-
-
-def offline(*_args):
-    raise OSError("no network")
-
-
 def main(folder):
     path = folder / "dng.ckpt"
-    chemeleon.ensure_checkpoints_downloaded, chemeleon.cache_directory = offline, lambda: folder
+    chemeleon.ensure_checkpoints_downloaded, caches.directory = offline, lambda: folder
     module = checkpoint(path)
     some, _ = structures.read("prototypes?max_atoms=8", limit=12)
     atoms = [some.atoms(i) for i in range(len(some))]
@@ -88,8 +68,8 @@ def main(folder):
         == load("random:chemeleon-dng-mp20?seed=0").checkpoint,
         "redrawn": load(f"random:chemeleon:{path}?seed=2").checkpoint["name"],
         "properties": refusal(lambda: adapter.embed([adapter.prepare(one)], ["energy", "forces"])),
-        "too_late": refusal(lambda: load(f"chemeleon:{path}?t=257")),
-        "offline": refusal(lambda: load("chemeleon-dng-mp20")),
+        "too_late": refusal(load, f"chemeleon:{path}?t=257"),
+        "offline": refusal(load, "chemeleon-dng-mp20"),
         "molecule": refusal(lambda: adapter.prepare(Atoms("H2", [[0, 0, 0], [0, 0, 1]]))),
     }
 

@@ -1,9 +1,13 @@
 """Runs in a family's environment: an export with small blocks, so that it can be killed between two of them."""
 
+import json
 import sys
 
 from platonic_adapters import export, registry, structures
 
 name, source, output = sys.argv[1:]
 found, _ = structures.read(source)
-export.export(registry.resolve(name), found, output, source=source, block_rows=32, batch_atoms=8, device="cpu")
+summary = export.export(
+    registry.resolve(name), found, output, source=source, block_rows=32, batch_atoms=8, device="cpu"
+)
+print(json.dumps(summary.num_atoms))  # noqa: T201

@@ -12,7 +12,8 @@ from fairchem.core.datasets.atomic_data import AtomicData, atomicdata_list_to_ba
 from fairchem.core.units.mlip_unit import load_predict_unit
 from fairchem.core.units.mlip_unit.api.inference import MLIPInferenceCheckpoint
 from hydra.utils import instantiate
-from platonic_adapters import fairchem, protocol, registry, selftest
+from in_common import load, offline, refusal
+from platonic_adapters import fairchem, selftest
 from platonic_adapters.structures import Structures
 
 
@@ -24,18 +25,6 @@ def checkpoint(path, name, **backbone):
     averaged = torch.optim.swa_utils.AveragedModel(instantiate(model))
     weights = averaged.module.state_dict()
     torch.save(MLIPInferenceCheckpoint(model, weights, averaged.state_dict(), tasks), path)
-
-
-def load(name):
-    return protocol.load(registry.resolve(name), device="cpu", threads=1)
-
-
-def refusal(call):
-    try:
-        call()
-    except Exception as error:  # noqa: BLE001 - its text is what is tested
-        return f"{type(error).__name__}: {error}"
-    return ""
 
 
 def against_library(path, task, atoms):
@@ -73,9 +62,6 @@ def main(folder):
     turned = other.embed([other.prepare(a) for a in atoms])[0]["node_embedding"]
     (folder / "broken.pt").write_bytes(b"no")
 
-    def offline(_name):
-        raise OSError("no network")
-
     fairchem.pretrained_mlip.pretrained_checkpoint_path_from_name = offline
     redrawn = load("random:esen-sm-direct-all-omol?seed=3")
     return {
@@ -89,9 +75,9 @@ def main(folder):
         "task_moves": float(np.linalg.norm(turned - rows[0]["node_embedding"]) / np.linalg.norm(turned)),
         "redrawn": [redrawn.checkpoint["name"], redrawn.layers["node_embedding"]["width"]],
         "no_stress": refusal(lambda: redrawn.embed([redrawn.prepare(atoms[0])], ["stress"])),
-        "no_task": refusal(lambda: load(f"fairchem:{esen}?task=omat")),
-        "broken": refusal(lambda: load(f"fairchem:{folder / 'broken.pt'}")),
-        "offline": refusal(lambda: load("uma-s-1p2p1")),
+        "no_task": refusal(load, f"fairchem:{esen}?task=omat"),
+        "broken": refusal(load, f"fairchem:{folder / 'broken.pt'}"),
+        "offline": refusal(load, "uma-s-1p2p1"),
     }
 
 

@@ -12,14 +12,14 @@ from mace import modules  # before e3nn, see the adapter
 from mace.calculators import MACECalculator  # isort: skip
 from e3nn import o3  # isort: skip
 
+from in_common import deviation, load, offline, refusal
 from platonic_adapters import mace, protocol, registry, selftest
-from platonic_adapters.errors import ExportError, UserError
 from platonic_adapters.structures import Structures
 
 
 def main(folder: Path) -> None:
     structures = Structures.from_atoms(crystals(), ["Cu", "GaAs", "Ti", "NaCl"])
-    small = protocol.load(registry.resolve("random:mace-mp-0-small?seed=1"), device="cpu", threads=1)
+    small = load("random:mace-mp-0-small?seed=1")
     torch.save(small.model, folder / "small.model")
     seen = {"parameters": sum(p.numel() for p in small.model.parameters())}
 
@@ -38,7 +38,7 @@ def main(folder: Path) -> None:
 
     vectors = equivariant()
     torch.save(vectors, folder / "vectors.model")
-    loaded = protocol.load(registry.resolve(f"mace:{folder / 'vectors.model'}"), device="cpu", threads=1)
+    loaded = load(f"mace:{folder / 'vectors.model'}")
     seen["vector_layers"] = {k: v["width"] for k, v in loaded.layers.items()}
     seen["vector_self_test"] = selftest.run(loaded, structures)
     loaded.default_layer = "invariants"
@@ -51,11 +51,11 @@ def main(folder: Path) -> None:
 
     (folder / "broken.model").write_bytes(b"no checkpoint")
     torch.save({"state": 1}, folder / "state.model")
-    seen["broken"], seen["state"] = (refusal(f"mace:{folder / name}") for name in ("broken.model", "state.model"))
-    mace.download_mace_mp_checkpoint = no_network
-    seen["offline"] = refusal("mace-mp-0-large")
+    seen["broken"], seen["state"] = (refusal(load, f"mace:{folder / name}") for name in ("broken.model", "state.model"))
+    mace.download_mace_mp_checkpoint = offline
+    seen["offline"] = refusal(load, "mace-mp-0-large")
     mace.download_mace_mp_checkpoint = lambda _address: str(folder / "small.model")
-    seen["other_weights"] = refusal("mace-mp-0-small")
+    seen["other_weights"] = refusal(load, "mace-mp-0-small")
     print(json.dumps(seen))  # noqa: T201
 
 
@@ -112,24 +112,6 @@ def against_calculator(adapter, graphs: list, layers: dict, path: str) -> dict[s
         "energy_alone": float(np.abs(adapter.embed(graphs, ("energy",))[1]["energy"] - values["energy"]).max()),
         "largest_force": float(np.abs(values["forces"]).max()),
     }
-
-
-def deviation(x: np.ndarray, y: np.ndarray) -> float:
-    """The largest difference, over the largest value."""
-    return float(np.abs(x - y).max() / np.abs(x).max())
-
-
-def refusal(name: str) -> str:
-    """The sentence with which a model is refused."""
-    try:
-        protocol.load(registry.resolve(name), device="cpu", threads=1)
-    except (UserError, ExportError) as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
-
-
-def no_network(address: str) -> str:
-    raise OSError(f"no route to {address.split('/')[2]}")
 
 
 if __name__ == "__main__":

@@ -7,25 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from in_common import load, offline, refusal
 from mattersim.forcefield.m3gnet.m3gnet import M3Gnet
 from mattersim.forcefield.potential import MatterSimCalculator, Potential
-from platonic_adapters import mattersim, protocol, registry, selftest, structures
-
-
-def load(name):
-    return protocol.load(registry.resolve(name), device="cpu", threads=1)
-
-
-def refusal(call):
-    try:
-        call()
-    except Exception as error:  # noqa: BLE001 - its text is what is tested
-        return f"{type(error).__name__}: {error}"
-    return ""
-
-
-def offline(*_args, **_kwargs):
-    raise OSError("no network")
+from platonic_adapters import mattersim, selftest, structures
 
 
 def main(folder):
@@ -64,8 +49,8 @@ def main(folder):
         "away": {name: float(max(x)) for name, x in away.items()},
         "largest_force": float(np.abs(values["forces"]).max()),
         "redrawn": load(f"random:mattersim:{path}?seed=2").checkpoint["name"],
-        "broken": refusal(lambda: load(f"mattersim:{folder / 'broken.pth'}")),
-        "offline": refusal(lambda: load("mattersim-5m")),
+        "broken": refusal(load, f"mattersim:{folder / 'broken.pth'}"),
+        "offline": refusal(load, "mattersim-5m"),
     }
 
 

@@ -10,26 +10,10 @@ import numpy as np
 import requests
 import sevenn._const as const
 from ase.build import bulk
-from platonic_adapters import protocol, registry, selftest
-from platonic_adapters.errors import DownloadError, UserError
+from in_common import load, offline, refusal
+from platonic_adapters import registry, selftest
 from platonic_adapters.structures import Structures
 from sevenn.calculator import SevenNetCalculator
-
-
-def load(name):
-    return protocol.load(registry.resolve(name), device="cpu", threads=1)
-
-
-def refusal(name):
-    try:
-        load(name)
-    except (DownloadError, UserError) as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
-
-
-def offline(*_args, **_kwargs):
-    raise OSError("no network")
 
 
 def main(folder):
@@ -64,7 +48,7 @@ def main(folder):
     (folder / "broken.pth").write_bytes(b"no")
     requests.get = offline
     seen["refusals"] = {
-        name: refusal(name.replace("FOLDER", str(folder)))
+        name: refusal(load, name.replace("FOLDER", str(folder)))
         for name in ("sevennet:FOLDER/broken.pth", "sevennet:FOLDER/mine.pth", "7net-0?modality=PBE", "7net-omat")
     }
     return seen

@@ -10,26 +10,10 @@ import e3nn_jax as e3nn
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
+from in_common import load, offline, refusal
 from nequix.calculator import NequixCalculator
 from platonic_adapters import protocol, registry, selftest
-from platonic_adapters.errors import DownloadError, UserError
 from platonic_adapters.structures import Structures
-
-
-def load(name):
-    return protocol.load(registry.resolve(name), device="cpu", threads=1)
-
-
-def refusal(name):
-    try:
-        load(name)
-    except (DownloadError, UserError) as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
-
-
-def offline(*_args):
-    raise OSError("no network")
 
 
 def main(weights, folder):
@@ -73,8 +57,8 @@ def main(weights, folder):
         "apart": [
             float(np.linalg.norm(drawn[0] - x) / np.linalg.norm(drawn[0])) for x in (*drawn[1:], layers["layer3"])
         ],
-        "broken": refusal(f"nequix:{folder / 'broken.nqx'}"),
-        "offline": refusal("nequix-oam-1"),
+        "broken": refusal(load, f"nequix:{folder / 'broken.nqx'}"),
+        "offline": refusal(load, "nequix-oam-1"),
     }
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ase import Atoms
 from ase.build import bulk, molecule
+from in_common import deviation, load, offline, refusal, relative
 from orb_models.forcefield import pretrained
-from platonic_adapters import orb, protocol, registry, selftest
-from platonic_adapters.errors import ExportError, UserError
-from platonic_adapters.structures import Structures
+from platonic_adapters import averaging, orb, protocol, registry, selftest
+from platonic_adapters.structures import Structures, turned
+from scipy.spatial.transform import Rotation
 
 DIRECT, CONSERVATIVE = "orb-v3-direct-inf-omat", "orb-v3-conservative-inf-omat"
 
@@ -19,7 +21,7 @@ DIRECT, CONSERVATIVE = "orb-v3-direct-inf-omat", "orb-v3-conservative-inf-omat"
 def main(folder: Path) -> None:
     seen = {"settings": {name: settings(name) for name in pretrained.ORB_PRETRAINED_MODELS if known(name)}}
     for name in (DIRECT, CONSERVATIVE):
-        drawn = protocol.load(registry.resolve(f"random:{name}?seed=1"), device="cpu", threads=1)
+        drawn = load(f"random:{name}?seed=1")
         path = folder / f"{name}.ckpt"
         torch.save(drawn.model.state_dict(), path)
         spec = registry.resolve(f"orb:{name}@{path}")
@@ -37,11 +39,12 @@ def main(folder: Path) -> None:
             "self_test": selftest.run(loaded, Structures.from_atoms(crystals(), ["Cu", "GaAs", "Ti", "NaCl"])),
             **against_calculator(loaded),
         }
+    seen["orbit"] = orbit(f"orb:{DIRECT}@{folder / DIRECT}.ckpt")
     seen["molecule"] = {k: v.shape for k, v in loaded.embed([loaded.prepare(molecule("H2O"))])[0].items()}
     (folder / "broken.ckpt").write_bytes(b"no checkpoint")
-    seen["broken"] = refusal(f"orb:{DIRECT}@{folder / 'broken.ckpt'}")
-    orb.cached_path = no_network
-    seen["offline"] = refusal(CONSERVATIVE)
+    seen["broken"] = refusal(load, f"orb:{DIRECT}@{folder / 'broken.ckpt'}")
+    orb.cached_path = offline
+    seen["offline"] = refusal(load, CONSERVATIVE)
     print(json.dumps(seen))  # noqa: T201
 
 
@@ -59,6 +62,27 @@ def crystals() -> list:
     rattled = bulk("NaCl", "rocksalt", 5.6, cubic=True)
     rattled.rattle(0.1, seed=0)
     return [bulk("Cu", "fcc", 3.6), bulk("GaAs", "zincblende", 5.7), bulk("Ti", "hcp", 2.95, 4.7), rattled]
+
+
+def orbit(name: str) -> dict[str, float]:
+    """How far the rows of cubic BaCeO3 move when it turns, at random and by a quarter, plain and averaged."""
+    cell = Atoms("BaCeO3", [[0.5] * 3, [0] * 3, [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]], pbc=True)
+    cell.set_cell([1, 1, 1])
+    cell.set_cell([4.47] * 3, scale_atoms=True)
+    quarter = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    turns = {"random": Rotation.random(None, np.random.default_rng(3)).as_matrix(), "quarter": quarter}
+    seen = {}
+    for which, adapter in (("plain", load(name)), ("averaged", load(f"{name}?orbit_average=24"))):
+        wanted = [averaging.SPREAD] if which == "averaged" else []
+        rows, values = adapter.embed([adapter.prepare(cell)], wanted)
+        for turn, matrix in turns.items():
+            moved, _ = adapter.embed([adapter.prepare(turned(cell, matrix))])
+            seen[f"{which}, {turn}"] = relative(rows["layer4"], moved["layer4"])
+        if wanted:
+            seen["spread"] = float(values[averaging.SPREAD].max())
+            oxygens = rows["layer4"][2:]
+            seen["oxygens"] = relative(oxygens[:1].repeat(3, 0), oxygens)
+    return seen
 
 
 def node_features(adapter, graphs: list) -> np.ndarray:
@@ -88,24 +112,6 @@ def calculator(adapter):
 
         return ORBCalculator(adapter.model, device="cpu")
     return ORBCalculator(adapter.model, adapter._graph.__self__, device="cpu")
-
-
-def deviation(x: np.ndarray, y: np.ndarray) -> float:
-    """The largest difference, over the largest value."""
-    return float(np.abs(x - y).max() / np.abs(x).max())
-
-
-def refusal(name: str) -> str:
-    """The sentence with which a model is refused."""
-    try:
-        protocol.load(registry.resolve(name), device="cpu", threads=1)
-    except (UserError, ExportError) as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
-
-
-def no_network(address: str, **_options) -> str:
-    raise OSError(f"no route to {address.split('/')[2]}")
 
 
 if __name__ == "__main__":

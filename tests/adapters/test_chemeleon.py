@@ -1,32 +1,16 @@
 """Chemeleon-DNG, with random weights in the real architectures, in its own environment (`in_chemeleon.py`)."""
 
-import json
-import os
-import subprocess
-from pathlib import Path
-
+import inside
 import pytest
-from platonic_adapters import environments, registry
+from platonic_adapters import registry
 from platonic_adapters.errors import UserError
 
-CODE = Path(registry.__file__).parents[1]
 TOLERANCE = 1e-5
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
-    python = environments.ensure(registry.resolve("chemeleon-dng-mp20").family)
-    script = Path(__file__).with_name("in_chemeleon.py")
-    variables = {**os.environ, "PYTHONPATH": str(CODE)}
-    done = subprocess.run(
-        [python, script, tmp_path_factory.mktemp("chemeleon")],
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return inside.seen("chemeleon-dng-mp20", "in_chemeleon.py", tmp_path_factory.mktemp("chemeleon"))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +44,7 @@ def test_rows_are_the_node_features_of_the_library_at_the_recorded_time(seen):
 
 @pytest.mark.slow
 def test_rows_are_invariant_but_depend_on_the_cell(seen):
-    deviations = {name: x for name, x in seen["self_test"].items() if name != "structures"}
+    deviations = inside.deviations(seen["self_test"])
     assert max(deviations.values()) < TOLERANCE, deviations
     assert seen["supercell_moves"] > 100 * TOLERANCE
 

@@ -1,31 +1,15 @@
 """fairchem's eSEN and UMA, with random weights in the real architectures, in its own environment (`in_fairchem.py`)."""
 
-import json
-import os
-import subprocess
-from pathlib import Path
-
+import inside
 import pytest
-from platonic_adapters import environments, registry
+from platonic_adapters import registry
 
-CODE = Path(registry.__file__).parents[1]
 TOLERANCE = 1e-5
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
-    python = environments.ensure(registry.resolve("uma-s-1p1").family)
-    script = Path(__file__).with_name("in_fairchem.py")
-    variables = {**os.environ, "PYTHONPATH": str(CODE)}
-    done = subprocess.run(
-        [python, script, tmp_path_factory.mktemp("fairchem")],
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return inside.seen("uma-s-1p1", "in_fairchem.py", tmp_path_factory.mktemp("fairchem"))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +45,7 @@ def test_properties_are_those_of_the_predict_unit(seen):
 @pytest.mark.slow
 @pytest.mark.parametrize("which", ["esen", "uma"])
 def test_rows_are_invariant(seen, which):
-    deviations = {name: x for name, x in seen["self_test"][which].items() if name != "structures"}
+    deviations = inside.deviations(seen["self_test"][which])
     assert max(deviations.values()) < TOLERANCE, deviations
 
 

@@ -1,18 +1,14 @@
 """MACE: its name forms, and real architectures with random weights in MACE's own environment (`in_mace.py`)."""
 
 import argparse
-import json
-import os
 import pickle
-import subprocess
-from pathlib import Path
 
+import inside
 import numpy as np
 import pytest
 from platonic_adapters import cli, environments, registry, store
 from platonic_adapters.errors import DownloadError, UserError
 
-CODE = Path(registry.__file__).parents[1]
 TOLERANCE = 1e-5
 
 
@@ -23,12 +19,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def seen(folder):
-    python = environments.ensure(registry.resolve("mace-mp-0-small").family)
-    script = Path(__file__).with_name("in_mace.py")
-    variables = {**os.environ, "PYTHONPATH": str(CODE)}
-    done = subprocess.run([python, script, folder], env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return inside.seen("mace-mp-0-small", "in_mace.py", folder)
 
 
 def test_a_local_file_is_named_by_its_content(tmp_path):
@@ -57,7 +48,7 @@ def test_a_local_file_with_the_hash_of_a_model_is_that_model(tmp_path, monkeypat
     path.write_bytes(b"one")
     known = registry.resolve("mace-mp-0-small").model
     content = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
-    monkeypatch.setitem(registry._MODELS, known.name, registry.replace(known, sha256=content))
+    monkeypatch.setitem(registry._registered()[1], known.name, registry.replace(known, sha256=content))
     spec = registry.resolve(f"mace:mace-mp-0-small@{path}")
     assert (spec.name, spec.path, spec.model.training_data) == ("mace-mp-0-small", path, "MPtrj")
 

@@ -1,15 +1,11 @@
 """Orb: real architectures with random weights in Orb's own environment (`in_orb.py`)."""
 
 import argparse
-import json
-import os
-import subprocess
-from pathlib import Path
 
+import inside
 import pytest
 from platonic_adapters import cli, environments, registry, store
 
-CODE = Path(registry.__file__).parents[1]
 TOLERANCE = 1e-5
 DIRECT, CONSERVATIVE = "orb-v3-direct-inf-omat", "orb-v3-conservative-inf-omat"
 BOTH = pytest.mark.parametrize("model", [DIRECT, CONSERVATIVE])
@@ -23,12 +19,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def seen(folder):
-    python = environments.ensure(registry.resolve(DIRECT).family)
-    script = Path(__file__).with_name("in_orb.py")
-    variables = {**os.environ, "PYTHONPATH": str(CODE)}
-    done = subprocess.run([python, script, folder], env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return inside.seen(DIRECT, "in_orb.py", folder)
 
 
 def test_every_model_is_the_one_that_the_library_publishes(seen):
@@ -60,6 +51,14 @@ def test_all_symmetries_hold_but_the_rotation(seen, model):
     assert found.pop("rotation") > 1e-3
     deviations = [found[name] for name in ("translation", "permutation", "batch_vs_single")]
     assert max(deviations) < TOLERANCE, found
+
+
+def test_an_average_over_the_cube_does_not_turn(seen):
+    found = seen["orbit"]
+    assert found["plain, random"] > 1e-2
+    assert found["plain, quarter"] > 1e-2
+    assert found["spread"] > 1e-2
+    assert max(found["averaged, random"], found["averaged, quarter"], found["oxygens"]) < 1e-5, found
 
 
 def test_a_molecule_stays_one(seen):

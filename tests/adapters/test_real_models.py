@@ -1,15 +1,13 @@
 """SevenNet and CHGNet with real weights, in their real environments: one export each, and what must hold of it."""
 
 import argparse
-import json
-import os
-import subprocess
 import time
 from pathlib import Path
 
+import inside
 import numpy as np
 import pytest
-from platonic_adapters import cli, environments, registry, store, structures
+from platonic_adapters import cli, environments, store, structures
 from platonic_adapters.errors import StoreError
 
 pytestmark = pytest.mark.slow
@@ -23,21 +21,6 @@ def embed(*arguments):
     parser = argparse.ArgumentParser()
     cli.add_embed_arguments(parser)
     return environments.embed(parser.parse_args([str(a) for a in arguments]))
-
-
-def inside(name, script, *arguments, wait=True):
-    """Run a script of this folder in a model's environment."""
-    python = environments.ensure(registry.resolve(name).family)
-    line = [str(python), str(HERE / script), name, *map(str, arguments)]
-    code = Path(registry.__file__).parents[1]
-    process = subprocess.Popen(
-        line, env={**os.environ, "PYTHONPATH": str(code)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    if not wait:
-        return process
-    out, err = process.communicate()
-    assert process.returncode == 0, err
-    return out
 
 
 def crystals():
@@ -86,7 +69,7 @@ def exported(request, cases, tmp_path_factory):
 @pytest.fixture(scope="module")
 def own(exported):
     name, found = exported
-    return json.loads(inside(name, MODELS[name], found.path).splitlines()[-1])
+    return inside.seen(name, MODELS[name], name, found.path)
 
 
 def deviation(x, y):
@@ -159,9 +142,9 @@ def test_provenance_says_what_was_run(exported):
 def test_killed_and_resumed_is_bit_identical(exported, tmp_path):
     name, found = exported
     store.write_structures(tmp_path / "in.zarr", found.structures.select(slice(16)), source="the tests")
-    inside(name, "in_export.py", tmp_path / "in.zarr", tmp_path / "whole.zarr")
+    inside.seen(name, "in_export.py", name, tmp_path / "in.zarr", tmp_path / "whole.zarr")
     killed = tmp_path / "killed.zarr"
-    process = inside(name, "in_export.py", tmp_path / "in.zarr", killed, wait=False)
+    process = inside.start(name, "in_export.py", name, tmp_path / "in.zarr", killed)
     while not list(killed.glob("done/c/*")):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.002)
@@ -169,7 +152,7 @@ def test_killed_and_resumed_is_bit_identical(exported, tmp_path):
     process.communicate()
     with pytest.raises(StoreError, match="incomplete"):
         store.open(killed)
-    inside(name, "in_export.py", tmp_path / "in.zarr", killed)
+    inside.seen(name, "in_export.py", name, tmp_path / "in.zarr", killed)
     layer = found.default_layer
     assert store.open(killed).layer(layer).tobytes() == store.open(tmp_path / "whole.zarr").layer(layer).tobytes()
 

@@ -53,9 +53,13 @@ def test_an_unknown_name_is_offered_its_neighbours(given, near):
 
 
 def test_extras_of_the_distribution_are_the_requirements_of_the_families():
-    project = tomllib.loads((Path(registry.__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    settings = tomllib.loads((Path(registry.__file__).parents[1] / "pyproject.toml").read_text())
+    project = settings["project"]
     extras = project["optional-dependencies"]
     assert tuple(project["dependencies"]) == environments.CORE
     assert {f.name: list(f.requirements) for f in registry.families()} == {
-        name: extra for name, extra in extras.items() if name != "environments"
+        name: extra for name, extra in extras.items() if name not in ("environments", "dask")
     }
+    assert tuple(extras["dask"]) == environments.DASK
+    (conflicts,) = settings["tool"]["uv"]["conflicts"]
+    assert [c["extra"] for c in conflicts] == [family.name for family in registry.families()]

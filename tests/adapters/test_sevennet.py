@@ -1,26 +1,15 @@
 """SevenNet's two modalities, local files and downloads, in its own environment (`in_modalities.py`)."""
 
-import json
-import os
-import subprocess
-from pathlib import Path
-
+import inside
 import pytest
-from platonic_adapters import environments, registry
+from platonic_adapters import registry
 
-CODE = Path(registry.__file__).parents[1]
 BOTH = pytest.mark.parametrize("modality", ["PBE", "R2SCAN"])
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
-    python = environments.ensure(registry.resolve("7net-0").family)
-    script = Path(__file__).with_name("in_modalities.py")
-    variables = {**os.environ, "PYTHONPATH": str(CODE)}
-    command = [python, script, tmp_path_factory.mktemp("sevennet")]
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return inside.seen("7net-0", "in_modalities.py", tmp_path_factory.mktemp("sevennet"))
 
 
 def test_two_modalities_are_relatives_with_their_own_names():
@@ -41,7 +30,7 @@ def test_a_modality_has_the_librarys_properties(seen, modality):
 @pytest.mark.slow
 @BOTH
 def test_rows_are_invariant(seen, modality):
-    deviations = {name: x for name, x in seen[modality]["self_test"].items() if name != "structures"}
+    deviations = inside.deviations(seen[modality]["self_test"])
     assert max(deviations.values()) < 1e-5, deviations
     assert seen[modality]["widths"] == [128] * 5 + [64]
 

@@ -1,0 +1,82 @@
+"""Where files are kept between runs: our own, and the weights that each family's library brings or fetches."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from platonic_adapters.registry import ModelSpec
+
+__all__ = ["code_digest", "directory", "mattersim", "nequix", "weights_state"]
+
+ORB_RELEASE = "https://orbitalmaterials-public-models.s3.us-west-1.amazonaws.com/forcefields/orb-v3/{}-20250404.ckpt"
+# The eSEN files that are not called like the models.
+ESEN = {
+    "esen-md-direct-all-omol": "esen_md_direct_all.pt",
+    "esen-sm-conserving-all-omol": "esen_sm_conserving_all.pt",
+    "esen-sm-direct-all-omol": "esen_sm_direct_all.pt",
+    "esen-sm-conserving-all-oc25": "esen_sm_conserve.pt",
+    "esen-md-direct-all-oc25": "esen_md_direct.pt",
+    "esen-sm-filtered-odac25": "esen_sm_odac25_filtered.pt",
+    "esen-sm-full-odac25": "esen_sm_odac25_full.pt",
+}
+
+
+def directory() -> Path:
+    """Where environments and code are kept: `$PLATONIC_CACHE`, or the user's cache directory."""
+    if chosen := os.environ.get("PLATONIC_CACHE"):
+        return Path(chosen).absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("platonic")
+
+
+def mattersim() -> Path:
+    """Where MatterSim's library keeps what it fetches."""
+    return Path.home() / ".local/mattersim/pretrained_models"
+
+
+def nequix() -> Path:
+    """Where Nequix's library keeps what it fetches."""
+    return Path.home() / ".cache/nequix/models"
+
+
+def code_digest() -> str:
+    """What makes two copies of this package the same: the content of its files."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def weights_state(spec: ModelSpec) -> str:
+    """Where a model's weights are: `in the package`, `cached`, `to be downloaded`, or `local file`.
+
+    Looks for files alone: no library is imported, no network asked.
+    """
+    if spec.path:
+        return "local file"
+    if spec.model.packaged:
+        return "in the package"
+    folder, pattern = _cached(spec.family.name, spec.model.checkpoint)
+    return "cached" if next(folder.glob(pattern), None) else "to be downloaded"
+
+
+def _cached(family: str, checkpoint: str) -> tuple[Path, str]:
+    """The folder and the pattern under which the library of a family keeps a checkpoint."""
+    home = Path.home() / ".cache"
+    if family == "mace":
+        name = "".join(c for c in checkpoint.rsplit("/", 1)[-1] if c.isalnum() or c == "_")
+        return Path(os.environ.get("XDG_CACHE_HOME", home)) / "mace", name
+    if family == "orb":
+        name = hashlib.sha256(ORB_RELEASE.format(checkpoint).encode()).hexdigest()
+        return Path(os.environ.get("CACHED_PATH_CACHE_ROOT", home / "cached_path")), f"{name}.*"
+    if family == "fairchem":
+        name = ESEN.get(checkpoint, f"{checkpoint}.pt")
+        return Path(os.environ.get("FAIRCHEM_CACHE_DIR", home / "fairchem")), f"models--*/snapshots/*/*/{name}"
+    if family == "sevennet":
+        return home / "sevennet", f"*/checkpoint_seven{checkpoint.removeprefix('7').replace('-', '_')}.pth"
+    if family == "chemeleon":
+        return directory() / "checkpoints", checkpoint
+    return (mattersim(), checkpoint) if family == "mattersim" else (nequix(), f"{checkpoint}.nqx")

@@ -1,0 +1,131 @@
+"""`--workers` and `--scheduler`: the blocks of a store as tasks of Dask, each written by whichever worker is free.
+
+A block depends on nothing but itself, so a task that is run again, by another worker after the first one died, writes
+the same bytes to the same place.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import distributed
+
+from platonic_adapters import caches, export, protocol, store
+from platonic_adapters.errors import ExportError, UserError
+from platonic_adapters.protocol import Adapter
+from platonic_adapters.registry import ModelSpec
+
+__all__ = ["DaskPool"]
+
+WAIT = 600  # s until a worker of a scheduler has to be there
+
+
+class _Job(NamedTuple):
+    """What a worker must know besides the number of its block."""
+
+    path: Path
+    created: str
+    spec: ModelSpec
+    device: str
+    threads: int | None
+    batch_atoms: int
+    code: str
+
+
+class DaskPool:
+    """Workers of this machine, or those of a scheduler anywhere that see the same files; see `export.Pool`."""
+
+    def __init__(self, *, workers: int | None = None, scheduler: str | None = None) -> None:
+        self.workers, self.scheduler = workers, scheduler
+
+    def fill(
+        self,
+        writer: store.Writer,
+        spec: ModelSpec,
+        *,
+        device: str,
+        threads: int | None,
+        batch_atoms: int,
+        advance: Callable[[int, int], None],
+    ) -> None:
+        """Embed and write every pending block; the first failure ends it, and what is written stays.
+
+        Raises:
+            ExportError: a block failed, or kept killing its workers.
+            UserError: no scheduler or no worker there.
+        """
+        blocks = list(writer.pending())
+        if not blocks:
+            return
+        created = str(writer.group.attrs["created"])
+        job = _Job(writer.path.absolute(), created, spec, device, threads, batch_atoms, caches.code_digest())
+        with self._client() as client:
+            tasks = client.map(functools.partial(_embed_block, job), blocks, pure=False, key="block")
+            number = dict(zip([task.key for task in tasks], blocks, strict=True))
+            for task in distributed.as_completed(tasks):
+                members = writer.overlapping(number[task.key])
+                try:
+                    task.result()
+                except distributed.KilledWorker as error:
+                    raise ExportError(
+                        f"block {number[task.key]} ({writer.structures.ids[members.start]} to"
+                        f" {writer.structures.ids[members.stop - 1]}) killed one worker after another, most likely for"
+                        " want of memory; run the same command again with fewer workers, and it goes on."
+                    ) from error
+                advance(len(members), int(writer.structures.num_atoms[members].sum()))
+
+    @contextmanager
+    def _client(self) -> Iterator[distributed.Client]:
+        if self.scheduler is None:
+            # Memory is not limited here: the loop halves a batch that does not fit.
+            settings = {"threads_per_worker": 1, "memory_limit": None, "dashboard_address": None}
+            with (
+                distributed.LocalCluster(n_workers=self.workers, silence_logs=logging.CRITICAL, **settings) as cluster,
+                distributed.Client(cluster) as client,
+            ):
+                yield client
+            return
+        try:
+            client = distributed.Client(self.scheduler, timeout=10)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"no Dask scheduler answers at `{self.scheduler}`; start one with `dask scheduler`, and workers where"
+                " the model is installed."
+            ) from error
+        with client:
+            try:
+                client.wait_for_workers(1, timeout=WAIT)
+            except TimeoutError as error:
+                raise UserError(
+                    f"the scheduler at `{self.scheduler}` has had no worker for {WAIT} s; start some with `dask worker"
+                    f" {self.scheduler}` where the model is installed."
+                ) from error
+            yield client
+
+
+def _embed_block(job: _Job, block: int) -> None:
+    """The task: runs in a worker."""
+    if job.code != caches.code_digest():
+        raise ExportError(
+            "this worker has another version of platonic-adapters than the command; install the same one everywhere."
+        )
+    adapter = _adapter(job.spec, job.device, job.threads)
+    writer = _writer(job.path, job.created)
+    if not writer.is_done(block):
+        export.fill(writer, adapter, [block], batch_atoms=job.batch_atoms, advance=lambda _structures, _atoms: None)
+
+
+# Loaded once by a worker, for all its blocks.
+@functools.lru_cache(1)
+def _adapter(spec: ModelSpec, device: str, threads: int | None) -> Adapter:
+    return protocol.load(spec, device=device, threads=threads)
+
+
+@functools.lru_cache(1)
+def _writer(path: Path, _created: str) -> store.Writer:
+    return store.join(path)
