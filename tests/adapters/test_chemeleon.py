@@ -44,9 +44,9 @@ def test_rows_are_the_node_features_of_the_library_at_the_recorded_time(seen):
 
 @pytest.mark.slow
 def test_rows_are_invariant_but_depend_on_the_cell(seen):
-    deviations = inside.deviations(seen["self_test"])
+    deviations = inside.deviations(seen["self_test"], but=["supercell"])
     assert max(deviations.values()) < TOLERANCE, deviations
-    assert seen["supercell_moves"] > 100 * TOLERANCE
+    assert min(seen["supercell_moves"], seen["self_test"]["supercell"]) > 100 * TOLERANCE
 
 
 @pytest.mark.slow

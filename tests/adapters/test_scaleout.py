@@ -2,13 +2,12 @@
 
 import argparse
 import os
-import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from platonic_adapters import cli, environments, registry, store, structures
 from platonic_adapters.errors import UserError
@@ -66,13 +65,11 @@ def start(input_, output, *options):
 
 def workers_of(process):
     """The processes that Dask started for `process`."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
-    return [int(pid) for pid, parent, args in rows if int(parent) == process.pid and "spawn_main" in args]
+    children = psutil.Process(process.pid).children() if process.poll() is None else []
+    return [child for child in children if any("spawn_main" in part for part in child.cmdline())]
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="looks for the workers with ps")
 def test_two_workers_write_what_one_process_writes_though_one_is_killed(input_, tmp_path):
     alone = start(input_, tmp_path / "one.zarr")
     assert alone.wait() == 0, alone.stderr.read()
@@ -81,7 +78,7 @@ def test_two_workers_write_what_one_process_writes_though_one_is_killed(input_, 
         assert both.poll() is None, both.stderr.read()
         time.sleep(0.2)
     time.sleep(3)
-    os.kill(workers_of(both)[0], signal.SIGKILL)
+    workers_of(both)[0].kill()
     assert both.wait() == 0, both.stderr.read()
     one, two = (store.open(tmp_path / f"{name}.zarr") for name in ("one", "two"))
     assert one.group["done"].shape[0] == 3

@@ -1,0 +1,31 @@
+"""Anchors: the atoms whose similarities to all others make up the shared space.
+
+Choosing
+    `random`, `farthest_point`, `kmeans` and `direct` look at one cloud and return row indices; `stratified` applies any
+    of them within each element. The same rows then serve every model, each in its own space.
+
+Keeping
+    `Anchors` holds the chosen *atoms*, as atoms of structures, so that they can be saved, read back, found among the
+    rows of another table, and embedded with another model. `published` are the 100 of Li & Walsh.
+
+Judging
+    `diagnose` says how well a set of anchors covers a cloud, and which of them add nothing to the others.
+"""
+
+from platonic_jax.anchors._choose import farthest_point, kmeans, random, stratified
+from platonic_jax.anchors._diagnose import Diagnosis, diagnose
+from platonic_jax.anchors._direct import direct
+from platonic_jax.anchors._published import published
+from platonic_jax.anchors._record import Anchors
+
+__all__ = [
+    "Anchors",
+    "Diagnosis",
+    "diagnose",
+    "direct",
+    "farthest_point",
+    "kmeans",
+    "published",
+    "random",
+    "stratified",
+]

@@ -1,0 +1,219 @@
+"""Anchors as atoms of structures: what can be saved, read back, and found again in another table."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from platonic_adapters.structures import Structures
+
+from platonic_jax._files import replacing
+
+SCHEMA = 1
+_FORMAT = "platonic anchors"
+_STRUCTURE_ARRAYS = ("num_atoms", "species", "positions", "cells", "pbc")
+_STRUCTURE_TEXTS = ("ids", "hashes", "formulas")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Anchors:
+    """Anchor atoms, with the structures that hold them; host-side.
+
+    Attributes:
+        structures: the structures that have an anchor, and no others.
+        structure_index: (k,) int32, the structure of each anchor.
+        atom_index: (k,) int32, the place of each anchor in its structure.
+        method: how they were chosen.
+        weights: (k,) what each column of similarities is multiplied by, or None.
+        provenance: where they come from: model, layer, versions; what JSON can hold.
+    """
+
+    structures: Structures
+    structure_index: np.ndarray
+    atom_index: np.ndarray
+    method: str
+    weights: np.ndarray | None = None
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the arrays once, here."""
+        k = len(self.structure_index)
+        if k == 0 or self.structure_index.shape != self.atom_index.shape or self.structure_index.ndim != 1:
+            raise ValueError(
+                "`structure_index` and `atom_index` must have one entry for each of at least one anchor, got shapes "
+                f"{self.structure_index.shape} and {self.atom_index.shape}."
+            )
+        if self.weights is not None and self.weights.shape != (k,):
+            raise ValueError(f"`weights` must have one entry for each of {k} anchors, got shape {self.weights.shape}.")
+        if self.structure_index.min() < 0 or self.structure_index.max() >= len(self.structures):
+            raise ValueError(f"`structure_index` must be from 0 to {len(self.structures) - 1}, got one outside.")
+        if (self.atom_index < 0).any() or (self.atom_index >= self.structures.num_atoms[self.structure_index]).any():
+            raise ValueError("`atom_index` must be a place in the anchor's own structure, got one outside.")
+
+    def __len__(self) -> int:
+        return len(self.atom_index)
+
+    @property
+    def species(self) -> np.ndarray:
+        """(k,) int32, atomic number of each anchor."""
+        return self.structures.species[self.structures.offsets[self.structure_index] + self.atom_index]
+
+    @classmethod
+    def from_rows(
+        cls,
+        structures: Structures,
+        structure_index: np.ndarray,
+        rows: Any,
+        *,
+        method: str,
+        weights: Any = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> "Anchors":
+        """The atoms in some rows of a table.
+
+        Args:
+            structures: the structures of the table.
+            structure_index: (n,) structure of each row of the table, not decreasing; all atoms of a structure.
+            rows: (k,) the rows that are anchors.
+            method: how they were chosen.
+            weights: (k,) weight of each anchor.
+            provenance: anything worth keeping, as JSON can hold it.
+
+        Returns:
+            The anchors, in the order of `rows`.
+
+        Raises:
+            ValueError: a row that is not there, or a structure with an anchor whose rows are not all its atoms.
+        """
+        index, rows = np.asarray(structure_index), np.asarray(rows)
+        if rows.size and (rows.min() < 0 or rows.max() >= len(index)):
+            raise ValueError(
+                f"`rows` must be from 0 to {len(index) - 1}, got {rows.min()} to {rows.max()}: "
+                "give the table from which they were chosen."
+            )
+        needed, place = np.unique(index[rows], return_inverse=True)
+        first = _first_rows(structures, index, needed)
+        return cls(
+            structures=structures.select(needed),
+            structure_index=place.astype(np.int32),
+            atom_index=(rows - first[place]).astype(np.int32),
+            method=method,
+            weights=None if weights is None else np.asarray(weights),
+            provenance=dict(provenance or {}),
+        )
+
+    def rows(self, structures: Structures, structure_index: np.ndarray) -> np.ndarray:
+        """The rows of these very atoms in another table; structures are known by their content, not by their names.
+
+        Args:
+            structures: the structures of the table.
+            structure_index: (n,) structure of each row of the table, not decreasing; all atoms of a structure.
+
+        Returns:
+            (k,) int32 row indices.
+
+        Raises:
+            ValueError: a structure with an anchor that the table does not have, or not with all its atoms.
+        """
+        place = {content: i for i, content in reversed(list(enumerate(structures.hashes)))}  # Of copies, the first.
+        missing = [i for i, content in enumerate(self.structures.hashes) if content not in place]
+        if missing:
+            i = missing[0]
+            raise ValueError(
+                f"`structures` must hold all {len(self.structures)} structures with an anchor, got {len(missing)} "
+                f"missing, first {self.structures.ids[i]!r} ({self.structures.formulas[i]}): embed the input they were "
+                "chosen from, or add to yours the file that `write_structures` makes."
+            )
+        theirs = np.array([place[content] for content in self.structures.hashes])
+        first = _first_rows(structures, np.asarray(structure_index), theirs)
+        return (first[self.structure_index] + self.atom_index).astype(np.int32)
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file: arrays as they are, all else as JSON in its header; whole or not at all."""
+        from safetensors.numpy import save_file
+
+        arrays = {f"structures/{name}": getattr(self.structures, name) for name in _STRUCTURE_ARRAYS}
+        arrays |= {"structure_index": self.structure_index, "atom_index": self.atom_index}
+        if self.weights is not None:
+            arrays["weights"] = self.weights
+        header = {"schema": SCHEMA, "method": self.method, "provenance": self.provenance}
+        header |= {name: getattr(self.structures, name) for name in _STRUCTURE_TEXTS}
+        texts = {name: json.dumps(value) for name, value in header.items()}
+        with replacing(path) as partial:
+            save_file(
+                {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+                partial,
+                metadata={"format": _FORMAT, **texts},
+            )
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Anchors":
+        """Read what `save` wrote, bit for bit.
+
+        Raises:
+            ValueError: no such file, a file of another kind or damaged, or a newer schema.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        if not Path(path).is_file():
+            raise ValueError(f"`path` must be a file of anchors, got {str(path)!r}, which does not exist.")
+        try:
+            with safe_open(path, framework="numpy") as file:
+                texts = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        except SafetensorError as error:
+            raise ValueError(f"`path` must be a file of anchors, got {str(path)!r}, which is none: {error}.") from error
+        if texts.pop("format", None) != _FORMAT:
+            raise ValueError(f"`path` must be a file that `Anchors.save` wrote, got {str(path)!r} of another kind.")
+        header = {name: json.loads(text) for name, text in texts.items()}
+        if header["schema"] > SCHEMA:
+            raise ValueError(
+                f"`path` must have schema {SCHEMA} or older, got {header['schema']} in {str(path)!r}: "
+                "update platonic-jax to read it."
+            )
+        structures = {name: arrays[f"structures/{name}"] for name in _STRUCTURE_ARRAYS}
+        structures |= {name: header[name] for name in _STRUCTURE_TEXTS}
+        return cls(
+            structures=Structures(**structures),
+            structure_index=arrays["structure_index"],
+            atom_index=arrays["atom_index"],
+            method=header["method"],
+            weights=arrays.get("weights"),
+            provenance=header["provenance"],
+        )
+
+    def write_structures(self, path: str | Path) -> None:
+        """Write the structures to extended XYZ, to embed them with another model.
+
+        Numbers have all their digits, where ASE rounds positions to 1e-8 Å: structures read back have the same content.
+
+        Args:
+            path: the file, whose name ends in `.extxyz` or `.xyz`.
+        """
+        from ase.io.extxyz import key_val_dict_to_str
+
+        lines = []
+        for i, name in enumerate(self.structures.ids):
+            atoms = self.structures.atoms(i)
+            comment = {"Lattice": atoms.cell.array.T, "Properties": "species:S:1:pos:R:3", "pbc": atoms.pbc}
+            lines += [str(len(atoms)), key_val_dict_to_str({**comment, "material_id": name})]
+            lines += [" ".join(map(str, (atom.symbol, *atom.position))) for atom in atoms]
+        with replacing(path) as partial:
+            partial.write_text("\n".join(lines) + "\n")
+
+
+def _first_rows(structures: Structures, structure_index: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The first row of each chosen structure in a table that has all its atoms."""
+    first = np.searchsorted(structure_index, chosen, side="left")
+    found = np.searchsorted(structure_index, chosen, side="right") - first
+    partly = np.flatnonzero(found != structures.num_atoms[chosen])
+    if partly.size:
+        i = partly[0]
+        raise ValueError(
+            f"`structure_index` must list every atom of each structure with an anchor, got {found[i]} of "
+            f"{structures.num_atoms[chosen[i]]} for {structures.ids[chosen[i]]!r}: give the whole table, without a "
+            "selection."
+        )
+    return first
