@@ -6,7 +6,7 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 .venv/installed: pyproject.toml adapters/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -26,6 +26,11 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# Ours beside the peers; minutes, on a machine that does nothing else.
+bench: .venv/installed
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(UV_FIND_LINKS),,--torch-backend=cpu) --group bench
+	$(BIN)/python tests/benchmarks/run.py
 
 clean:
 	rm -rf .venv demo

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from platonic_jax import (
         anchors,
         compare,
+        groups,
         metrics,
         numerics,
         plots,
         projection,
         report,
         statistics,
+        sweep,
         tables,
         testing,
     )
@@ -30,6 +32,7 @@ __all__ = [
     "EmbeddingTable",
     "anchors",
     "compare",
+    "groups",
     "load",
     "metrics",
     "numerics",
@@ -37,6 +40,7 @@ __all__ = [
     "projection",
     "report",
     "statistics",
+    "sweep",
     "tables",
     "testing",
 ]

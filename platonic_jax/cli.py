@@ -22,6 +22,7 @@ from platonic_jax._files import replacing
 
 if TYPE_CHECKING:
     from platonic_jax.compare import Comparison
+    from platonic_jax.sweep import Layers, Sweep
 
 __all__ = ["main"]
 
@@ -32,11 +33,14 @@ Do two interatomic potentials know the same chemistry in the same way?
   choose models           platonic models
   embed structures        platonic embed MODEL INPUT -o OUT.zarr
   compare models          platonic compare A.zarr B.zarr … -o report/
+  vary the anchors        platonic sweep A.zarr B.zarr … -o sweep/
 
 Every command explains itself, with an example: platonic COMMAND --help
 """
 DEMO_MODELS = ("7net-0", "7net-l3i5", "chgnet-0.3.0", "chgnet-r2scan", "random:7net-0?seed=0")
 DEMO_INPUT = "prototypes?max_atoms=20"
+ANCHORS = ("random", "farthest_point", "kmeans", "direct")
+SIMILARITIES = ("cosine", "angular", "l2", "rbf", "whitened")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,19 +121,19 @@ def _parser() -> argparse.ArgumentParser:
         "Compare models on the same atoms, in the space of the same anchors: every pair by every measure, each value "
         "with its 95 %\n"
         "interval and with what chance gives, freely and within each element.",
-        "  platonic compare a.zarr b.zarr random.zarr --anchors direct -k 100 --json out.json -o report/\n",
+        "  platonic compare a.zarr b.zarr random.zarr --anchors direct -k 100 --json out.json -o report/\n"
+        "  platonic compare a.zarr b.zarr --by element --nulls all,element,coordination --measures cka,mutual_knn\n",
     )
-    compare.add_argument("stores", metavar="STORE", nargs="+", help="stores made by `platonic embed`, two or more")
+    _add_stores(compare)
     compare.add_argument(
         "--anchors",
-        choices=("random", "direct"),
+        metavar="METHOD",
         default="random",
-        help="how anchors are chosen, in the space of the first store (default: random)",
+        help=f"how anchors are chosen, in the space of the first store: {', '.join(ANCHORS)}; or a file of anchors "
+        "(default: random)",
     )
     compare.add_argument("-k", metavar="K", type=int, default=100, help="the number of anchors (default: 100)")
-    compare.add_argument(
-        "--seed", metavar="N", type=int, default=0, help="everything random follows from it (default: 0)"
-    )
+    _add_similarity_and_seed(compare)
     compare.add_argument(
         "--layer",
         metavar="NAME",
@@ -138,7 +142,25 @@ def _parser() -> argparse.ArgumentParser:
         help="the layer to compare, or one for each store: A,B (default: each store's own)",
     )
     compare.add_argument(
-        "--measures", metavar="A,B", type=_names, help="procrustes, cka, mutual_knn, sinkhorn_divergence (default: all)"
+        "--measures",
+        metavar="A,B",
+        type=_names,
+        help="procrustes, cka, mutual_knn, sinkhorn_divergence (all by default), and of as few atoms as the last: "
+        "cknna, distance_correlation, gfre, lfre, information_imbalance, wasserstein, gromov_wasserstein",
+    )
+    compare.add_argument(
+        "--nulls",
+        metavar="A,B",
+        type=_names,
+        default=("all", "element"),
+        help="what atoms are shuffled within: all, element, coordination (default: all,element)",
+    )
+    compare.add_argument(
+        "--by",
+        metavar="A,B",
+        type=_names,
+        default=(),
+        help="resolve every matrix by element, family (default: neither)",
     )
     compare.add_argument(
         "--num-permutations", metavar="N", type=_count, default=100, help="draws of each null (default: 100)"
@@ -151,11 +173,74 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         type=_count,
         default=300,
-        help="atoms that enter optimal transport, at most (default: 300)",
+        help="atoms that enter optimal transport and other measures of all pairs of atoms, at most (default: 300)",
     )
     compare.add_argument("-o", "--output", metavar="DIR", help="a folder for report.html, compare.json and the figures")
     _add_json(compare)
+
+    sweep = command(
+        "sweep",
+        _sweep,
+        "Compare models with ever more anchors, chosen in several ways and several times, and without anchors on as "
+        "many principal\n"
+        "components: from which number on is a value stable? With --layers also every layer of one model against every "
+        "layer of\n"
+        "another, the best pair beside the best that chance would offer.",
+        "  platonic sweep a.zarr b.zarr --ks 10,30,100,300 --methods random,direct -o sweep/\n"
+        "  platonic sweep a.zarr b.zarr --ks 100 --methods random --layers --json sweep.json\n",
+    )
+    _add_stores(sweep)
+    sweep.add_argument(
+        "--ks",
+        metavar="K,K",
+        type=_counts,
+        default=(10, 30, 100, 300),
+        help="the numbers of anchors (default: 10,30,100,300)",
+    )
+    sweep.add_argument(
+        "--methods",
+        metavar="A,B",
+        type=_names,
+        default=("random", "direct"),
+        help=f"how anchors are chosen, in the space of the first store: {', '.join(ANCHORS)} (default: random,direct)",
+    )
+    sweep.add_argument(
+        "--choices", metavar="N", type=_count, default=5, help="how often chance chooses anew (default: 5)"
+    )
+    _add_similarity_and_seed(sweep)
+    sweep.add_argument(
+        "--measures", metavar="A,B", type=_names, help="procrustes, cka, mutual_knn (default: all of them)"
+    )
+    sweep.add_argument(
+        "--atoms",
+        metavar="N",
+        type=_count,
+        default=20_000,
+        help="atoms that enter, at most: whole structures, drawn at random (default: 20000)",
+    )
+    sweep.add_argument(
+        "--layers", action="store_true", help="also compare layer against layer, with the largest of the numbers"
+    )
+    sweep.add_argument("-o", "--output", metavar="DIR", help="a folder for sweep.json and sweep.png")
+    _add_json(sweep)
     return parser
+
+
+def _add_stores(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("stores", metavar="STORE", nargs="+", help="stores made by `platonic embed`, two or more")
+
+
+def _add_similarity_and_seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--similarity",
+        choices=SIMILARITIES,
+        default="cosine",
+        help=f"of atoms to anchors: {', '.join(SIMILARITIES)} (default: cosine)",
+        metavar="NAME",
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="everything random follows from it (default: 0)"
+    )
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
@@ -172,26 +257,32 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(_count(number) for number in _names(text))
+
+
 def _map(args: argparse.Namespace) -> int:
     sys.stdout.write(TASKS)
     return 0
 
 
 def _models(args: argparse.Namespace) -> int:
-    from platonic_adapters import registry
+    from platonic_adapters import caches, registry
     from rich.table import Column, Table
 
     _check_json(args.json)
-    models = [spec.model for spec in registry.models()]
-    heads = ("family", "licence", "trained on", "features, forces", "note")
+    models = [(spec.model, caches.weights_state(spec)) for spec in registry.models()]
+    heads = ("family", "weights", "licence", "trained on", "features, forces", "relatives", "note")
     table = Table(Column("model", no_wrap=True), *heads, box=None, padding=(0, 2, 0, 0))
-    for model in models:
-        table.add_row(model.name, model.family, model.licence, model.training_data, model.architecture, model.note)
+    for m, weights in models:
+        row = (m.family, weights, m.licence, m.training_data, m.architecture, ", ".join(m.relatives), m.note)
+        table.add_row(m.name, *row)
     console = _console()
     console.print(table)
     console.print("\nEach also as random:NAME?seed=0, the same architecture with re-drawn weights.", highlight=False)
     if args.json:
-        listed = json.dumps([dataclasses.asdict(model) for model in models], indent=1, ensure_ascii=False)
+        listed = [{**dataclasses.asdict(model), "weights": weights} for model, weights in models]
+        listed = json.dumps(listed, indent=1, ensure_ascii=False)
         with replacing(args.json) as partial:
             partial.write_text(f"{listed}\n")
     return 0
@@ -204,10 +295,7 @@ def _embed(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    if len(args.stores) < 2:
-        raise ValueError(
-            f"`STORE` must be given at least twice, got {args.stores[0]} alone: a model is compared with another one."
-        )
+    _check_stores(args.stores)
     if len(args.layer) not in (1, len(args.stores)):
         raise ValueError(
             f"`--layer` must name one layer or one for each of the {len(args.stores)} stores, got {len(args.layer)}."
@@ -221,6 +309,9 @@ def _compare(args: argparse.Namespace) -> int:
         zip(args.stores, layers, strict=True),
         anchors=args.anchors,
         k=args.k,
+        similarity=args.similarity,
+        nulls=args.nulls,
+        by=args.by,
         seed=args.seed,
         num_permutations=args.num_permutations,
         num_bootstraps=args.num_bootstraps,
@@ -228,6 +319,50 @@ def _compare(args: argparse.Namespace) -> int:
         **options,
     )
     _deliver(comparison, folder=args.output, json_path=args.json)
+    return 0
+
+
+def _sweep(args: argparse.Namespace) -> int:
+    _check_stores(args.stores)
+    _check_json(args.json)
+    if args.output:
+        _check_folder(Path(args.output))
+    _keep_compiled()
+    from platonic_jax.sweep import layers, load_layers, sweep
+    from platonic_jax.tables import load
+
+    common = {"similarity": args.similarity, "seed": args.seed, "max_atoms": args.atoms}
+    if args.measures:
+        common["measures"] = args.measures
+    with _progress() as progress:
+        found = sweep(
+            [load(path) for path in args.stores],
+            ks=args.ks,
+            methods=args.methods,
+            num_seeds=args.choices,
+            progress=progress,
+            **common,
+        )
+        if args.layers:
+            every = [load_layers(path) for path in args.stores]
+            by_layer = [
+                layers(every[i], every[j], anchors=args.methods[0], k=max(args.ks), progress=progress, **common)
+                for i, j in found.pairs
+            ]
+            found = dataclasses.replace(found, layers=by_layer)
+    console = _console()
+    for table in (*_sweep_tables(found), *(_layers_table(entry) for entry in found.layers)):
+        console.print(table)
+    if args.json:
+        found.save(args.json)
+    if args.output:
+        from platonic_jax import plots
+
+        folder = Path(args.output)
+        folder.mkdir(parents=True, exist_ok=True)
+        found.save(folder / "sweep.json")
+        plots.save(plots.sweep(found), folder / "sweep.png")
+        console.print(f"The figure is in {folder / 'sweep.png'}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -248,15 +383,26 @@ def _demo(args: argparse.Namespace) -> int:
     return 0
 
 
-def _run_comparison(stores: Iterator[tuple[str, str | None]], **options: Any) -> "Comparison":
-    from platonic_adapters import environments
+def _keep_compiled() -> None:
+    """What is compiled once is kept: to be called before JAX comes, and for this process alone."""
+    from platonic_adapters import caches
 
-    # What is compiled once is kept: before JAX comes, and for this process alone.
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(environments.cache_directory() / "compiled"))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(caches.directory() / "compiled"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+
+def _run_comparison(stores: Iterator[tuple[str, str | None]], *, anchors: str, **options: Any) -> "Comparison":
+    _keep_compiled()
+    from platonic_jax.anchors import Anchors
     from platonic_jax.compare import compare
     from platonic_jax.tables import load
 
+    if anchors not in ANCHORS:
+        if not Path(anchors).is_file():
+            raise ValueError(f"`--anchors` must be one of {', '.join(ANCHORS)}, or a file of anchors, got {anchors!r}.")
+        options["anchors"] = Anchors.load(anchors)
+    else:
+        options["anchors"] = anchors
     with _progress() as progress:
         return compare([load(path, layer) for path, layer in stores], progress=progress, **options)
 
@@ -266,7 +412,7 @@ def _deliver(comparison: "Comparison", *, folder: str | Path | None, json_path: 
     from platonic_jax import report
 
     console = _console()
-    for table in _tables(comparison):
+    for table in (*_tables(comparison), *_resolved_tables(comparison)):
         console.print(table)
     console.print(report.verdict(comparison).lead, markup=False, highlight=False)
     if json_path:
@@ -279,19 +425,15 @@ def _deliver(comparison: "Comparison", *, folder: str | Path | None, json_path: 
 
 def _tables(comparison: "Comparison") -> Iterator[Any]:
     """One table a measure, the most similar pair first."""
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
     from platonic_jax import plots, report
 
     names = plots.labels(comparison)
     for name, measure in comparison.measures.items():
-        table = Table(
-            title=report.measure_text(name).title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold"
-        )
+        table = _table(report.measure_text(name).title)
         table.add_column("models")
-        for head in ("value", "95 % interval", "shuffled", "p", "within element", "p"):
+        for head in ("value", "95 % interval", *(head for null in measure.nulls for head in (null, "p"))):
             table.add_column(head, justify="right", no_wrap=True)
         for i, j, _ in plots.ranked_pairs(comparison, name):
             at = lambda array, i=i, j=j: report.number(array[i, j])
@@ -299,12 +441,83 @@ def _tables(comparison: "Comparison") -> Iterator[Any]:
                 Text(f"{names[i]} – {names[j]}"),
                 Text(at(measure.value), style="bold"),
                 f"{at(measure.low)} to {at(measure.high)}",
-                at(measure.null),
-                at(measure.p_value),
-                at(measure.null_within_element),
-                at(measure.p_value_within_element),
+                *(at(array) for null in measure.nulls.values() for array in null),
             )
         yield table
+
+
+def _resolved_tables(comparison: "Comparison") -> Iterator[Any]:
+    """One table a grouping: means over pairs of models, within each group, beside their nulls within elements."""
+    from platonic_jax import plots, report
+
+    for kind, resolved in comparison.resolved.items():
+        table = _table(f"By {kind}, mean over pairs of models (shuffled within element)")
+        table.add_column(kind)
+        for head in ("atoms", "structures", *(name.replace("_", " ") for name in resolved.measures)):
+            table.add_column(head, justify="right", no_wrap=True)
+        means = [plots.means_within(comparison, kind, name) for name in resolved.measures]
+        for g, label in enumerate(resolved.labels):
+            cells = [f"{report.number(value[g])} ({report.number(null[g])})" for value, null in means]
+            table.add_row(label, str(resolved.num_atoms[g]), str(resolved.num_structures[g]), *cells)
+        if resolved.left_out:
+            table.caption = f"{len(resolved.left_out)} more have too few atoms or structures"
+        yield table
+
+
+def _sweep_tables(found: "Sweep") -> Iterator[Any]:
+    """One table a measure: the mean over pairs, a row for each way to choose anchors, a column for each number."""
+    from platonic_jax import report
+
+    for name, curves in found.curves.items():
+        table = _table(f"{report.measure_text(name).title}, mean over pairs of models")
+        table.add_column("anchors")
+        for head in (*(f"K = {k}" for k in found.ks), "95 % interval", "over choices", "stable from"):
+            table.add_column(head, justify="right", no_wrap=True)
+        for method, curve in curves.items():
+            stable = curve.stable_from[-1]
+            table.add_row(
+                "none: K principal components" if method == "pca" else method.replace("_", " "),
+                *(report.number(value) for value in curve.value[:, -1]),
+                f"{report.number(curve.low[-1, -1])} to {report.number(curve.high[-1, -1])}",
+                f"± {report.number(curve.spread[-1, -1])}" if method in found.settings["chance"] else "–",
+                f"K = {stable}" if stable else "–",
+            )
+        table.caption = "interval and spread are those at the largest K"
+        yield table
+
+
+def _layers_table(found: "Layers") -> Any:
+    from platonic_jax import report
+
+    table = _table(f"Layers of {found.models[0]} and {found.models[1]}: the best pair, beside the best by chance")
+    for head in ("measure", "layers"):
+        table.add_column(head)
+    for head in ("value", "95 % interval", "best of shuffled", "p of the best"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for name, entry in found.measures.items():
+        first, second = entry["best"]
+        table.add_row(
+            report.measure_text(name).title,
+            f"{found.names[0][first]} – {found.names[1][second]}",
+            report.number(entry["best_value"]),
+            f"{report.number(entry['low'])} to {report.number(entry['high'])}",
+            report.number(entry["null_of_best"]),
+            report.number(entry["p_value_of_best"]),
+        )
+    return table
+
+
+def _table(title: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    return Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        title_style="bold",
+        caption_justify="left",
+    )
 
 
 def _console() -> Any:
@@ -330,6 +543,13 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading", total=None)
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+
+def _check_stores(stores: Sequence[str]) -> None:
+    if len(stores) < 2:
+        raise ValueError(
+            f"`STORE` must be given at least twice, got {stores[0]} alone: a model is compared with another one."
+        )
 
 
 def _check_folder(folder: Path) -> None:

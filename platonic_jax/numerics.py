@@ -6,16 +6,21 @@ Two rules are kept here so that no other module has to think of them:
   product of uncentred rows spends its digits on the offset; on a GPU, JAX's default float32 product keeps ten bits.
 - *Nothing allocates n × n.* Work that is quadratic in the rows goes through `map_rows`, a block of rows at a time, and
   its result does not depend on the size of the block.
+
+Rows may lie on many devices: those of `shard_rows` go through every function here and in `metrics` as other arrays do,
+sums over rows being completed between devices; a search for neighbours is divided among them by its `mesh`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from platonic_jax._checks import check_choice, check_count, check_same_width
 
@@ -28,8 +33,11 @@ __all__ = [
     "normalise",
     "pca",
     "polar_factor",
+    "row_mesh",
+    "rows_per_tile",
     "safe_norm",
     "safe_sqrt",
+    "shard_rows",
     "squared_distances",
 ]
 
@@ -37,6 +45,7 @@ METRICS = ("cosine", "l2", "inner")
 
 _TILE = 2**24  # Elements in a block of float32 distances: 64 MiB.
 _SPARE = 32  # Candidates kept beyond k, against the rounding of the coarse pass.
+_ROWS = "rows"  # The axis of a mesh.
 _GROUP = 32  # Columns that share one minimum in the coarse pass.
 
 
@@ -71,9 +80,9 @@ def _mean(x: Float[Array, "n p"], *, weights: Float[Array, " n"] | None = None) 
 
 
 def safe_sqrt(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Square root of numbers ≥ 0, with gradient zero, rather than infinite, at zero."""
+    """Square root of numbers ≥ 0, with gradient zero, rather than infinite, at zero; NaN stays NaN."""
     positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0)
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0 * x)
 
 
 def safe_norm(x: Float[Array, "*batch p"]) -> Float[Array, "*batch"]:
@@ -103,6 +112,11 @@ def map_rows(row_fn: Callable[..., Any], rows: Any, *, batch_size: int | None = 
     return lax.map(row_fn, rows, batch_size=batch_size)
 
 
+def rows_per_tile(width: int) -> int:
+    """How many rows of `width` numbers fill a block of 64 MiB in float32, one at least: a good `batch_size`."""
+    return max(1, _TILE // width)
+
+
 def squared_distances(x: Float[Array, "n p"], y: Float[Array, "m p"]) -> Float[Array, "n m"]:
     """Squared Euclidean distance of every row of `x` to every row of `y`, in units of the columns squared.
 
@@ -116,15 +130,44 @@ def squared_distances(x: Float[Array, "n p"], y: Float[Array, "m p"]) -> Float[A
     return jnp.maximum(squares - 2 * matmul(x, y.T), 0)
 
 
+def row_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Devices in a line, among which rows are divided: all there are, of every process, when absent."""
+    return Mesh(np.array(jax.devices() if devices is None else devices), (_ROWS,))
+
+
+def shard_rows(x: ArrayLike, mesh: Mesh) -> Array:
+    """Place equal parts of the rows of an array on the devices of a mesh.
+
+    Args:
+        x: Array whose first axis is rows; in every process the same.
+        mesh: From `row_mesh`.
+
+    Returns:
+        The same array, distributed.
+
+    Raises:
+        ValueError: If the devices do not divide the rows.
+    """
+    x = np.asarray(x)
+    if rest := x.shape[0] % mesh.size:
+        raise ValueError(
+            f"`x` must have a number of rows that {mesh.size} devices divide, got {x.shape[0]}: leave out {rest} rows, "
+            "or use fewer devices."
+        )
+    return jax.make_array_from_callback(x.shape, NamedSharding(mesh, PartitionSpec(_ROWS)), lambda place: x[place])
+
+
 # Compiled here, once per shape: called as it is, the loop inside would be compiled anew every time.
-@partial(jax.jit, static_argnames=("k", "metric", "batch_size"))
+@partial(jax.jit, static_argnames=("k", "metric", "batch_size", "mesh"))
 def neighbours(
     x: Float[Array, "n p"],
     *,
     k: int,
     metric: str = "cosine",
     queries: Float[Array, "m p"] | None = None,
+    among: Bool[Array, " n"] | None = None,
     batch_size: int | None = None,
+    mesh: Mesh | None = None,
 ) -> tuple[Int[Array, "rows {k}"], Float[Array, "rows {k}"]]:
     """The k rows of `x` nearest to each row of `x`, or to each of `queries`, nearest first.
 
@@ -144,7 +187,11 @@ def neighbours(
             `"l2"`: Euclidean distance, in units of the columns. `"inner"`: minus the inner product, in their square; it
             is neither centred nor a distance, and depends on the origin.
         queries: Rows to find neighbours for; the rows of `x` themselves when absent.
+        among: Which rows of `x` may be neighbours; all when absent. Where they are fewer than k, the last places are
+            filled with other rows, at distance infinity.
         batch_size: Rows handled at once (static). By default as many as keep a tile of distances at 64 MiB.
+        mesh: Devices that share the work (static), from `row_mesh`: each searches all of `x` for a part of the rows.
+            One device does it all when absent.
 
     Returns:
         Row indices of the neighbours (int32), and their distances, in increasing order of distance.
@@ -173,20 +220,36 @@ def neighbours(
     # Half the squared distance, less what is the same for all candidates of a row: ½|b|² − a·b.
     half_squares = jnp.zeros(n, jnp.float32) if metric == "inner" else jnp.sum(coarse * coarse, axis=1) / 2
 
-    def nearest(row_and_itself: tuple[Array, Array]) -> tuple[Array, Array]:
+    def nearest(x: Array, coarse: Array, row_and_itself: tuple[Array, Array]) -> tuple[Array, Array]:
         row, own = row_and_itself
+        barred = columns == own if among is None else (columns == own) | ~among
         closeness = matmul(coarse, lax.stop_gradient(row).astype(jnp.float32)[:, None])[:, 0] - half_squares
-        candidates = _largest(jnp.where(columns == own, -jnp.inf, closeness), min(k + _SPARE, most))
+        candidates = _largest(jnp.where(barred, -jnp.inf, closeness), min(k + _SPARE, most))
         if metric == "inner":
             distance = -jnp.sum(x[candidates] * row[None], axis=1)
         else:
             distance = jnp.sum((x[candidates] - row[None]) ** 2, axis=1)
+        if among is not None:
+            distance = jnp.where(barred[candidates], jnp.inf, distance)
         distance, index = lax.sort((distance, candidates), num_keys=2)
         return index[:k], distance[:k]
 
     if batch_size is None:
-        batch_size = max(1, min(rows.shape[0], _TILE // n))
-    index, distance = map_rows(nearest, (rows, itself), batch_size=batch_size)
+        batch_size = min(rows.shape[0], rows_per_tile(n))
+
+    def search(x: Array, coarse: Array, rows: Array, itself: Array) -> tuple[Array, Array]:
+        return map_rows(partial(nearest, x, coarse), (rows, itself), batch_size=batch_size)
+
+    if mesh is None:
+        index, distance = search(x, coarse, rows, itself)
+    else:
+        everywhere, divided = PartitionSpec(), PartitionSpec(_ROWS)
+        divide = jax.shard_map(
+            search, mesh=mesh, in_specs=(everywhere, everywhere, divided, divided), out_specs=divided, check_vma=False
+        )
+        filling = (0, -rows.shape[0] % mesh.size)
+        index, distance = divide(x, coarse, jnp.pad(rows, (filling, (0, 0))), jnp.pad(itself, filling))
+        index, distance = index[: rows.shape[0]], distance[: rows.shape[0]]
     if metric == "cosine":
         distance = distance / 2
     if metric == "l2":

@@ -21,6 +21,7 @@ from scipy.spatial.distance import squareform
 
 from platonic_jax._files import replacing
 from platonic_jax.compare import Comparison, Matrix
+from platonic_jax.sweep import PCA, Sweep
 
 __all__ = [
     "GROUPS",
@@ -40,6 +41,7 @@ __all__ = [
     "ranked_pairs",
     "save",
     "save_all",
+    "sweep",
     "window",
 ]
 
@@ -139,10 +141,26 @@ def pairs(comparison: Comparison) -> list[tuple[int, int, str]]:
 
 
 def ranked_pairs(comparison: Comparison, measure: str) -> list[tuple[int, int, str]]:
-    """`pairs`, the most similar first by one measure, those without a value last."""
+    """`pairs`, the most similar first by one measure, those without a value last; both ways where these differ."""
     table = comparison.measures[measure]
     sign = -1 if table.settings["larger_is_more_similar"] else 1
-    return sorted(pairs(comparison), key=lambda pair: np.nan_to_num(sign * table.value[pair[:2]], nan=np.inf))
+    found = pairs(comparison)
+    if not np.array_equal(table.value, table.value.T, equal_nan=True):
+        found += [(j, i, kind) for i, j, kind in found]
+    return sorted(found, key=lambda pair: np.nan_to_num(sign * table.value[pair[:2]], nan=np.inf))
+
+
+def means_within(comparison: Comparison, grouping: str, measure: str) -> tuple[np.ndarray, np.ndarray]:
+    """Of each group of `Comparison.resolved[grouping]`, (g,): the mean over pairs of models, and of their nulls.
+
+    The pairs are those of trained models, where there are two of them, and all otherwise.
+    """
+    found = pairs(comparison)
+    chosen = [(i, j) for i, j, kind in found if kind == "model"] or [(i, j) for i, j, _ in found]
+    first, second = np.array(chosen).T
+    of = comparison.resolved[grouping].measures[measure]
+    value, null = (of[field][:, first, second].mean(axis=1) for field in ("value", "null_within_element"))
+    return value, null
 
 
 def mapped(comparison: Comparison) -> list[int]:
@@ -335,6 +353,69 @@ def dendrogram(comparison: Comparison, measure: str, *, ax: Axes | None = None) 
     ax.spines["right"].set_visible(False)
     ax.spines["left"].set_visible(False)
     return ax
+
+
+# How a way to choose anchors is drawn: its colour, which those of `PAIR_KINDS` are not, and its marker.
+_METHODS: Mapping[str, tuple[str, str]] = {
+    "random": ("#0b7abf", "o"),
+    "direct": ("#d55e00", "s"),
+    "kmeans": ("#048b69", "^"),
+    "farthest_point": ("#9a4fb0", "D"),
+    PCA: ("#555555", "x"),
+}
+_STABLE = "stable from here"
+
+
+def sweep(found: Sweep) -> Figure:
+    """Each measure against the number of anchors, for each way to choose them; the mean over pairs of models.
+
+    Bars are 95 % intervals over structures; the band behind a line is one standard deviation over choices of anchors;
+    a ring marks the number from which on the value is stable. Thin lines are single pairs, where there are few.
+
+    Args:
+        found: the result.
+
+    Returns:
+        The figure, of page width.
+    """
+    figure = Figure(figsize=(PAGE, 2.7), layout="constrained")
+    panels = figure.subplots(1, len(found.curves), squeeze=False)[0]
+    methods = list(next(iter(found.curves.values())))
+    for ax, (name, curves) in zip(panels, found.curves.items(), strict=True):
+        for place, method in enumerate(methods):
+            curve, (colour, marker) = curves[method], _METHODS[method]
+            # Side by side, or the bars would hide each other.
+            k = np.asarray(found.ks) * 1.05 ** (place - (len(methods) - 1) / 2)
+            value = curve.value[:, -1]
+            if 1 < len(found.pairs) <= 6:
+                ax.plot(k, curve.value[:, :-1], color=colour, lw=0.4, alpha=0.35)
+            if np.isfinite(curve.spread).all():
+                spread = curve.spread[:, -1]
+                ax.fill_between(k, value - spread, value + spread, color=colour, alpha=0.15, lw=0)
+            ax.vlines(k, curve.low[:, -1], curve.high[:, -1], color=colour, lw=0.9)
+            what = "no anchors: K principal components" if method == PCA else method.replace("_", " ")
+            style = "--" if method == PCA else "-"
+            ax.plot(k, value, style, marker=marker, ms=3.2, lw=1.1, color=colour, label=what)
+            if curve.stable_from[-1]:
+                at = found.ks.index(curve.stable_from[-1])
+                ax.plot(k[at], value[at], "o", ms=8, mfc="none", mec="#222222", mew=0.8, label=_STABLE)
+        ax.set_xscale("log")
+        ax.set_xticks(found.ks, [str(k) for k in found.ks])
+        ax.minorticks_off()
+        ax.set_xlabel("number of anchors K", fontsize=TEXT)
+        ax.set_ylabel(name.replace("_", " "), fontsize=TEXT)
+        ax.tick_params(labelsize=TEXT)
+        ax.grid(axis="y", lw=0.4, color="#dddddd")
+        ax.set_axisbelow(True)
+        _thin(ax)
+    named = {}
+    for ax in panels:
+        handles, names = ax.get_legend_handles_labels()
+        named |= dict(zip(names, handles, strict=True))
+    ring = {_STABLE: named.pop(_STABLE)} if _STABLE in named else {}
+    named |= ring  # Last.
+    figure.legend(named.values(), named, loc="outside lower center", ncols=6, fontsize=TEXT - 0.5, frameon=False)
+    return figure
 
 
 def save(figure: Figure, path: str | Path) -> None:

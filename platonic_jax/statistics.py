@@ -1,6 +1,7 @@
-"""What a value of a measure is worth: permutation nulls, and bootstrap intervals over whole clusters of rows.
+"""What a value of a measure is worth: permutation nulls, and intervals from resampling whole clusters of rows.
 
-A measure is handed over as a function of arrays, whichever it is. Draw i depends on `fold_in(key, i)` alone, so
+A measure is handed over as a function of arrays, whichever it is; or, where it need not start afresh every time, the
+draws themselves are: permutations, and how often each row is drawn. Draw i depends on `fold_in(key, i)` alone, so
 results do not change with the number of draws asked for, nor with how many are computed at once.
 """
 
@@ -17,12 +18,18 @@ from platonic_jax.numerics import map_rows
 
 __all__ = [
     "Bootstrap",
+    "MaxTest",
     "PermutationTest",
     "bootstrap",
+    "cluster_error",
+    "max_corrected",
     "null_distribution",
     "permutation",
     "permutation_test",
+    "permutations",
     "resample_index",
+    "resample_weights",
+    "subsample_index",
 ]
 
 ALTERNATIVES = ("greater", "less")
@@ -59,6 +66,24 @@ class Bootstrap(NamedTuple):
     draws: Float[Array, " num_bootstraps"]
 
 
+class MaxTest(NamedTuple):
+    """The best of several alternatives, beside the best that chance would have offered.
+
+    Attributes:
+        value: () the most extreme value.
+        best: () place of the alternative that has it.
+        null: (num_permutations,) the most extreme value of each draw.
+        p_value: () share of draws whose most extreme value is at least as extreme, the given one among them.
+        p_values: (l,) the same for every alternative: what each is worth, given that it was one of l.
+    """
+
+    value: Scalar
+    best: Int[Array, ""]
+    null: Float[Array, " num_permutations"]
+    p_value: Scalar
+    p_values: Float[Array, " l"]
+
+
 def permutation(key: TypedKey, *, n: int, groups: Int[Array, " n"] | None = None) -> Int[Array, " {n}"]:
     """One random order of n rows, uniform over all orders, or over those that keep every row within its group.
 
@@ -78,6 +103,32 @@ def permutation(key: TypedKey, *, n: int, groups: Int[Array, " n"] | None = None
     # Sorted by group, the shuffled rows and the rows in their places list the same groups: match them one to one.
     places = jnp.argsort(groups, stable=True)
     return jnp.zeros_like(shuffled).at[places].set(shuffled[jnp.argsort(groups[shuffled], stable=True)])
+
+
+def permutations(
+    key: TypedKey,
+    *,
+    n: int,
+    groups: Int[Array, " n"] | None = None,
+    num_permutations: int,
+    first: int | Int[Array, ""] = 0,
+) -> Int[Array, "{num_permutations} {n}"]:
+    """The draws of a permutation null: the one place where they are made, so that all who ask get the same ones.
+
+    Args:
+        key: Typed key. Draw i uses `fold_in(key, i)`.
+        n: Number of rows (static).
+        groups: Labels within which rows are shuffled; all rows together when absent.
+        num_permutations: Number of draws (static).
+        first: Number of the first draw. Where all of them would not fit, they can be made again a few at a time.
+
+    Returns:
+        Row indices, one permutation a row.
+    """
+    check_key(key)
+    check_count("num_permutations", num_permutations)
+    draw = lambda i: permutation(jax.random.fold_in(key, i), n=n, groups=groups)
+    return map_rows(draw, first + jnp.arange(num_permutations, dtype=jnp.int32))
 
 
 def null_distribution(
@@ -102,13 +153,12 @@ def null_distribution(
     Returns:
         The statistic of each draw.
     """
-    check_key(key)
     check_count("num_permutations", num_permutations)
 
     def draw(i: Int[Array, ""]) -> Scalar:
-        return statistic_fn(permutation(jax.random.fold_in(key, i), n=n, groups=groups))
+        return statistic_fn(permutations(key, n=n, groups=groups, num_permutations=1, first=i)[0])
 
-    return map_rows(draw, jnp.arange(num_permutations), batch_size=batch_size)
+    return map_rows(draw, jnp.arange(num_permutations, dtype=jnp.int32), batch_size=batch_size)
 
 
 def permutation_test(
@@ -157,9 +207,51 @@ def permutation_test(
         key=key,
         batch_size=batch_size,
     )
+    return PermutationTest(value, null, _p_value(value, null, alternative=alternative))
+
+
+def _p_value(value: Scalar, null: Float[Array, " d"], *, alternative: str) -> Scalar:
     extreme = null >= value if alternative == "greater" else null <= value
-    p_value = (1 + jnp.sum(extreme.astype(null.dtype))) / (1 + num_permutations)
-    return PermutationTest(value, null, jnp.where(jnp.isnan(value) | jnp.any(jnp.isnan(null)), jnp.nan, p_value))
+    p_value = (1 + jnp.sum(extreme.astype(null.dtype))) / (1 + null.shape[0])
+    return jnp.where(jnp.isnan(value) | jnp.any(jnp.isnan(null)), jnp.nan, p_value)
+
+
+def max_corrected(
+    values: Float[Array, " l"], null: Float[Array, "num_permutations l"], *, alternative: str = "greater"
+) -> MaxTest:
+    """Is the best of l alternatives, such as the layers of a network, better than the best that chance would offer?
+
+    The best of many values is high by selection alone, so it is compared with the best value of each shuffled pairing.
+    The alternatives must have been computed for the same permutations: then the correction takes their dependence into
+    account, and costs little where they are alike. They are compared as they are, so one whose null lies higher than
+    that of the others counts more in the maximum.
+
+    Args:
+        values: The measure of each alternative.
+        null: The measure of each alternative under each permutation, as from `null_distribution` with the same key.
+        alternative: Which values count as extreme (static): `"greater"` or `"less"`.
+
+    Returns:
+        The most extreme value, its null and its p-value, which is uniform where no alternative knows anything; and the
+        p-value of every alternative, so corrected. NaN values make them NaN.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from platonic_jax import statistics
+        >>> null = jnp.array([[0.1, 0.3], [0.2, 0.1], [0.4, 0.0]])
+        >>> test = statistics.max_corrected(jnp.array([0.35, 0.2]), null)
+        >>> int(test.best), float(test.p_value)
+        (0, 0.5)
+
+    Reference:
+        Westfall & Young, Resampling-based Multiple Testing (1993), §2.3: single step, max T.
+    """
+    check_choice("alternative", alternative, ALTERNATIVES)
+    greater = alternative == "greater"
+    best = jnp.argmax(values) if greater else jnp.argmin(values)
+    most = jnp.max(null, axis=1) if greater else jnp.min(null, axis=1)
+    p_values = jax.vmap(lambda value: _p_value(value, most, alternative=alternative))(values)
+    return MaxTest(values[best], best, most, p_values[best], p_values)
 
 
 class _Clusters(NamedTuple):
@@ -204,6 +296,85 @@ def resample_index(key: TypedKey, clusters: Int[Array, " n"]) -> Int[Array, " n"
     """
     check_key(key)
     return _resample(key, _lay_out(clusters))
+
+
+def resample_weights(key: TypedKey, clusters: Int[Array, " n"]) -> Float[Array, " n"]:
+    """How often each row stands in the bootstrap sample of `resample_index`.
+
+    For a statistic that takes weights of its rows: no row is moved, so what was computed once for each stays valid.
+
+    Args:
+        key: Typed key.
+        clusters: Label of the cluster of each row, such as its structure.
+
+    Returns:
+        Whole numbers whose sum is n, in the default float dtype: weighted by them, rows count as `x[index]` would.
+    """
+    return jnp.zeros(clusters.shape[0]).at[resample_index(key, clusters)].add(1)
+
+
+def subsample_index(key: TypedKey, clusters: Int[Array, " n"], *, num_rows: int) -> Int[Array, " {num_rows}"]:
+    """Rows of whole clusters, drawn without replacement until `num_rows` are filled; the last may be cut short.
+
+    For measures of neighbours, which a bootstrap misleads: no row stands beside a copy of itself. With half of the
+    rows, a statistic spreads over draws as it does over samples as large as the whole.
+
+    Args:
+        key: Typed key.
+        clusters: Label of the cluster of each row, such as its structure.
+        num_rows: Number of rows (static), at most n.
+
+    Returns:
+        Row indices, each at most once.
+
+    Reference:
+        Politis, Romano & Wolf, Subsampling (1999), §2; with half of the rows: Shao & Wu, A general theory for jackknife
+        variance estimation, Ann. Stat. 17, 1176 (1989).
+    """
+    check_key(key)
+    n = clusters.shape[0]
+    check_count("num_rows", num_rows, most=n, of="the number of rows n", fix="ask for fewer rows")
+    layout = _lay_out(clusters)
+    # A place in line for each cluster: those that hold no row come last.
+    place = jax.random.permutation(key, n)
+    place = jnp.where(layout.size > 0, place, n)
+    rank_of_row = jnp.repeat(jnp.arange(n, dtype=jnp.int32), layout.size, total_repeat_length=n)
+    return layout.order[jnp.argsort(place[rank_of_row], stable=True)][:num_rows]
+
+
+def cluster_error(influence: Float[Array, " n"], *, clusters: Int[Array, " n"]) -> Scalar:
+    """Standard error of a statistic over whole clusters, from one evaluation: the infinitesimal jackknife.
+
+    With influence i the derivative of the statistic by the weight of row i, error = √(c / (c − 1) Σ (I − Ī)²), where I
+    is the sum of influences over each of c clusters: what a bootstrap over clusters tends to for many of them, without
+    its draws. The statistic must be smooth in the weights; for a mean over rows, influence i is (value i − mean) / n.
+
+    Args:
+        influence: Derivative of the statistic by the weight of each row, at weights of 1.
+        clusters: Label of the cluster of each row, such as its structure.
+
+    Returns:
+        From 0 upwards, in units of the statistic. NaN for a single cluster.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from platonic_jax import statistics
+        >>> values = jnp.array([1.0, 1.0, 3.0, 3.0, 5.0, 5.0])
+        >>> influence = (values - values.mean()) / 6
+        >>> round(float(statistics.cluster_error(influence, clusters=jnp.array([0, 0, 1, 1, 2, 2]))), 4)
+        1.1547
+
+    Reference:
+        Jaeckel, The infinitesimal jackknife, Bell Laboratories MM 72-1215-11 (1972); Davison & Hinkley, Bootstrap
+        Methods and their Application (1997), §2.7.
+    """
+    layout = _lay_out(clusters)
+    n = layout.order.shape[0]
+    rank_of_row = jnp.repeat(jnp.arange(n, dtype=jnp.int32), layout.size, total_repeat_length=n)
+    sums = jnp.zeros_like(influence).at[rank_of_row].add(influence[layout.order])
+    number = layout.number.astype(influence.dtype)
+    deviations = jnp.where(layout.size > 0, sums - jnp.sum(sums) / number, 0)
+    return jnp.sqrt(number / (number - 1) * jnp.sum(deviations**2))
 
 
 def bootstrap(

@@ -15,15 +15,17 @@ LAYERS = [
     ["anchors", "projection", "metrics", "statistics", "arithmetic"],
     ["stitching"],
     ["learn", "diagnostics"],
+    ["_pairs", "groups"],
     ["compare", "testing"],
+    ["sweep"],
     ["plots"],
     ["report"],
     ["cli"],
 ]
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer}
 HOST_SIDE = {"tables", "probes"}  # Known to the drivers alone: algorithms take arrays.
-MAY_USE_HOST_SIDE = {"compare", "plots", "report", "cli", "testing"}
-ONLY_IMPORTER = {"ott": {"_ott"}, "platonic_adapters": {"tables", "probes", "cli"}}
+MAY_USE_HOST_SIDE = {"compare", "sweep", "plots", "report", "cli", "testing"}
+ONLY_IMPORTER = {"ott": {"_ott"}, "platonic_adapters": {"tables", "probes", "anchors", "cli"}}
 
 
 def module_of(path: Path) -> str:

@@ -15,7 +15,7 @@ from platonic_adapters.structures import Structures
 from platonic_jax import cli
 from platonic_jax.cli import main
 
-COMMANDS = ("demo", "models", "embed", "compare")
+COMMANDS = ("demo", "models", "embed", "compare", "sweep")
 QUICK = ["--num-permutations", "19", "--num-bootstraps", "19", "--measures", "procrustes,mutual_knn"]
 
 
@@ -124,6 +124,16 @@ def test_help_loads_nothing_heavy():
         (["compare", "{a}", "{b}", "--json", "{tmp}/absent/out.json"], "{tmp}/absent"),
         (["compare", "{a}", "{b}", "--json", "{tmp}"], "folder"),
         (["compare", "{a}", "{b}", "-o", "{a}/zarr.json/report"], "zarr.json"),
+        (["compare", "{a}", "{b}", "--similarity", "dot"], "dot"),
+        (["compare", "{a}", "{b}", "--nulls", "charge"], "charge"),
+        (["compare", "{a}", "{b}", "--by", "colour"], "colour"),
+        (["compare", "{a}", "{b}", "--anchors", "{a}/zarr.json"], "zarr.json"),
+        (["sweep", "{a}"], "at least twice"),
+        (["sweep", "{a}", "{b}", "--ks", "10,many"], "many"),
+        (["sweep", "{a}", "{b}", "--ks", "10,121"], "121"),
+        (["sweep", "{a}", "{b}", "--methods", "best"], "best"),
+        (["sweep", "{a}", "{b}", "--json", "{tmp}/absent/out.json"], "{tmp}/absent"),
+        (["sweep", "{a}", "{b}", "-o", "{a}/zarr.json/sweep"], "zarr.json"),
         (["models", "--json", "{tmp}/absent/models.json"], "{tmp}/absent"),
         (["embed", "7net-0"], "INPUT"),
         (["embed", "7net-9", "prototypes", "-o", "{tmp}/x.zarr"], "7net-0"),
@@ -207,6 +217,38 @@ def test_compare_computes_prints_and_writes(capsys, stores, tmp_path):
     expected = compare([load(path) for path in stores], k=20, seed=3, **options).to_json()
     assert found["measures"] == expected["measures"]
     assert found["anchors"] == expected["anchors"]
+
+
+def test_compare_resolves_and_calibrates_on_request(capsys, stores, tmp_path):
+    out = tmp_path / "out.json"
+    options = ["--by", "element,family", "--nulls", "element,coordination", "--similarity", "angular", "-k", "10"]
+    options += ["--anchors", "kmeans", "--measures", "cka", "--num-permutations", "3", "--num-bootstraps", "3"]
+    assert main(["compare", *stores[:2], *options, "--json", str(out)]) == 0
+    said, found = capsys.readouterr().out, json.loads(out.read_text())
+    assert found["anchors"]["method"] == "kmeans"
+    assert found["anchors"]["similarity"] == "angular"
+    assert set(found["resolved"]) == {"element", "family"}
+    assert set(found["resolved"]["element"]["left_out"]) == {"Fe", "O"}
+    assert np.isfinite(found["measures"]["cka"]["null_within_coordination"][0][1])
+    assert "and coordination" in said
+    assert "By element, mean over pairs of models" in said
+
+
+def test_sweep_computes_prints_and_writes(capsys, stores, tmp_path):
+    out, folder = tmp_path / "out.json", tmp_path / "sweep"
+    options = ["--ks", "5,10", "--methods", "random", "--choices", "2", "--measures", "cka,mutual_knn", "--layers"]
+    assert main(["sweep", *stores[:2], *options, "--json", str(out), "-o", str(folder)]) == 0
+    said = capsys.readouterr()
+    found = json.loads(out.read_text())
+    assert found["ks"] == [5, 10]
+    assert set(found["curves"]["cka"]) == {"random", "pca"}
+    assert f"{found['curves']['cka']['random']['value'][1][-1]:.3f}" in said.out
+    assert "last – last" in said.out
+    assert str(folder / "sweep.png") in said.out
+    assert said.err == ""
+    assert {path.name for path in folder.iterdir()} == {"sweep.json", "sweep.png"}
+    assert json.loads((folder / "sweep.json").read_text()) == found
+    assert len(found["layers"]) == 1
 
 
 def test_demo_embeds_compares_and_reports(capsys, monkeypatch, tmp_path):

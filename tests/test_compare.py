@@ -2,10 +2,11 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from platonic_jax.compare import MEASURES, compare
+from platonic_jax.compare import DEFAULT_MEASURES, compare
 from platonic_jax.tables import EmbeddingTable
 
 ATOMS, STRUCTURES = 240, 40
@@ -100,14 +101,14 @@ def test_transport_agrees_with_a_plain_sinkhorn(comparison, clouds):
     assert matrix.value[0, 1] == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize("name", DEFAULT_MEASURES)
 def test_related_models_stand_out_from_their_nulls_and_unrelated_ones_do_not(comparison, name):
     matrix = comparison.measures[name]
     assert (matrix.p_value[0, 1] < 0.06) & (matrix.p_value_within_element[0, 1] < 0.06)
     assert (matrix.p_value[0, 2] > 0.02) & (matrix.p_value_within_element[0, 2] > 0.02)
 
 
-@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize("name", DEFAULT_MEASURES)
 def test_matrices_are_symmetric_with_the_value_inside_its_interval(comparison, name):
     matrix = comparison.measures[name]
     for field in ("value", "low", "high", "null", "null_within_element", "p_value"):
@@ -121,6 +122,114 @@ def test_matrices_are_symmetric_with_the_value_inside_its_interval(comparison, n
 def test_baselines_stand_beside_the_models_and_are_named_as_such(comparison):
     assert comparison.models == ["a", "b", "random:a", "element"]
     assert comparison.kinds == ["model", "model", "random", "element"]
+
+
+@pytest.fixture(scope="module")
+def resolved(clouds):
+    """Two models of 240 atoms of three elements, whose agreement differs between two labels."""
+    x, y, _ = clouds
+    labels = np.arange(STRUCTURES) % 2  # One label a structure.
+    shuffled = np.where((labels[np.repeat(np.arange(STRUCTURES), 6)] == 0)[:, None], y, y[::-1])
+    tables = [table(x, model="a"), table(shuffled, model="b")]
+    settings = {"measures": ["procrustes", "cka", "mutual_knn"], "num_permutations": 3, "num_bootstraps": 3}
+    return compare(tables, k=12, by=labels, element_alone=False, **settings), tables, labels
+
+
+def test_groups_are_compared_on_their_own_rows(resolved):
+    found, tables, labels = resolved
+    groups = found.resolved["labels"]
+    assert sorted(groups.labels) == ["0", "1"]
+    assert groups.num_atoms.tolist() == [120, 120]
+    assert groups.num_structures.tolist() == [20, 20]
+    for g, label in enumerate(groups.labels):
+        rows = np.flatnonzero(labels[tables[0].structure_index] == int(label))
+        x, y = (shared_space(one.x, found.anchors["row"])[rows] for one in tables)
+        for name, matrices in groups.measures.items():
+            at = {field: array[g, 0, 1] for field, array in matrices.items()}
+            assert at["value"] == pytest.approx(reference(name, x, y), abs=1e-5)
+            assert at["low"] < at["value"] < at["high"]
+            assert (at["value"] > at["null_within_element"] + 0.1) == (label == "0")
+
+
+def test_small_groups_are_left_out_and_named(clouds):
+    x, y, _ = clouds
+    settings = {"k": 12, "measures": ["cka"], "num_permutations": 2, "num_bootstraps": 2, "element_alone": False}
+    found = compare([table(x, model="a"), table(y, model="b")], by="element", **settings).resolved["element"]
+    assert found.labels == []
+    assert set(found.left_out) == {"H", "O", "Fe"}
+    assert sum(found.left_out.values()) == ATOMS
+
+
+def with_structures(x, *, model):
+    """Six atoms in a row a structure, of which those at the ends have one neighbour and the others two."""
+    from ase import Atoms
+    from platonic_adapters.structures import Structures
+
+    plain = table(x, model=model)
+    symbols = plain.species.reshape(STRUCTURES, 6)
+    atoms = [Atoms(row, positions=[[1.0 * i, 0, 0] for i in range(6)]) for row in np.full_like(symbols, 6)]
+    structures = Structures.from_atoms(atoms, [str(i) for i in range(STRUCTURES)])
+    return EmbeddingTable.from_arrays(x, structures.species, plain.structure_index, structures=structures, model=model)
+
+
+def test_the_null_within_coordination_keeps_what_coordination_explains(clouds):
+    """Both models see the end of a chain and nothing else: shuffled within coordination, they agree as before."""
+    rng = np.random.default_rng(1)
+    end = np.tile([1.0, 0, 0, 0, 0, 1.0], STRUCTURES)[:, None]
+    x, y = (end * rng.normal(size=(1, 8)) + 1 + 0.01 * rng.normal(size=(ATOMS, 8)) for _ in range(2))
+    settings = {"k": 12, "measures": ["cka", "sinkhorn_divergence"], "num_bootstraps": 2, "element_alone": False}
+    settings |= {"num_permutations": 9, "num_transport_rows": 60, "num_transport_draws": 2}
+    nulls = ("element", "coordination")
+    found = compare([with_structures(x, model="a"), with_structures(y, model="b")], nulls=nulls, **settings)
+    matrix = found.measures["cka"]
+    assert matrix.value[0, 1] > 0.9
+    assert matrix.null_within_element[0, 1] < 0.2
+    assert matrix.null_within_coordination[0, 1] > 0.9
+    assert np.isnan(matrix.null[0, 1])
+    assert found.measures["sinkhorn_divergence"].null_within_coordination.shape == (2, 2)
+
+
+@pytest.mark.parametrize("anchors", ["farthest_point", "kmeans", "direct"])
+def test_every_method_of_anchors_serves(clouds, anchors):
+    x, y, _ = clouds
+    settings = {"k": 12, "measures": ["cka"], "num_permutations": 2, "num_bootstraps": 2, "element_alone": False}
+    found = compare([table(x, model="a"), table(y, model="b")], anchors=anchors, **settings)
+    assert found.anchors["method"] == anchors
+    assert len(set(found.anchors["row"])) == found.anchors["k"] == 12
+
+
+def test_anchors_can_be_given_as_rows_or_as_a_record_and_the_similarity_chosen(clouds):
+    x, y, _ = clouds
+    tables = [with_structures(x, model="a"), with_structures(y, model="b")]
+    settings = {"measures": ["cka"], "num_permutations": 2, "num_bootstraps": 2, "similarity": "l2"}
+
+    class Record:
+        def rows(self, structures, structure_index):
+            assert len(structures) == STRUCTURES
+            return np.arange(10, 20)
+
+    found = [compare(tables, anchors=anchors, **settings) for anchors in (np.arange(10, 20), Record())]
+    assert found[0].anchors["row"] == found[1].anchors["row"] == list(range(10, 20))
+    assert found[0].anchors["similarity"] == "l2"
+    assert found[0].measures["cka"].value[0, 1] == found[1].measures["cka"].value[0, 1]
+    a, b = (np.linalg.norm(cloud[:, None] - cloud[None, 10:20], axis=2) for cloud in (x, y))
+    assert found[0].measures["cka"].value[0, 1] == pytest.approx(reference("cka", a, b), abs=1e-5)
+
+
+def test_a_measure_that_is_not_symmetric_fills_its_matrix_both_ways(clouds):
+    from platonic_jax import metrics
+
+    x, y, _ = clouds
+    tables = [table(x, model="a"), table(np.hstack([y, y**2]), model="b")]
+    settings = {"measures": ["gfre"], "num_transport_draws": 5, "num_transport_rows": 120, "element_alone": False}
+    found = compare(tables, anchors=np.arange(10), **settings)
+    matrix = found.measures["gfre"]
+    spaces = [shared_space(one.x, np.arange(10))[matrix.settings["rows"]] for one in tables]
+    a, b = (jnp.asarray(space, jnp.float32) for space in spaces)
+    assert matrix.value[0, 1] == pytest.approx(float(metrics.gfre(a, b)), abs=1e-3)
+    assert matrix.value[1, 0] == pytest.approx(float(metrics.gfre(b, a)), abs=1e-3)
+    assert matrix.value[0, 1] != matrix.value[1, 0]
+    assert (matrix.null[0, 1] > matrix.value[0, 1]) & (matrix.low <= matrix.high).all()
 
 
 def test_json_has_the_agreed_form_and_no_nan(comparison, tmp_path):
@@ -174,8 +283,15 @@ def test_one_model_twice_gets_two_names(clouds):
     ("change", "message"),
     [
         ({"k": 1000}, "`k` must be at most"),
-        ({"anchors": "best"}, "`anchors` must be random or direct, got 'best'"),
+        ({"anchors": "best"}, "`anchors` must be one of 'random', .*got 'best'"),
         ({"measures": ["pearson"]}, "`measures` must be among"),
+        ({"nulls": ["charge"]}, "`nulls` must be among all, element, coordination, got 'charge'"),
+        ({"nulls": ["coordination"]}, "`nulls` must not hold coordination where tables bring no structures"),
+        ({"by": "colour"}, "`by` must be among element, family"),
+        ({"by": "family"}, "`by` must not be family where tables bring no structures"),
+        ({"by": np.arange(7)}, "`by` must have one label for each of 240 rows or of 40 structures"),
+        ({"anchors": np.array([1, 1])}, "`anchors` must be different whole numbers"),
+        ({"anchors": np.array([1, 240])}, "`anchors` must be rows from 0 to 239, got 1 to 240"),
     ],
 )
 def test_wrong_settings_are_refused(clouds, change, message):

@@ -35,6 +35,40 @@ def test_procrustes_agrees_with_scipy(y):
     assert value == pytest.approx(np.sqrt(1 - disparity), abs=1e-6)
 
 
+@pytest.mark.parametrize("y", [Y, WIDE], ids=["same width", "wider"])
+def test_the_conventions_are_functions_of_one_angle(y):
+    x, y = jnp.asarray(X), jnp.asarray(y)
+    cosine = float(metrics.procrustes(x, y))
+    for one, other in ((x, y), (y, x)):
+        assert metrics.procrustes(one, other, convention="angle") == pytest.approx(np.arccos(cosine), abs=1e-5)
+        assert metrics.procrustes(one, other, convention="squared") == pytest.approx(cosine**2, abs=1e-5)
+
+
+def test_a_small_angle_keeps_its_digits():
+    """The arccosine of a float32 cosine is off by some 1e-4 here, or zero."""
+    step = 1e-4 * np.eye(60, 6, dtype=np.float32)
+    x, y = X.astype(np.float64), X.astype(np.float64) + step
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    cosine = np.linalg.svd(x.T @ y, compute_uv=False).sum() / np.linalg.norm(x) / np.linalg.norm(y)
+    value = metrics.procrustes(jnp.asarray(X), jnp.asarray(X + step), convention="angle")
+    assert value == pytest.approx(np.arccos(cosine), rel=1e-2)
+
+
+@pytest.mark.parametrize("y", [Y, WIDE], ids=["same width", "wider"])
+def test_what_rows_add_to_procrustes_is_the_value_on_average(y):
+    x, y = jnp.asarray(X), jnp.asarray(y)
+    for one, other in ((x, y), (y, x)):
+        rows = metrics.procrustes_rows(one, other)
+        assert rows.shape == (60,)
+        assert rows.mean() == pytest.approx(float(metrics.procrustes(one, other)), abs=1e-5)
+
+
+def test_a_row_that_is_out_of_place_adds_least():
+    moved = X.copy()
+    moved[17] = 2 * X.mean(axis=0) - X[17]
+    assert np.argmin(metrics.procrustes_rows(jnp.asarray(X), jnp.asarray(moved))) == 17
+
+
 @pytest.mark.parametrize("debiased", [True, False])
 @pytest.mark.parametrize("offset", [0, 100])
 def test_cka_agrees_with_its_definition(debiased, offset):
@@ -80,6 +114,8 @@ def test_the_rotation_reaches_the_value_of_procrustes():
 
 MEASURES = {
     "procrustes": metrics.procrustes,
+    "angle": lambda x, y: metrics.procrustes(x, y, convention="angle"),
+    "rows": lambda x, y: jnp.sum(jnp.sin(metrics.procrustes_rows(x, y))),
     "cka": metrics.cka,
     "biased cka": lambda x, y: metrics.cka(x, y, debiased=False),
     "rotation": lambda x, y: jnp.sum(jnp.sin(metrics.procrustes_rotation(x, y))),
@@ -113,3 +149,5 @@ def test_faults_are_named(as_users_call):
             measure(x, x[1:])
     with pytest.raises(ValueError, match="`x` and `y` must have at least 4 rows, got 3"):
         metrics.cka(x[:3], x[:3])
+    with pytest.raises(ValueError, match="`convention` must be one of 'cosine', 'angle', 'squared', got 'distance'"):
+        metrics.procrustes(x, x, convention="distance")

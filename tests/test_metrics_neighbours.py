@@ -1,5 +1,6 @@
 import jax
 import jax.numpy as jnp
+import jax.test_util
 import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
@@ -38,6 +39,98 @@ def test_permuting_neighbours_is_searching_among_permuted_rows(seed):
 def test_unrelated_clouds_share_neighbours_by_chance():
     x, y = jax.random.normal(jax.random.key(0), (2, 300, 6))
     assert metrics.mutual_knn(x, y) == pytest.approx(10 / 299, abs=0.01)
+
+
+def direct_cknna(x, y, k, *, cosine):
+    """From the n × n matrices of the definition, in float64."""
+    n = len(x)
+
+    def kernel(x):
+        x = x.astype(np.float64)
+        x = x / np.linalg.norm(x, axis=1, keepdims=True) if cosine else x
+        return x @ x.T
+
+    def mask(kernel):
+        order = np.argsort(np.diag(np.full(n, np.inf)) - kernel, axis=1, kind="stable")[:, :k]
+        marked = np.zeros((n, n))
+        np.put_along_axis(marked, order, 1, axis=1)
+        return marked
+
+    def hsic(k, l):
+        ones = np.ones(n)
+        rest = k.sum() * l.sum() / (n - 1) / (n - 2) - 2 * ones @ k @ l @ ones / (n - 2)
+        return (np.trace(k @ l) + rest) / n / (n - 3)
+
+    k_x, k_y = kernel(x), kernel(y)
+    m_x, m_y = mask(k_x), mask(k_y)
+    between, of_x, of_y = (hsic(m * k, m * l) for m, k, l in ((m_x * m_y, k_x, k_y), (m_x, k_x, k_x), (m_y, k_y, k_y)))
+    return between / np.sqrt(of_x * of_y)
+
+
+@pytest.mark.parametrize("k", [2, 10, 59])
+@pytest.mark.parametrize("metric", ["cosine", "inner"])
+def test_cknna_agrees_with_its_definition(metric, k):
+    x, y = X + 1, Y - 0.5
+    value = metrics.cknna(jnp.asarray(x), jnp.asarray(y), k=k, metric=metric)
+    assert value == pytest.approx(direct_cknna(x, y, k, cosine=metric == "cosine"), abs=1e-5, nan_ok=True)
+    rows = metrics.cknna_rows(jnp.asarray(x), jnp.asarray(y), k=k, metric=metric, batch_size=7)
+    np.testing.assert_allclose(np.mean(rows), value, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_cknna_of_unrelated_clouds_is_their_share_of_common_neighbours(seed):
+    x, y = jax.random.normal(jax.random.key(seed), (2, 300, 6))
+    assert metrics.cknna(x, y) == pytest.approx(10 / 299, abs=0.02)
+
+
+def direct_ranks(x):
+    """Rank of every row j from every row i, 1 for the nearest, self infinitely far; lower indices first."""
+    distance = np.linalg.norm(x[:, None].astype(np.float64) - x[None], axis=2) + np.diag(np.full(len(x), np.inf))
+    return np.argsort(np.argsort(distance, axis=1, kind="stable"), axis=1) + 1
+
+
+@pytest.mark.parametrize("k", [1, 4])
+def test_information_imbalance_agrees_with_its_definition(k):
+    ranks_x, ranks_y = direct_ranks(X), direct_ranks(Y)
+    conditional = np.array([r_y[r_x <= k] for r_x, r_y in zip(ranks_x, ranks_y, strict=True)])
+    rows = metrics.information_imbalance_rows(jnp.asarray(X), jnp.asarray(Y), k=k, batch_size=7)
+    np.testing.assert_allclose(rows, conditional.mean(axis=1) * 2 / 60, atol=1e-6)
+    value = metrics.information_imbalance(jnp.asarray(X), jnp.asarray(Y), k=k)
+    assert value == pytest.approx(conditional.mean() / 30, abs=1e-6)
+
+
+def test_information_imbalance_tells_which_cloud_knows_more():
+    x = jax.random.normal(jax.random.key(0), (300, 4))
+    part = x[:, :2]
+    assert metrics.information_imbalance(x, part) < metrics.information_imbalance(part, x) - 0.2
+    assert metrics.information_imbalance(x, x, k=3) == pytest.approx(4 / 300)
+    unrelated = jax.random.normal(jax.random.key(1), (300, 4))
+    assert metrics.information_imbalance(x, unrelated) == pytest.approx(1, abs=0.15)
+
+
+def test_cknna_has_the_gradient_of_finite_differences():
+    with jax.enable_x64(True):
+        x, y = jnp.asarray(X[:12], jnp.float64), jnp.asarray(Y[:12], jnp.float64)
+        fn = jax.jit(lambda x, y: metrics.cknna(jnp.asarray(x), jnp.asarray(y), k=3))
+        jax.test_util.check_grads(fn, (x, y), order=1, modes=["rev"], atol=1e-6, rtol=1e-6)
+
+
+def test_cknna_has_finite_gradients_at_coinciding_and_at_zero_rows():
+    coinciding, with_zeros = np.repeat(X[:30], 2, axis=0), X * (np.arange(60) > 9)[:, None]
+    gradient = jax.jit(jax.grad(metrics.cknna, argnums=(0, 1)))
+    for x, y in ((coinciding, coinciding), (with_zeros, Y), (with_zeros, with_zeros), (np.pad(X, ((0, 0), (0, 2))), Y)):
+        assert all(np.isfinite(g).all() for g in gradient(jnp.asarray(x), jnp.asarray(y)))
+
+
+def test_faults_are_named(as_users_call):
+    x = jnp.asarray(X)
+    with pytest.raises(ValueError, match="`metric` must be one of 'cosine', 'inner', got 'l2'"):
+        metrics.cknna(x, x, metric="l2")
+    with pytest.raises(ValueError, match="`k` must be at least 2, got 1"):
+        metrics.cknna(x, x, k=1)
+    for measure in (metrics.cknna, metrics.information_imbalance):
+        with pytest.raises(ValueError, match="`x` and `y` must have the same rows, got 60 and 59"):
+            measure(x, x[1:])
 
 
 def test_more_neighbours_than_rows_are_refused():

@@ -67,6 +67,26 @@ def test_too_few_iterations_are_reported():
     assert np.isfinite(value)
 
 
+def scaled_distances(points):
+    distance = np.linalg.norm(points[:, None] - points[None], axis=2)
+    return jnp.asarray(distance / distance.mean(), jnp.float32)
+
+
+def test_the_gromov_plan_meets_its_marginals_and_beats_the_plan_that_knows_nothing():
+    cost_x, cost_y = scaled_distances(RNG.normal(size=(30, 3))), scaled_distances(RNG.normal(size=(20, 5)))
+    plan, converged = _ott.entropic_gromov_plan(cost_x, cost_y, epsilon=0.02, threshold=1e-3, max_iterations=100)
+    assert converged
+    np.testing.assert_allclose(np.sum(plan, axis=0), 1 / 20, rtol=0.05)
+    np.testing.assert_allclose(np.sum(plan, axis=1), 1 / 30, rtol=0.05)
+    overlap = lambda plan: np.sum(np.asarray(cost_x) @ plan @ np.asarray(cost_y) * plan)
+    assert overlap(np.asarray(plan)) > overlap(np.full((30, 20), 1 / 600)) + 0.01
+
+
+def test_too_few_gromov_iterations_are_reported():
+    cost_x, cost_y = scaled_distances(RNG.normal(size=(30, 3))), scaled_distances(RNG.normal(size=(20, 5)))
+    assert not _ott.entropic_gromov_plan(cost_x, cost_y, epsilon=0.02, threshold=1e-3, max_iterations=1).converged
+
+
 def test_the_online_mode_of_ott_is_still_broken():
     """A canary for ott-jax/ott#700: once this fails, `_ott` may compute costs block by block, and its note can go."""
     points = jnp.ones((4, 2))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from platonic_jax import plots, report
+from platonic_jax.compare import Resolved
 from platonic_jax.report import verdict
 
 VOID = {"meta", "br", "path", "circle", "polygon"}
@@ -299,6 +300,33 @@ def test_undefined_values_are_dashes_and_count_for_nothing(comparison, tmp_path)
     assert "NaN" not in page.scripts[0]
     assert re.search(r"\bnan\b", page.text) is None
     assert answers(undefined)["How far do they agree?"].answer == "Undefined."
+
+
+def test_groups_stand_in_the_report_with_their_nulls(comparison, tmp_path):
+    assert 'href="#groups"' not in write(comparison, tmp_path)
+    value = np.full((2, 5, 5), 0.25)
+    value[0, 0, 1] = 0.55  # one of three pairs of trained models: mean 0.35
+    resolved = Resolved(
+        labels=["O", "<Fe>"],
+        num_atoms=np.array([1234, 567]),
+        num_structures=np.array([99, 50]),
+        measures={"mutual_knn": {"value": value, "low": value, "high": value, "null_within_element": value / 5}},
+        left_out={"He": 3},
+        settings={"num_permutations": 20},
+    )
+    page = Page(write(dataclasses.replace(comparison, resolved={"element": resolved}), tmp_path))
+    assert "O1,234990.3500.070" in page.text
+    assert "<Fe>567500.2500.050" in page.text
+    assert "1 group left out for want of atoms" in page.text
+
+
+def test_a_measure_that_is_not_symmetric_is_listed_both_ways(comparison, tmp_path):
+    value = comparison.measures["procrustes"].value.copy()
+    value[0, 1], value[1, 0] = 0.31, 0.87
+    both = plots.ranked_pairs(comparisons.with_measure(comparison, "procrustes", value=value), "procrustes")
+    assert len(both) == 2 * len(plots.pairs(comparison))
+    assert both.index((1, 0, "model")) < both.index((0, 1, "model"))
+    assert plots.ranked_pairs(comparison, "procrustes")[0] == (0, 2, "model")
 
 
 # ---- in a browser ------------------------------------------------------------------------------------------------

@@ -154,3 +154,84 @@ def test_faults_are_named(as_users_call):
         statistics.permutation_test(correlation, x, y[1:], num_permutations=9, key=key)
     with pytest.raises(ValueError, match="`level` must lie between 0 and 1, got 95"):
         statistics.bootstrap(correlation, x, y, clusters=jnp.arange(40), num_bootstraps=9, key=key, level=95)
+
+
+def test_permutations_are_the_draws_of_the_null_whatever_their_number():
+    key, groups = jax.random.key(4), jnp.arange(30) % 3
+    draws = statistics.permutations(key, n=30, groups=groups, num_permutations=7)
+    weighed = statistics.null_distribution(
+        lambda order: jnp.sum(order * jnp.arange(30, dtype=jnp.int32)).astype(jnp.float32),
+        n=30,
+        groups=groups,
+        num_permutations=7,
+        key=key,
+    )
+    np.testing.assert_allclose(weighed, np.asarray(draws) @ np.arange(30))
+    later = statistics.permutations(key, n=30, groups=groups, num_permutations=2, first=3)
+    np.testing.assert_array_equal(later, draws[3:5])
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_p_value_of_the_best_is_uniform_under_the_null_and_that_of_one_chosen_afterwards_is_not(seed):
+    """Eight alternatives that know nothing, and are not independent."""
+    rng = np.random.default_rng(seed)
+    common, own = rng.normal(size=(400, 20, 1)), rng.normal(size=(400, 20, 8))
+    x, y = jnp.asarray(0.5 * common + own, jnp.float32), jnp.asarray(rng.normal(size=(400, 20)), jnp.float32)
+
+    def test(x, y, key):
+        statistic = lambda order: jnp.abs(y[order] @ (x - jnp.mean(x, axis=0, keepdims=True)))
+        orders = statistics.permutations(key, n=20, num_permutations=39)
+        values, null = statistic(jnp.arange(20)), jax.vmap(statistic)(orders)
+        best = statistics.max_corrected(values, null)
+        alone = (1 + jnp.sum(null[:, best.best] >= best.value)) / 40
+        return best.p_value, alone
+
+    corrected, alone = jax.jit(jax.vmap(test))(x, y, jax.random.split(jax.random.key(seed), 400))
+    # Ranks among 40: all alike.
+    counts = np.histogram(np.round(40 * np.asarray(corrected)), bins=np.arange(0.5, 41, 4))[0]
+    assert stats.chisquare(counts).pvalue > 1e-3
+    assert np.mean(np.asarray(alone) <= 0.05) > 0.15
+
+
+def test_the_corrected_p_values_in_both_directions():
+    null = jnp.array([[0.1, 0.3], [0.2, 0.1], [0.4, 0.0]])
+    greater = statistics.max_corrected(jnp.array([0.35, 0.2]), null)
+    assert (int(greater.best), float(greater.value)) == (0, pytest.approx(0.35))
+    np.testing.assert_allclose(greater.null, [0.3, 0.2, 0.4])
+    np.testing.assert_allclose(greater.p_values, [2 / 4, 4 / 4])
+    less = statistics.max_corrected(-jnp.array([0.35, 0.2]), -null, alternative="less")
+    np.testing.assert_allclose(less.p_values, greater.p_values)
+    assert np.isnan(statistics.max_corrected(jnp.array([0.1]), jnp.array([[jnp.nan]])).p_value)
+
+
+def test_the_cluster_error_of_a_mean_is_the_classical_one():
+    rng = np.random.default_rng(2)
+    sizes = rng.integers(1, 9, 50)
+    clusters = np.repeat(rng.permutation(50), sizes)
+    values = rng.normal(size=len(clusters)) + rng.normal(size=50)[clusters]
+    deviations = np.bincount(clusters, values - values.mean()) / len(values)
+    expected = np.sqrt(50 / 49 * np.sum(deviations**2))
+    influence = jnp.asarray((values - values.mean()) / len(values), jnp.float32)
+    assert float(statistics.cluster_error(influence, clusters=jnp.asarray(clusters))) == pytest.approx(
+        expected, rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_subsample_is_made_of_whole_clusters_each_once(seed):
+    clusters = RNG.permutation(np.repeat(np.arange(12) * 5, 3))
+    index = np.asarray(statistics.subsample_index(jax.random.key(seed), jnp.asarray(clusters, jnp.int32), num_rows=20))
+    assert len(np.unique(index)) == 20
+    sizes = np.unique(clusters[index], return_counts=True)[1]
+    assert sorted(sizes)[1:] == [3] * 6
+    assert sorted(sizes)[0] == 2
+
+
+def test_half_of_the_clusters_spread_as_much_as_samples_of_all():
+    rng = np.random.default_rng(1)
+    values = jnp.asarray(np.repeat(rng.normal(size=200), 4) + 0.2 * rng.normal(size=800), jnp.float32)
+    clusters = jnp.arange(800) // 4
+    draw = lambda key: jnp.mean(values[statistics.subsample_index(key, clusters, num_rows=400)])
+    spread = jnp.std(jax.lax.map(draw, jax.random.split(jax.random.key(0), 1000)))
+    influence = (values - jnp.mean(values)) / 800
+    assert float(spread) == pytest.approx(float(statistics.cluster_error(influence, clusters=clusters)), rel=0.1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from platonic_jax import metrics, testing
-from platonic_jax.metrics import PROPERTIES, TRANSFORMATIONS
+from platonic_jax.metrics import CLOUD_PROPERTIES, PROPERTIES, TRANSFORMATIONS
 
 KEY = jax.random.key(0)
 
@@ -33,8 +33,46 @@ def test_a_false_claim_is_caught(monkeypatch, name, claim, message):
         testing.check_measure(name)
 
 
-def test_every_claim_is_a_known_transformation():
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        ({"symmetric": True}, "must be symmetric if, and only if"),
+        ({"invariances": PROPERTIES["gfre"].invariances | {"linear"}}, "declared invariant to linear"),
+        ({"reaches_best": True, "range": (0.01, 1.0)}, "must be the best value of its range"),
+        ({"range": (0.0, 0.1)}, "must lie in its range"),
+    ],
+)
+def test_a_false_claim_of_a_measure_that_is_not_symmetric_is_caught(monkeypatch, claim, message):
+    monkeypatch.setitem(PROPERTIES, "gfre", PROPERTIES["gfre"]._replace(**claim))
+    with pytest.raises(AssertionError, match=message):
+        testing.check_measure("gfre")
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        ({"invariances": TRANSFORMATIONS.keys()}, "declared invariant to row_scale"),
+        ({"invariances": frozenset()}, "not declared invariant to translation"),
+        ({"range": (0.5, 1.0)}, "must lie in its range"),
+    ],
+)
+def test_a_false_claim_of_a_measure_of_one_cloud_is_caught(monkeypatch, claim, message):
+    declared = CLOUD_PROPERTIES["collapsed_fraction"]._replace(**claim)
+    monkeypatch.setitem(CLOUD_PROPERTIES, "collapsed_fraction", declared)
+    with pytest.raises(AssertionError, match=message):
+        testing.check_cloud_measure("collapsed_fraction")
+
+
+def test_properties_follow_the_settings():
+    assert metrics.properties("procrustes", convention="angle").range == (0, np.pi / 2)
+    assert not metrics.properties("procrustes", convention="angle").larger_is_more_similar
+    assert "translation" in metrics.properties("mutual_knn", metric="l2", k=5).invariances
     for name, declared in PROPERTIES.items():
+        assert metrics.properties(name, k=10) == declared
+
+
+def test_every_claim_is_a_known_transformation():
+    for name, declared in (PROPERTIES | CLOUD_PROPERTIES).items():
         assert declared.invariances <= set(TRANSFORMATIONS), name
         assert hasattr(metrics, name)
     with pytest.raises(ValueError, match="`name` must be one of 'translation'"):

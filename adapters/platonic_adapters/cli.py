@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from platonic_adapters import caches, registry
 from platonic_adapters.errors import ExportError, UserError
-from platonic_adapters.protocol import num_cores
 
 if TYPE_CHECKING:
     from platonic_adapters.scaleout import DaskPool
@@ -186,6 +185,8 @@ def _pool(args: argparse.Namespace) -> DaskPool | None:
 
 def _threads_each(args: argparse.Namespace) -> int | None:
     """An equal share of the cores for every worker of this machine; one core for a worker elsewhere."""
+    from platonic_adapters.protocol import num_cores
+
     if args.workers:
         return max(1, num_cores() // args.workers)
     return 1 if args.scheduler else None

@@ -20,6 +20,7 @@ _SECTIONS = {
     "verdict": "Verdict",
     "measures": "Measures",
     "maps": "Maps",
+    "groups": "Groups",
     "numbers": "Numbers",
     "anchors": "Anchors",
     "provenance": "Provenance",
@@ -53,6 +54,7 @@ def body(comparison: Comparison, verdict: Verdict) -> str:
             _verdict(verdict),
             _measures(comparison),
             _maps(comparison),
+            _groups(comparison),
             _numbers(comparison),
             _anchors(comparison),
             _provenance(comparison),
@@ -100,7 +102,9 @@ def _section(name: str, content: str) -> str:
 
 def _header(comparison: Comparison) -> str:
     anchors, run = comparison.anchors, comparison.provenance
-    links = "".join(f'<a href="#{name}">{text}</a>' for name, text in _SECTIONS.items())
+    links = "".join(
+        f'<a href="#{name}">{text}</a>' for name, text in _SECTIONS.items() if name != "groups" or comparison.resolved
+    )
     atoms, structures = len(comparison.species), len(np.unique(comparison.structure_index))
     day = f" · {_e(str(run['created'])[:10])}" if "created" in run else ""
     return (
@@ -156,7 +160,7 @@ def _measures(comparison: Comparison) -> str:
 def _measure(comparison: Comparison, i: int) -> str:
     name = list(comparison.measures)[i]
     text = _texts.measure_text(name)
-    m, found = len(comparison.models), len(plots.pairs(comparison))
+    m, found = len(comparison.models), len(plots.ranked_pairs(comparison, name))
     better = "larger" if comparison.measures[name].settings["larger_is_more_similar"] else "smaller"
     return (
         f'<div class="measure"><h3>{_e(text.title)}</h3><p class="muted">{_e(text.meaning)} Here {better} is more '
@@ -212,10 +216,42 @@ def _outside(points: np.ndarray) -> str:
     return f" · {_many(count, 'atom')} far outside the frame" if count else ""
 
 
+def _groups(comparison: Comparison) -> str:
+    """Agreement within each element, family or label, where it was asked for."""
+    if not comparison.resolved:
+        return ""
+    return _section(
+        "groups",
+        "<p>The same measures inside each group of atoms alone: neighbours are sought there, and clouds centred there. "
+        "Means over pairs of models, each beside the mean of its null; groups differ in size and so in what chance "
+        "gives. Every pair with its interval is in <code>compare.json</code>.</p>"
+        + "".join(_grouping(comparison, grouping) for grouping in comparison.resolved),
+    )
+
+
+def _grouping(comparison: Comparison, grouping: str) -> str:
+    resolved = comparison.resolved[grouping]
+    means = [plots.means_within(comparison, grouping, name) for name in resolved.measures]
+    titles = [_e(_texts.measure_text(name).title) for name in resolved.measures]
+    head = [_e(grouping), "atoms", "structures", *(cell for title in titles for cell in (title, "within element"))]
+    rows = []
+    for g, label in enumerate(resolved.labels):
+        cells = [_e(label), f"{resolved.num_atoms[g]:,}", f"{resolved.num_structures[g]:,}"]
+        for value, null in means:
+            cells += [f"<b>{_texts.number(value[g])}</b>", _texts.number(null[g])]
+        rows.append(cells)
+    small = len(resolved.left_out)
+    note = f'<p class="muted">{_many(small, "group")} left out for want of atoms or structures.</p>' if small else ""
+    return (
+        f"<details open><summary>By {_e(grouping)}: {_many(len(rows), 'group')}</summary>"
+        f"{_table(head, rows, numbers=range(1, len(head)))}{note}{_settings(resolved.settings)}</details>"
+    )
+
+
 def _numbers(comparison: Comparison) -> str:
-    head = ["models", "", "value", "95 % interval", "shuffled", "p", "within element", "p"]
     tables = []
     for name, table in comparison.measures.items():
+        head = ["models", "", "value", "95 % interval", *(cell for null in table.nulls for cell in (null, "p"))]
         settings = {
             key: value for key, value in table.settings.items() if not isinstance(value, list) or len(value) <= 4
         }
@@ -225,16 +261,13 @@ def _numbers(comparison: Comparison) -> str:
                 _prose(plots.labels(comparison)[j]),
                 f"<b>{_texts.number(table.value[i, j])}</b>",
                 f"{_texts.number(table.low[i, j])} to {_texts.number(table.high[i, j])}",
-                _texts.number(table.null[i, j]),
-                _texts.number(table.p_value[i, j]),
-                _texts.number(table.null_within_element[i, j]),
-                _texts.number(table.p_value_within_element[i, j]),
+                *(_texts.number(array[i, j]) for null in table.nulls.values() for array in null),
             )
             for i, j, _ in plots.ranked_pairs(comparison, name)
         ]
         tables.append(
             f"<details><summary>{_e(_texts.measure_text(name).title)}: {len(rows)} pairs</summary>"
-            f"{_table(head, rows, numbers=range(2, 8))}{_settings(settings)}</details>"
+            f"{_table(head, rows, numbers=range(2, len(head)))}{_settings(settings)}</details>"
         )
     return _section(
         "numbers",
@@ -290,10 +323,15 @@ def _anchors(comparison: Comparison) -> str:
         "anchors",
         f"<p>{_e(anchors['k'])} atoms, chosen by the method <i>{_e(anchors['method'])}</i> in the space of {model}, "
         "are the axes of the "
-        f"shared space: every model describes an atom by its cosine similarity to these same atoms. {coverage}</p>"
+        f"shared space: every model describes an atom by its {_similarity(anchors)} similarity to these same atoms. "
+        f"{coverage}</p>"
         f"{_periodic_table(counts, dict(zip(present.tolist(), atoms.tolist(), strict=True)))}"
         f"<details><summary>All {len(rows)} anchors</summary>{listed}</details>",
     )
+
+
+def _similarity(anchors: Mapping[str, Any]) -> str:
+    return _e(anchors.get("similarity", "cosine"))
 
 
 def _periodic_table(anchors: Mapping[int, int], atoms: Mapping[int, int]) -> str:

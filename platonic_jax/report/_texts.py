@@ -31,6 +31,39 @@ _MEASURES = {
         "What it costs to move one model's cloud of atoms onto the other's, in the shared space (Sinkhorn "
         "divergence). 0 is the same cloud.",
     ),
+    "wasserstein": MeasureText(
+        "Wasserstein distance",
+        "The least mean distance that atoms of one model's cloud travel to become the other's, exactly, in the shared "
+        "space. 0 is the same cloud.",
+    ),
+    "gromov_wasserstein": MeasureText(
+        "Gromov-Wasserstein distance",
+        "How far the distances within one cloud can be matched to those within the other, whichever atom is which. 0 "
+        "is the same shape.",
+    ),
+    "cknna": MeasureText(
+        "Local kernel alignment (CKNNA)",
+        "Kernel alignment counted only where two atoms are near neighbours to both models. 1 is full agreement.",
+    ),
+    "gfre": MeasureText(
+        "Global reconstruction error (GFRE)",
+        "What a linear map of the first model's space fails to say about the second's, on atoms it was not fitted to. "
+        "0 is nothing lost; not the same both ways.",
+    ),
+    "lfre": MeasureText(
+        "Local reconstruction error (LFRE)",
+        "The same with a map of its own for every atom, fitted to its neighbours. 0 is nothing lost; not the same both "
+        "ways.",
+    ),
+    "information_imbalance": MeasureText(
+        "Information imbalance",
+        "How far down the second model's list of neighbours the first model's nearest neighbour stands. 0 is at its "
+        "top, 1 is anywhere; not the same both ways.",
+    ),
+    "distance_correlation": MeasureText(
+        "Distance correlation",
+        "Correlation of the distances between atoms in the two models. 0 is independence, 1 the same shape.",
+    ),
 }
 
 

@@ -34,7 +34,7 @@ def test_rows_are_invariant(seen, modality):
     assert max(deviations.values()) < 1e-5, deviations
     assert (
         1e-5 < seen[modality]["self_test"]["reflection"] < 1e-2
-    )  # its irreps have no parity: it tells left from right
+    )  # irreps without parity
     assert seen[modality]["widths"] == [128] * 5 + [64]
 
 

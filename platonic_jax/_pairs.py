@@ -1,0 +1,168 @@
+"""Every pair of a set of clouds of the same rows, draw after draw, from what does not change between draws.
+
+Procrustes and CKA need the products of the centred clouds and the norms of their rows; mutual neighbours need lists of
+neighbours. A permutation moves rows and lists, a bootstrap weights rows, and neither needs more than one product for a
+pair: each value equals that of the measure in `metrics` on the permuted, or the repeated, rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+from threadpoolctl import threadpool_limits
+
+from platonic_jax import metrics
+from platonic_jax._typing import Scalar
+from platonic_jax.numerics import centre, matmul
+
+__all__ = [
+    "MEASURES",
+    "Cloud",
+    "compared",
+    "influences",
+    "make_cloud",
+    "permuted",
+    "serial_lapack",
+    "single",
+    "weighted",
+]
+
+MEASURES = ("procrustes", "cka", "mutual_knn")
+
+
+class Cloud(NamedTuple):
+    """A cloud and what is computed of it once.
+
+    Attributes:
+        rows: (n, p) centred under the weights.
+        norms: (n,) squared norm of each row.
+        hsic: () its alignment with itself, as CKA needs it.
+        neighbours: (n, j) rows nearest to each.
+    """
+
+    rows: Float[Array, "n p"]
+    norms: Float[Array, " n"]
+    hsic: Scalar
+    neighbours: Int[Array, "n j"]
+
+
+def make_cloud(x: Float[Array, "n p"], nearest: Int[Array, "n j"], weights: Float[Array, " n"]) -> Cloud:
+    """Centre a cloud under weights of its rows, and keep what all of its pairs share."""
+    rows = centre(x, weights=weights)
+    norms = jnp.sum(rows * rows, axis=1)
+    cross = matmul((rows * weights[:, None]).T, rows)
+    return Cloud(rows, norms, _hsic(cross, norms, norms, weights), nearest)
+
+
+def weighted(cloud: Cloud, weights: Float[Array, " n"]) -> Cloud:
+    """The cloud whose rows are repeated as often as their weights say."""
+    return make_cloud(cloud.rows, cloud.neighbours, weights)
+
+
+def permuted(cloud: Cloud, permutation: Int[Array, " n"]) -> Cloud:
+    """The cloud whose rows are in another order; weights must not differ between rows that change places."""
+    return Cloud(
+        cloud.rows[permutation],
+        cloud.norms[permutation],
+        cloud.hsic,
+        metrics.permuted_neighbours(cloud.neighbours, permutation),
+    )
+
+
+def single(cloud: Cloud) -> Cloud:
+    """The cloud in single precision, for draws."""
+    narrowed = {name: getattr(cloud, name).astype(jnp.float32) for name in ("rows", "norms", "hsic")}
+    return cloud._replace(**narrowed)
+
+
+def compared(
+    left: Sequence[Cloud],
+    right: Sequence[Cloud],
+    pairs: Sequence[tuple[int, int]],
+    weights: Float[Array, " n"] | None = None,
+    *,
+    measures: Sequence[str] = MEASURES,
+) -> dict[str, Float[Array, " pairs"]]:
+    """Each measure of each pair (i, j): of cloud i on the left with cloud j on the right.
+
+    Args:
+        left: Clouds centred under the weights.
+        right: Clouds centred under the weights, such as the same ones permuted.
+        pairs: Which to compare (static).
+        weights: Weight of each row, the same on both sides; all 1 when absent, and then no copy of the rows is made.
+        measures: Names from `MEASURES` (static).
+
+    Returns:
+        For each measure, one value a pair.
+    """
+    found, cross = {}, jnp.zeros((0, 0, 0))
+    if {"procrustes", "cka"} & set(measures):
+        loaded = {i: left[i].rows if weights is None else left[i].rows * weights[:, None] for i, _ in pairs}
+        cross = jnp.stack([matmul(loaded[i].T, right[j].rows) for i, j in pairs])
+    weights = jnp.ones_like(left[0].norms) if weights is None else weights
+    if "procrustes" in measures:
+        scale = [jnp.sum(weights * left[i].norms) * jnp.sum(weights * right[j].norms) for i, j in pairs]
+        found["procrustes"] = jnp.sum(jnp.linalg.svd(cross, compute_uv=False), axis=1) / jnp.sqrt(jnp.stack(scale))
+    if "cka" in measures:
+        hsic = [
+            _hsic(product, left[i].norms, right[j].norms, weights) for product, (i, j) in zip(cross, pairs, strict=True)
+        ]
+        scale = [left[i].hsic * right[j].hsic for i, j in pairs]
+        found["cka"] = jnp.stack(hsic) / jnp.sqrt(jnp.stack(scale))
+    if "mutual_knn" in measures:
+        overlaps = [metrics.neighbour_overlap(left[i].neighbours, right[j].neighbours) for i, j in pairs]
+        found["mutual_knn"] = jnp.stack(
+            [jnp.sum(weights * overlap.astype(weights.dtype)) / jnp.sum(weights) for overlap in overlaps]
+        )
+    return found
+
+
+def influences(
+    a: Cloud, b: Cloud, weights: Float[Array, " n"], *, measures: Sequence[str] = MEASURES
+) -> tuple[dict[str, Scalar], dict[str, Float[Array, " n"]]]:
+    """Each measure of one pair, and its derivative by the weight of every row, as `statistics.cluster_error` takes it.
+
+    Args:
+        a: First cloud.
+        b: Second cloud.
+        weights: Weight of each row: 1, or 0 for rows that only fill up an array.
+        measures: Names from `MEASURES` (static).
+
+    Returns:
+        Values and influences; the influence of rows of weight 0 is 0.
+    """
+
+    def values(weights: Float[Array, " n"]) -> dict[str, Scalar]:
+        found = compared((weighted(a, weights),), (weighted(b, weights),), ((0, 0),), weights, measures=measures)
+        return {name: value[0] for name, value in found.items()}
+
+    found, slope_of = jax.vjp(values, weights)
+    chosen = {name: {other: jnp.full_like(value, other == name) for other, value in found.items()} for name in found}
+    slopes = {name: slope_of(one)[0] for name, one in chosen.items()}
+    return found, {name: jnp.where(weights > 0, slope, 0) for name, slope in slopes.items()}
+
+
+def _hsic(
+    cross: Float[Array, "p q"], norms_x: Float[Array, " n"], norms_y: Float[Array, " n"], weights: Float[Array, " n"]
+) -> Scalar:
+    """The unbiased estimate that `metrics.cka` takes, from the product of centred clouds and their rows' norms."""
+    n = jnp.sum(weights)
+    both = jnp.sum(weights * norms_x * norms_y)
+    each = jnp.sum(weights * norms_x) * jnp.sum(weights * norms_y)
+    return jnp.sum(cross * cross) - n / (n - 2) * both + each / ((n - 1) * (n - 2))
+
+
+@contextmanager
+def serial_lapack() -> Iterator[None]:
+    """Decompositions of small matrices on one thread each.
+
+    OpenBLAS would give each to all cores, which then wait for each other: with other work on the machine, hundreds of
+    times slower. Only a library that is loaded can be limited, and JAX loads SciPy's at its first decomposition.
+    """
+    import scipy.linalg.lapack  # noqa: F401
+
+    with threadpool_limits(1, user_api="blas"):
+        yield

@@ -1,0 +1,154 @@
+"""What a comparison leaves behind."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from platonic_jax._files import replacing
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Matrix:
+    """One measure over all pairs of models; every array is (m, m), in the order of the models.
+
+    Entry (i, j) is the measure of model i and model j, in that order where the measure is not symmetric. Nulls that
+    were not asked for are NaN, or None.
+
+    Attributes:
+        value: the measure itself.
+        low: lower end of the 95 % interval: the value and the spread of resampled structures.
+        high: upper end of the interval.
+        null: mean of the measure when rows are permuted over all atoms.
+        null_within_element: mean of the measure when rows are permuted within each element.
+        p_value: share of draws of `null` at least as similar as the value, the value itself counted in.
+        p_value_within_element: the same for `null_within_element`.
+        settings: parameters of the measure, its direction and range, the numbers of draws and of rows.
+        null_within_coordination: mean when rows are permuted within each element and number of neighbours.
+        p_value_within_coordination: the same for `null_within_coordination`.
+    """
+
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    null: np.ndarray
+    null_within_element: np.ndarray
+    p_value: np.ndarray
+    p_value_within_element: np.ndarray
+    settings: Mapping[str, Any]
+    null_within_coordination: np.ndarray | None = None
+    p_value_within_coordination: np.ndarray | None = None
+
+    @property
+    def nulls(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """The nulls that were drawn, by the names that people read: means and p-values."""
+        drawn = {
+            "shuffled": (self.null, self.p_value),
+            "within element": (self.null_within_element, self.p_value_within_element),
+        }
+        if self.null_within_coordination is not None and self.p_value_within_coordination is not None:
+            drawn["and coordination"] = (self.null_within_coordination, self.p_value_within_coordination)
+        return drawn
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Resolved:
+    """Every pair of models within each of g groups of atoms: clouds of the group's rows alone.
+
+    Neighbours are sought within the group, and columns centred there. Groups differ in size, and so does what chance
+    gives in them: read each value beside its null.
+
+    Attributes:
+        labels: g names, of the group with most atoms first.
+        num_atoms: (g,) atoms of each.
+        num_structures: (g,) structures that these belong to.
+        measures: name → `value`, `low`, `high` (95 % interval over structures) and `null_within_element` (mean over
+            permutations of the group's rows within each element), each (g, m, m).
+        left_out: number of atoms of each group too small to say anything.
+        settings: the least number of atoms and of structures of a group, the number of permutations.
+    """
+
+    labels: list[str]
+    num_atoms: np.ndarray
+    num_structures: np.ndarray
+    measures: Mapping[str, Mapping[str, np.ndarray]]
+    left_out: Mapping[str, int]
+    settings: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Comparison:
+    """What `compare` found, ready for tables, plots and reports.
+
+    Attributes:
+        models: m display names.
+        kinds: for each, `model`, `random` (re-drawn weights) or `element` (the baseline without a model).
+        anchors: `method`, `k`, the `similarity`, the model in whose space they were chosen, and for each anchor its
+            `row`, `structure` and `atom`.
+        measures: name → `Matrix`.
+        maps: for each model the first two principal components, (r, 2), of its `raw` rows and of its rows in the
+            `shared` space, and the shares of variance they explain, (2,).
+        rows: (r,) the rows that stand in the maps.
+        neighbours: for each model, (r, 5) rows nearest in the shared space.
+        species: (n,) atomic numbers.
+        structure_index: (n,) structure of each row.
+        atom_index: (n,) place of each atom in its structure.
+        structures: the structures, or None where the tables brought none.
+        provenance: stores, versions, seed, what was left out.
+        resolved: `element`, `family` or `labels`, where asked for → `Resolved`.
+    """
+
+    models: list[str]
+    kinds: list[str]
+    anchors: Mapping[str, Any]
+    measures: Mapping[str, Matrix]
+    maps: Sequence[Mapping[str, np.ndarray]]
+    rows: np.ndarray
+    neighbours: Sequence[np.ndarray]
+    species: np.ndarray
+    structure_index: np.ndarray
+    atom_index: np.ndarray
+    structures: Any
+    provenance: Mapping[str, Any]
+    resolved: Mapping[str, Resolved] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the maps, as plain lists and numbers; undefined values are null."""
+        return plain(
+            {
+                "models": self.models,
+                "kinds": self.kinds,
+                "anchors": self.anchors,
+                "measures": self.measures,
+                "resolved": self.resolved,
+                "provenance": self.provenance,
+            }
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` to a file, whole or not at all."""
+        write_json(self.to_json(), path)
+
+
+def plain(value: Any) -> Any:
+    """JSON's own types: records become objects, and numbers that are not finite become null."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): plain(entry) for name, entry in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def write_json(content: Mapping[str, Any], path: str | Path) -> None:
+    """Write JSON, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -1,0 +1,118 @@
+"""Models in the space of the same anchor atoms, and the rows of them that measures see."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from platonic_jax import anchors as anchor_methods
+from platonic_jax import numerics, projection
+from platonic_jax._checks import check_choice, check_count
+from platonic_jax._pairs import Cloud, make_cloud
+from platonic_jax.tables import EmbeddingTable
+
+ANCHORS = ("random", "farthest_point", "kmeans", "direct")
+
+
+class Space(NamedTuple):
+    """A model as measures see it.
+
+    Attributes:
+        cloud: its rows in the space of the anchors, centred, of unit norm in all, in float32; neighbours found before.
+        mean: (1, k) what was taken from every row.
+        scale: () what they were divided by: `cloud.rows * scale + mean` are the similarities to the anchors.
+        thinned: (t, k) those rows as they are, in float64, that enter measures which need all pairs of them.
+    """
+
+    cloud: Cloud
+    mean: Float[Array, "1 k"]
+    scale: Float[Array, ""]
+    thinned: Float[Array, "t k"]
+
+
+@partial(jax.jit, static_argnames=("similarity", "num_neighbours"))
+def project(
+    x: Float[Array, "n p"],
+    anchor_index: Int[Array, " k"],
+    thinned_index: Int[Array, " t"],
+    *,
+    similarity: str,
+    num_neighbours: int,
+) -> tuple[Space, Float[Array, "n k"]]:
+    """A model's space, and its rows there before anything was taken from them."""
+    shared = projection.relative(x, x[anchor_index], similarity=similarity)
+    nearest, _ = numerics.neighbours(shared, k=num_neighbours)
+    centred = numerics.centre(shared)
+    size = numerics.safe_norm(centred.reshape(-1))
+    scale = jnp.where(size > 0, size, 1)
+    cloud = make_cloud((centred / scale).astype(jnp.float32), nearest, jnp.ones(len(x), jnp.float32))
+    return Space(cloud, shared[:1] - centred[:1], scale, shared[thinned_index]), shared
+
+
+@partial(jax.jit, static_argnames="similarity")
+def project_thinned(
+    x: Float[Array, "n p"], anchor_index: Int[Array, " k"], thinned_index: Int[Array, " t"], *, similarity: str
+) -> Float[Array, "t k"]:
+    """Some rows in the space of anchors; the similarity may look at all of them."""
+    return projection.relative(x[thinned_index], x[anchor_index], similarity=similarity, reference=x)
+
+
+def choose_anchors(anchors: Any, table: EmbeddingTable, *, k: int, key: Array) -> tuple[str, np.ndarray]:
+    """The method's name and the rows: by a method's name, given as rows, or as a record that finds them.
+
+    Args:
+        anchors: a name from `ANCHORS`; (k,) different rows; or anything with `rows(structures, structure_index)`, such
+            as `anchors.Anchors`.
+        table: the model in whose space a method chooses.
+        k: the number of anchors, where a method chooses.
+        key: typed key.
+
+    Returns:
+        What to call the choice, and (k,) int32 rows.
+    """
+    if isinstance(anchors, str):
+        check_choice("anchors", anchors, ANCHORS)
+        x = jnp.asarray(table.x)
+        if anchors == "direct":
+            return anchors, np.asarray(anchor_methods.direct(x, k))
+        return anchors, np.asarray(getattr(anchor_methods, anchors)(x, k, key=key))
+    if hasattr(anchors, "rows"):
+        if table.structures is None:
+            raise ValueError("`anchors` must be rows where tables bring no structures, got atoms of structures.")
+        return "given atoms", np.asarray(anchors.rows(table.structures, table.structure_index), np.int32)
+    rows = np.asarray(anchors)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or len(np.unique(rows)) < len(rows) or not len(rows):
+        raise ValueError(f"`anchors` must be different whole numbers of rows, got {rows.dtype} of shape {rows.shape}.")
+    if rows.min() < 0 or rows.max() >= len(table.x):
+        raise ValueError(f"`anchors` must be rows from 0 to {len(table.x) - 1}, got {rows.min()} to {rows.max()}.")
+    return "given rows", rows.astype(np.int32)
+
+
+def whole_structures(structure_index: np.ndarray, limit: int, *, key: Array) -> np.ndarray:
+    """Rows of whole structures, drawn at random until the next one would pass the limit; all rows if they fit."""
+    check_count("limit", limit)
+    if len(structure_index) <= limit:
+        return np.arange(len(structure_index), dtype=np.int32)
+    structures, sizes = np.unique(structure_index, return_counts=True)
+    order = np.asarray(jax.random.permutation(key, len(structures)))
+    taken = order[np.cumsum(sizes[order]) <= limit]
+    if taken.size == 0:
+        raise ValueError(
+            f"the number of rows must allow one whole structure, got {limit} rows for one of {sizes[order[0]]} atoms."
+        )
+    return np.flatnonzero(np.isin(structure_index, structures[taken])).astype(np.int32)
+
+
+def display_names(tables: Sequence[EmbeddingTable]) -> list[str]:
+    """The models' names; where one model stands twice, its layer and, if need be, its place tell them apart."""
+    names = [table.model for table in tables]
+    if len(set(names)) < len(names):
+        names = [
+            f"{name} {table.layer}" if names.count(name) > 1 else name
+            for name, table in zip(names, tables, strict=True)
+        ]
+    return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
