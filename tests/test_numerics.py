@@ -63,6 +63,21 @@ def test_normalise_makes_unit_rows_and_keeps_zero_rows_also_under_grad():
 def test_the_norm_of_a_zero_vector_has_gradient_zero():
     assert not np.asarray(jax.grad(numerics.safe_norm)(jnp.zeros(4))).any()
     assert numerics.safe_norm(jnp.array([3.0, 4.0])) == 5
+    assert np.isnan(numerics.safe_norm(jnp.array([3.0, jnp.nan])))
+
+
+@pytest.mark.parametrize("metric", numerics.METRICS)
+def test_neighbours_among_some_rows_are_those_of_a_cloud_of_them(metric):
+    """Of all rows, the others as well; more are asked for than there are candidates beyond the list."""
+    x, among = cloud(), np.arange(60) % 4 == 1
+    index, distance = neighbours(x, k=12, metric=metric, among=jnp.asarray(among))
+    others, expected = neighbours(x[among], k=12, metric=metric, queries=x[~among])
+    np.testing.assert_array_equal(index[~among], np.flatnonzero(among)[others])
+    np.testing.assert_allclose(distance[~among], expected, atol=1e-5)
+    assert among[index].all()
+    assert not (index == np.arange(60)[:, None]).any()
+    few = neighbours(x, k=20, metric=metric, among=jnp.asarray(among))[1]
+    assert np.isinf(few).sum(axis=1).tolist() == [6 if one_of_them else 5 for one_of_them in among]
 
 
 def test_map_rows_does_not_depend_on_the_size_of_the_block():

@@ -42,7 +42,7 @@ def test_workers_and_a_scheduler_exclude_each_other(capsys):
 @pytest.fixture(scope="module")
 def input_(tmp_path_factory):
     """Three blocks of rattled prototypes."""
-    found, _ = structures.read("prototypes")
+    found, _ = structures.read("prototypes?max_atoms=20")
     rng = np.random.default_rng(0)
     frames, names = [], []
     for copy in range(3):
