@@ -45,7 +45,7 @@ def test_it_agrees_with_the_published_recipes(x):
 @pytest.mark.parametrize("method", ["twonn", "mle"])
 @pytest.mark.parametrize("dimension", [1, 2, 5])
 def test_it_finds_the_dimension_of_a_cube_whatever_the_number_of_columns(dimension, method):
-    cube = jax.random.uniform(jax.random.key(0), (2000, dimension))
+    cube = jax.random.uniform(jax.random.key(0), (2000, dimension), jnp.float32)
     embedded = jnp.pad(cube, ((0, 0), (0, 8 - dimension))) @ testing.random_rotation(jax.random.key(1), 8)
     expected = metrics.intrinsic_dimension(cube, method=method)
     assert expected == pytest.approx(dimension, rel=0.15)
