@@ -20,7 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, ArrayLike, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
+from numpy.typing import ArrayLike
 
 from platonic_jax._checks import check_choice, check_count, check_same_width
 
@@ -130,7 +131,7 @@ def squared_distances(x: Float[Array, "n p"], y: Float[Array, "m p"]) -> Float[A
     return jnp.maximum(squares - 2 * matmul(x, y.T), 0)
 
 
-def row_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+def row_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """Devices in a line, among which rows are divided: all there are, of every process, when absent."""
     return Mesh(np.array(jax.devices() if devices is None else devices), (_ROWS,))
 

@@ -32,9 +32,7 @@ def test_a_modality_has_the_librarys_properties(seen, modality):
 def test_rows_are_invariant(seen, modality):
     deviations = inside.deviations(seen[modality]["self_test"], but=["reflection"])
     assert max(deviations.values()) < 1e-5, deviations
-    assert (
-        1e-5 < seen[modality]["self_test"]["reflection"] < 1e-2
-    )  # irreps without parity
+    assert 1e-5 < seen[modality]["self_test"]["reflection"] < 1e-2  # irreps without parity
     assert seen[modality]["widths"] == [128] * 5 + [64]
 
 
