@@ -1,14 +1,17 @@
 """Alignment of two clouds row by row: how much of one is a rotation, or a linear image, of the other."""
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
-from platonic_jax._checks import check_paired
+from platonic_jax._checks import check_choice, check_paired
 from platonic_jax._typing import Scalar
-from platonic_jax.numerics import centre, matmul, polar_factor
+from platonic_jax.numerics import centre, matmul, polar_factor, safe_sqrt
+
+CONVENTIONS = ("cosine", "angle", "squared")
 
 
-def procrustes(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Scalar:
+def procrustes(x: Float[Array, "n p"], y: Float[Array, "n q"], *, convention: str = "cosine") -> Scalar:
     """Procrustes similarity: cos θ = ‖XᵀY‖_* / (‖X‖_F ‖Y‖_F), with centred columns.
 
     The cosine between the clouds after the best rotation of one onto the other; the narrower is padded with zeros in
@@ -17,12 +20,13 @@ def procrustes(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Scalar:
     Args:
         x: First embedding.
         y: Second embedding of the same rows.
+        convention: Which function of the angle to return (static): `"cosine"`, cos θ; `"angle"`, θ in radians, which is
+            a metric; `"squared"`, cos² θ, which is 1 − the disparity of `scipy.spatial.procrustes`.
 
     Returns:
-        From 0 to 1; 1 means equal up to translation, rotation and scale. NaN if all rows of a cloud are equal. The
-        angle θ = arccos of it is a metric; the disparity of `scipy.spatial.procrustes` is 1 − cos² θ. It never
-        vanishes for finite clouds: unrelated ones of n rows and isotropic width p reach about √(p / n), so compare
-        with a null.
+        From 0 to 1, where 1 means equal up to translation, rotation and scale; of the angle, from 0, which means equal,
+        to π/2. NaN if all rows of a cloud are equal. The cosine never vanishes for finite clouds: unrelated ones of n
+        rows and isotropic width p reach about √(p / n), so compare with a null.
 
     Example:
         >>> import jax.numpy as jnp
@@ -35,11 +39,45 @@ def procrustes(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Scalar:
     Reference:
         Williams et al., Generalized shape metrics on neural representations, NeurIPS 2021 (arXiv:2110.14739).
     """
+    check_choice("convention", convention, CONVENTIONS)
     check_paired(x, y)
-    x, y = centre(x), centre(y)
+    x, y = _of_unit_norm(centre(x)), _of_unit_norm(centre(y))
+    if convention == "angle":
+        return _angle(x, y)
     # The nuclear norm needs singular values alone: its gradient is finite where those of U and V are not.
-    nuclear = jnp.sum(jnp.linalg.svd(matmul(x.T, y), compute_uv=False))
-    return nuclear / jnp.sqrt(_sum_of_squares(x) * _sum_of_squares(y))
+    cosine = jnp.sum(jnp.linalg.svd(matmul(x.T, y), compute_uv=False))
+    return cosine**2 if convention == "squared" else cosine
+
+
+def _angle(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Scalar:
+    """θ = 2 arcsin(½ ‖X R − Y‖) of centred clouds of unit norm: what is left over after the best rotation R.
+
+    The arccosine of a cosine near 1 keeps half of its digits, and its gradient is infinite at 1. R is held fixed: at
+    its optimum the derivative with respect to it vanishes.
+    """
+    if x.shape[1] > y.shape[1]:  # The narrower is turned into the wider, where it keeps its length.
+        x, y = y, x
+    rotation = polar_factor(lax.stop_gradient(matmul(x.T, y)))
+    left_over = safe_sqrt(_sum_of_squares(matmul(x, rotation) - y))
+    return 2 * jnp.arcsin(left_over / 2)
+
+
+def procrustes_rows(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Array, " n"]:
+    """What each row adds to the Procrustes similarity: n ⟨x_i R, y_i⟩ / (‖X‖_F ‖Y‖_F), with centred columns.
+
+    R is `procrustes_rotation`. A row far from the centre weighs more than one near it.
+
+    Args:
+        x: First embedding.
+        y: Second embedding of the same rows.
+
+    Returns:
+        For each row a number of either sign, whose mean over rows is the cosine of `procrustes`; where the clouds are
+        equal it is the share of the row in the spread of the cloud, times n.
+    """
+    rotation = procrustes_rotation(x, y)
+    x, y = _of_unit_norm(centre(x)), _of_unit_norm(centre(y))
+    return x.shape[0] * jnp.sum(matmul(x, rotation) * y, axis=1)
 
 
 def procrustes_rotation(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Array, "p q"]:
@@ -88,16 +126,18 @@ def cka(x: Float[Array, "n p"], y: Float[Array, "n q"], *, debiased: bool = True
 
     Reference:
         Kornblith et al., Similarity of neural network representations revisited, ICML 2019 (arXiv:1905.00414); without
-        bias: Song et al., Feature selection via dependence maximization, JMLR 13, 1393 (2012), eq. 5, and Nguyen et
-            al.,
-        Do wide and deep networks learn the same things?, ICLR 2021 (arXiv:2010.15327).
+        bias: Song et al., Feature selection via dependence maximization, JMLR 13, 1393 (2012), eq. 5; Nguyen et al., Do
+        wide and deep networks learn the same things?, ICLR 2021 (arXiv:2010.15327).
     """
     check_paired(x, y, least=4 if debiased else 2)
-    x, y = centre(x), centre(y)
     # CKA does not see the scale, and the fourth powers below would leave the range of float32 without this.
-    x, y = x / jnp.sqrt(_sum_of_squares(x)), y / jnp.sqrt(_sum_of_squares(y))
+    x, y = _of_unit_norm(centre(x)), _of_unit_norm(centre(y))
     hsic = _debiased_hsic if debiased else _hsic
     return hsic(x, y) / jnp.sqrt(hsic(x, x) * hsic(y, y))
+
+
+def _of_unit_norm(x: Float[Array, "n p"]) -> Float[Array, "n p"]:
+    return x / jnp.sqrt(_sum_of_squares(x))
 
 
 def _sum_of_squares(x: Float[Array, "n p"]) -> Scalar:

@@ -1,6 +1,7 @@
 """What each measure claims about itself; `testing.check_measure` holds it to every claim, and to nothing more."""
 
-from typing import NamedTuple
+from math import inf, pi
+from typing import Any, NamedTuple
 
 TRANSFORMATIONS = {
     "translation": "moving one cloud",
@@ -17,15 +18,17 @@ TRANSFORMATIONS = {
 
 
 class Properties(NamedTuple):
-    """What to expect of the value of a measure.
+    """What to expect of the value of a measure of two clouds.
 
     Attributes:
         larger_is_more_similar: Direction.
-        range: Lowest and highest value it can take.
+        range: Lowest and highest value it can take, over clouds of any size.
         symmetric: Whether exchanging the clouds leaves it as it is.
         same_space: Whether both clouds must lie in one space, column by column.
-        invariances: The names in `TRANSFORMATIONS` that leave it as it is.
+        invariances: The names in `TRANSFORMATIONS` that leave it as it is, whichever of the clouds is transformed.
         meaning: One sentence for the reader of a report.
+        reaches_best: Whether a cloud and itself reach the best end of the range, or only come near it.
+        iterative: Whether it is found by iterations, and so is exact to their tolerance only.
     """
 
     larger_is_more_similar: bool
@@ -34,10 +37,28 @@ class Properties(NamedTuple):
     same_space: bool
     invariances: frozenset[str]
     meaning: str
+    reaches_best: bool = True
+    iterative: bool = False
 
 
-_COMMON = {"common_rotation", "common_shuffling"}
-_SIMILARITY_TRANSFORMS = {"translation", "rotation", "scale", "padding", "common_translation"} | _COMMON
+class CloudProperties(NamedTuple):
+    """What to expect of the value of a measure of one cloud.
+
+    Attributes:
+        range: Lowest and highest value it can take.
+        invariances: The names in `TRANSFORMATIONS`, of one cloud, that leave it as it is.
+        meaning: One sentence for the reader of a report.
+    """
+
+    range: tuple[float, float]
+    invariances: frozenset[str]
+    meaning: str
+
+
+_COMMON = frozenset({"common_rotation", "common_shuffling"})
+_ROTATIONS = _COMMON | {"rotation", "scale", "padding"}
+_SIMILARITY_TRANSFORMS = _ROTATIONS | {"translation", "common_translation"}
+_SETS_IN_ONE_SPACE = _COMMON | {"shuffling", "common_translation"}
 
 PROPERTIES = {
     "procrustes": Properties(
@@ -45,7 +66,7 @@ PROPERTIES = {
         range=(0.0, 1.0),
         symmetric=True,
         same_space=False,
-        invariances=frozenset(_SIMILARITY_TRANSFORMS),
+        invariances=_SIMILARITY_TRANSFORMS,
         meaning="cosine of the angle between the clouds after the best rotation of one onto the other",
     ),
     "cka": Properties(
@@ -53,48 +74,159 @@ PROPERTIES = {
         range=(-1.0, 1.0),
         symmetric=True,
         same_space=False,
-        invariances=frozenset(_SIMILARITY_TRANSFORMS),
+        invariances=_SIMILARITY_TRANSFORMS,
         meaning="correlation of the two clouds' inner products over all pairs of rows",
+    ),
+    "distance_correlation": Properties(
+        larger_is_more_similar=True,
+        range=(0.0, 1.0),
+        symmetric=True,
+        same_space=False,
+        invariances=_SIMILARITY_TRANSFORMS,
+        meaning="root of the correlation of the two clouds' distances over all pairs of rows, doubly centred",
     ),
     "mutual_knn": Properties(
         larger_is_more_similar=True,
         range=(0.0, 1.0),
         symmetric=True,
         same_space=False,
-        invariances=frozenset({"rotation", "scale", "row_scale", "padding"} | _COMMON),
+        invariances=_ROTATIONS | {"row_scale"},
         meaning="share of the nearest rows that both clouds have in common, averaged over rows",
+    ),
+    "cknna": Properties(
+        larger_is_more_similar=True,
+        range=(-1.0, 1.0),
+        symmetric=False,
+        same_space=False,
+        invariances=_ROTATIONS | {"row_scale"},
+        meaning="correlation of the two clouds' cosines over the pairs of rows that are near in both",
+    ),
+    "information_imbalance": Properties(
+        larger_is_more_similar=False,
+        range=(0.0, 2.0),
+        symmetric=False,
+        same_space=False,
+        invariances=_SIMILARITY_TRANSFORMS,
+        meaning="mean rank in the second cloud of the rows nearest in the first, 1 by chance",
+        reaches_best=False,
+    ),
+    "gfre": Properties(
+        larger_is_more_similar=False,
+        range=(0.0, inf),
+        symmetric=False,
+        same_space=False,
+        invariances=_SIMILARITY_TRANSFORMS - {"common_shuffling"},
+        meaning="error of the second cloud as a linear map of the first, relative to its spread, on rows left out",
+        reaches_best=False,
+    ),
+    "lfre": Properties(
+        larger_is_more_similar=False,
+        range=(0.0, inf),
+        symmetric=False,
+        same_space=False,
+        invariances=_SIMILARITY_TRANSFORMS - {"common_shuffling"},
+        meaning="error of the second cloud as a linear map of each neighbourhood of the first, on rows left out",
+        reaches_best=False,
     ),
     "sinkhorn_divergence": Properties(
         larger_is_more_similar=False,
-        range=(0.0, float("inf")),
+        range=(0.0, inf),
         symmetric=True,
         same_space=True,
-        invariances=frozenset({"shuffling", "common_translation"} | _COMMON),
+        invariances=_SETS_IN_ONE_SPACE,
         meaning="squared distance between the clouds as distributions, by entropic optimal transport",
+        iterative=True,
+    ),
+    "wasserstein": Properties(
+        larger_is_more_similar=False,
+        range=(0.0, inf),
+        symmetric=True,
+        same_space=True,
+        invariances=_SETS_IN_ONE_SPACE,
+        meaning="distance between the clouds as distributions, by exact optimal transport",
+    ),
+    "gromov_wasserstein": Properties(
+        larger_is_more_similar=False,
+        range=(0.0, inf),
+        symmetric=True,
+        same_space=False,
+        invariances=_SIMILARITY_TRANSFORMS | {"shuffling"},
+        meaning="mean squared difference of the distances within the clouds, their rows matched at best",
+        iterative=True,
     ),
 }
 
-# Where a setting other than the default changes what a measure is invariant to.
-_VARIANTS = {
-    ("mutual_knn", "l2"): frozenset(_SIMILARITY_TRANSFORMS),
-    ("mutual_knn", "inner"): frozenset({"rotation", "scale", "padding"} | _COMMON),
+CLOUD_PROPERTIES = {
+    "intrinsic_dimension": CloudProperties(
+        range=(0.0, inf),
+        invariances=frozenset({"translation", "rotation", "scale", "padding", "shuffling"}),
+        meaning="number of directions that a neighbourhood fills",
+    ),
+    "collapsed_fraction": CloudProperties(
+        range=(0.0, 1.0),
+        invariances=frozenset({"translation", "rotation", "scale", "linear", "padding", "shuffling"}),
+        meaning="share of rows that coincide with another row",
+    ),
+}
+
+# What settings other than the defaults change: for each measure, the setting and the fields that it replaces.
+_VARIANTS: dict[str, list[tuple[str, Any, dict[str, Any]]]] = {
+    "procrustes": [
+        (
+            "convention",
+            "angle",
+            {
+                "larger_is_more_similar": False,
+                "range": (0.0, pi / 2),
+                "meaning": "angle between the clouds, in radians, after the best rotation of one onto the other",
+            },
+        ),
+        (
+            "convention",
+            "squared",
+            {"meaning": "share of one cloud's spread that the best rotation and scaling of the other explains"},
+        ),
+    ],
+    "cka": [("debiased", False, {"range": (0.0, 1.0)})],
+    "distance_correlation": [
+        (
+            "debiased",
+            True,
+            {
+                "range": (-1.0, 1.0),
+                "meaning": "correlation of the two clouds' distances over all pairs of rows, doubly centred",
+            },
+        )
+    ],
+    "mutual_knn": [
+        ("metric", "l2", {"invariances": _SIMILARITY_TRANSFORMS}),
+        ("metric", "inner", {"invariances": _ROTATIONS}),
+    ],
+    "cknna": [
+        (
+            "metric",
+            "inner",
+            {
+                "invariances": _ROTATIONS,
+                "meaning": "correlation of the two clouds' inner products over the pairs of rows that are near in both",
+            },
+        )
+    ],
 }
 
 
-def properties(name: str, *, metric: str | None = None, debiased: bool = True) -> Properties:
-    """What a measure claims about itself under given settings.
+def properties(name: str, **settings: Any) -> Properties:
+    """What a measure of two clouds claims about itself under given settings.
 
     Args:
         name: Name of the measure, as in `PROPERTIES`.
-        metric: The metric of `mutual_knn`, where it is not the default.
-        debiased: The setting of `cka`.
+        **settings: Keyword arguments of the measure, where they are not its defaults.
 
     Returns:
         Its properties.
     """
     claimed = PROPERTIES[name]
-    if metric is not None and (name, metric) in _VARIANTS:
-        return claimed._replace(invariances=_VARIANTS[name, metric])
-    if name == "cka" and not debiased:
-        return claimed._replace(range=(0.0, 1.0))
+    for setting, value, changes in _VARIANTS.get(name, []):
+        if setting in settings and settings[setting] == value:
+            claimed = claimed._replace(**changes)
     return claimed
