@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from platonic_jax import metrics
 from platonic_jax._typing import Scalar
+from platonic_jax.metrics._alignment import debiased_hsic
 from platonic_jax.numerics import centre, matmul
 
 __all__ = [
@@ -54,7 +55,7 @@ def make_cloud(x: Float[Array, "n p"], nearest: Int[Array, "n j"], weights: Floa
     rows = centre(x, weights=weights)
     norms = jnp.sum(rows * rows, axis=1)
     cross = matmul((rows * weights[:, None]).T, rows)
-    return Cloud(rows, norms, _hsic(cross, norms, norms, weights), nearest)
+    return Cloud(rows, norms, debiased_hsic(cross, norms, norms, weights=weights), nearest)
 
 
 def weighted(cloud: Cloud, weights: Float[Array, " n"]) -> Cloud:
@@ -108,7 +109,8 @@ def compared(
         found["procrustes"] = jnp.sum(jnp.linalg.svd(cross, compute_uv=False), axis=1) / jnp.sqrt(jnp.stack(scale))
     if "cka" in measures:
         hsic = [
-            _hsic(product, left[i].norms, right[j].norms, weights) for product, (i, j) in zip(cross, pairs, strict=True)
+            debiased_hsic(product, left[i].norms, right[j].norms, weights=weights)
+            for product, (i, j) in zip(cross, pairs, strict=True)
         ]
         scale = [left[i].hsic * right[j].hsic for i, j in pairs]
         found["cka"] = jnp.stack(hsic) / jnp.sqrt(jnp.stack(scale))
@@ -143,16 +145,6 @@ def influences(
     chosen = {name: {other: jnp.full_like(value, other == name) for other, value in found.items()} for name in found}
     slopes = {name: slope_of(one)[0] for name, one in chosen.items()}
     return found, {name: jnp.where(weights > 0, slope, 0) for name, slope in slopes.items()}
-
-
-def _hsic(
-    cross: Float[Array, "p q"], norms_x: Float[Array, " n"], norms_y: Float[Array, " n"], weights: Float[Array, " n"]
-) -> Scalar:
-    """The unbiased estimate that `metrics.cka` takes, from the product of centred clouds and their rows' norms."""
-    n = jnp.sum(weights)
-    both = jnp.sum(weights * norms_x * norms_y)
-    each = jnp.sum(weights * norms_x) * jnp.sum(weights * norms_y)
-    return jnp.sum(cross * cross) - n / (n - 2) * both + each / ((n - 1) * (n - 2))
 
 
 @contextmanager

@@ -267,22 +267,20 @@ def _map(args: argparse.Namespace) -> int:
 
 
 def _models(args: argparse.Namespace) -> int:
-    from platonic_adapters import caches, registry
+    from platonic_adapters import caches
     from rich.table import Column, Table
 
     _check_json(args.json)
-    models = [(spec.model, caches.weights_state(spec)) for spec in registry.models()]
+    models = caches.described_models()
     heads = ("family", "weights", "licence", "trained on", "features, forces", "relatives", "note")
     table = Table(Column("model", no_wrap=True), *heads, box=None, padding=(0, 2, 0, 0))
-    for m, weights in models:
-        row = (m.family, weights, m.licence, m.training_data, m.architecture, ", ".join(m.relatives), m.note)
-        table.add_row(m.name, *row)
+    for model in models:
+        table.add_row(*caches.table_row(model))
     console = _console()
     console.print(table)
     console.print("\nEach also as random:NAME?seed=0, the same architecture with re-drawn weights.", highlight=False)
     if args.json:
-        listed = [{**dataclasses.asdict(model), "weights": weights} for model, weights in models]
-        listed = json.dumps(listed, indent=1, ensure_ascii=False)
+        listed = json.dumps(models, indent=1, ensure_ascii=False)
         with replacing(args.json) as partial:
             partial.write_text(f"{listed}\n")
     return 0

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
+from platonic_adapters import registry
 from platonic_adapters.registry import ModelSpec
 
-__all__ = ["code_digest", "directory", "mattersim", "nequix", "weights_state"]
+__all__ = ["code_digest", "described_models", "directory", "mattersim", "nequix", "table_row", "weights_state"]
 
 ORB_RELEASE = "https://orbitalmaterials-public-models.s3.us-west-1.amazonaws.com/forcefields/orb-v3/{}-20250404.ckpt"
 # The eSEN files that are not called like the models.
@@ -42,12 +46,24 @@ def nequix() -> Path:
     return Path.home() / ".cache/nequix/models"
 
 
+@functools.cache  # Asked for at every block that a worker writes.
 def code_digest() -> str:
-    """What makes two copies of this package the same: the content of its files."""
+    """What makes two copies of this package the same: the content of its files, when first asked for."""
     digest = hashlib.sha256()
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def described_models() -> list[dict[str, Any]]:
+    """Every model of the registry: the fields of `registry.Model`, and where its `weights` are."""
+    return [{**dataclasses.asdict(spec.model), "weights": weights_state(spec)} for spec in registry.models()]
+
+
+def table_row(model: dict[str, Any]) -> tuple[str, ...]:
+    """One of `described_models` in a table: name, family, weights, licence, data, architecture, relatives, note."""
+    fields = ("name", "family", "weights", "licence", "training_data", "architecture")
+    return *(model[field] for field in fields), ", ".join(model["relatives"]), model["note"]
 
 
 def weights_state(spec: ModelSpec) -> str:

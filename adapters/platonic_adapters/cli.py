@@ -239,17 +239,14 @@ def _reasons(skipped: Sequence[dict[str, str]], most: int = 3) -> str:
 
 def models(args: argparse.Namespace) -> int:
     """List the models of the registry on stdout."""
-    found = [(spec.model, caches.weights_state(spec)) for spec in registry.models()]
+    found = caches.described_models()
     rows = [("model", "family", "weights", "licence", "training data", "architecture", "relatives", "note")]
-    rows += [
-        (m.name, m.family, where, m.licence, m.training_data, m.architecture, ", ".join(m.relatives), m.note)
-        for m, where in found
-    ]
+    rows += [caches.table_row(model) for model in found]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         sys.stdout.write("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() + "\n")
     sys.stdout.write("Each also as random:NAME?seed=0, the same architecture with re-drawn weights.\n")
-    _write_json(args.json, [{**dataclasses.asdict(model), "weights": where} for model, where in found])
+    _write_json(args.json, found)
     return 0
 
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -23,27 +23,13 @@ from platonic_adapters.protocol import Adapter
 from platonic_adapters.registry import ModelSpec
 from platonic_adapters.structures import Structures
 
-__all__ = ["Pool", "Summary", "already_complete", "export", "fill", "say", "say_skipped"]
+__all__ = ["Summary", "already_complete", "export", "fill", "say", "say_skipped"]
+
+if TYPE_CHECKING:
+    from platonic_adapters.scaleout import DaskPool
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class Pool(Protocol):
-    """Processes that write blocks of a store: `scaleout.DaskPool`."""
-
-    def fill(
-        self,
-        writer: store.Writer,
-        spec: ModelSpec,
-        *,
-        device: str,
-        threads: int | None,
-        batch_atoms: int,
-        advance: Callable[[int, int], None],
-    ) -> None:
-        """Embed and write every pending block, as `fill` does."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -89,7 +75,7 @@ def export(
     threads: int | None = None,
     overwrite: bool = False,
     block_rows: int = store.BLOCK_ROWS,
-    pool: Pool | None = None,
+    pool: DaskPool | None = None,
 ) -> Summary:
     """Embed structures into a store, or go on with one that the same call has begun.
 

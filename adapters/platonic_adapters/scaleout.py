@@ -38,7 +38,7 @@ class _Job(NamedTuple):
 
 
 class DaskPool:
-    """Workers of this machine, or those of a scheduler anywhere that see the same files; see `export.Pool`."""
+    """Workers of this machine, or those of a scheduler anywhere that see the same files."""
 
     def __init__(self, *, workers: int | None = None, scheduler: str | None = None) -> None:
         self.workers, self.scheduler = workers, scheduler

@@ -132,7 +132,13 @@ def cka(x: Float[Array, "n p"], y: Float[Array, "n q"], *, debiased: bool = True
     check_paired(x, y, least=4 if debiased else 2)
     # CKA does not see the scale, and the fourth powers below would leave the range of float32 without this.
     x, y = _of_unit_norm(centre(x)), _of_unit_norm(centre(y))
-    hsic = _debiased_hsic if debiased else _hsic
+
+    def hsic(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Scalar:
+        cross = matmul(x.T, y)
+        if not debiased:
+            return _sum_of_squares(cross)  # tr(K L) with K = X Xᵀ, L = Y Yᵀ, up to a factor common to all clouds.
+        return debiased_hsic(cross, jnp.sum(x * x, axis=1), jnp.sum(y * y, axis=1))
+
     return hsic(x, y) / jnp.sqrt(hsic(x, x) * hsic(y, y))
 
 
@@ -144,17 +150,27 @@ def _sum_of_squares(x: Float[Array, "n p"]) -> Scalar:
     return jnp.sum(x * x)
 
 
-def _hsic(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Scalar:
-    """tr(K L) of centred clouds with K = X Xᵀ, L = Y Yᵀ, up to a factor common to all clouds of n rows."""
-    return _sum_of_squares(matmul(x.T, y))
-
-
-def _debiased_hsic(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Scalar:
-    """The unbiased estimate for centred clouds, up to a factor common to all clouds of n rows.
+def debiased_hsic(
+    cross: Float[Array, "p q"],
+    norms_x: Float[Array, " n"],
+    norms_y: Float[Array, " n"],
+    *,
+    weights: Float[Array, " n"] | None = None,
+) -> Scalar:
+    """The unbiased estimate of HSIC for centred clouds, up to a factor common to all clouds of n rows.
 
     With K̃ = K less its diagonal k, the estimate is tr(K̃ L̃) + 1ᵀK̃1 1ᵀL̃1 / ((n−1)(n−2)) − 2 1ᵀK̃L̃1 / (n−2). It
     does not change when the columns are centred, and then K̃1 = −k, so the norms of the rows are all that it needs.
+
+    Args:
+        cross: XᵀY, with the weights of the rows, if any, inside.
+        norms_x: Squared norm of each row of X.
+        norms_y: Squared norm of each row of Y.
+        weights: How often each row counts; once when absent.
+
+    Returns:
+        The estimate.
     """
-    n = x.shape[0]
-    k, l = jnp.sum(x * x, axis=1), jnp.sum(y * y, axis=1)
-    return _hsic(x, y) - n / (n - 2) * jnp.sum(k * l) + jnp.sum(k) * jnp.sum(l) / ((n - 1) * (n - 2))
+    n = norms_x.shape[0] if weights is None else jnp.sum(weights)
+    k, l = (norms if weights is None else weights * norms for norms in (norms_x, norms_y))
+    return _sum_of_squares(cross) - n / (n - 2) * jnp.sum(k * norms_y) + jnp.sum(k) * jnp.sum(l) / ((n - 1) * (n - 2))

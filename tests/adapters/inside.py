@@ -12,10 +12,15 @@ CODE = Path(registry.__file__).parents[1]
 
 
 def start(model, script, *arguments, **variables):
-    """The process, with its output piped."""
+    """The process that runs a script, with its output piped."""
+    return start_python(model, HERE / script, *arguments, **variables)
+
+
+def start_python(model, *arguments, **variables):
+    """A process of the environment's python, with its output piped."""
     python = environments.ensure(registry.resolve(model).family)
     return subprocess.Popen(
-        [str(python), str(HERE / script), *map(str, arguments)],
+        [str(python), *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(CODE), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

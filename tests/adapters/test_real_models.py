@@ -7,7 +7,7 @@ from pathlib import Path
 import inside
 import numpy as np
 import pytest
-from platonic_adapters import cli, environments, store, structures
+from platonic_adapters import cli, environments, selftest, store, structures
 from platonic_adapters.errors import StoreError
 
 pytestmark = pytest.mark.slow
@@ -37,13 +37,7 @@ def crystals():
 
 
 def rotated(atoms, rng):
-    q, r = np.linalg.qr(rng.standard_normal((3, 3)))
-    q = q * np.sign(np.diag(r))
-    q = q * np.linalg.det(q)
-    copy = atoms.copy()
-    copy.set_cell(atoms.cell.array @ q.T)
-    copy.positions = atoms.positions @ q.T
-    return copy
+    return structures.turned(atoms, selftest._rotation(rng))
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,13 @@
 
 import argparse
 import contextlib
-import os
-import subprocess
 import time
-from pathlib import Path
 
+import inside
 import numpy as np
 import psutil
 import pytest
-from platonic_adapters import cli, environments, registry, store, structures
+from platonic_adapters import cli, store, structures
 from platonic_adapters.errors import UserError
 
 MODEL = "chgnet-0.3.0"
@@ -58,10 +56,8 @@ def input_(tmp_path_factory):
 
 
 def start(input_, output, *options):
-    python = environments.ensure(registry.resolve(MODEL).family)
-    variables = {**os.environ, "PYTHONPATH": str(Path(registry.__file__).parents[1])}
-    line = [python, "-m", "platonic_adapters", MODEL, input_, "-o", output, "--threads", "1", *options]
-    return subprocess.Popen([str(part) for part in line], env=variables, stderr=subprocess.PIPE, text=True)
+    line = ["-m", "platonic_adapters", MODEL, input_, "-o", output, "--threads", "1", *options]
+    return inside.start_python(MODEL, *line)
 
 
 def finish(process):
