@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from platonic_jax import metrics
 from platonic_jax._typing import Scalar
 from platonic_jax.metrics._alignment import debiased_hsic
-from platonic_jax.numerics import centre, matmul
+from platonic_jax.numerics import centre, matmul, squared_norm
 
 __all__ = [
     "MEASURES",
@@ -53,7 +53,7 @@ class Cloud(NamedTuple):
 def make_cloud(x: Float[Array, "n p"], nearest: Int[Array, "n j"], weights: Float[Array, " n"]) -> Cloud:
     """Centre a cloud under weights of its rows, and keep what all of its pairs share."""
     rows = centre(x, weights=weights)
-    norms = jnp.sum(rows * rows, axis=1)
+    norms = squared_norm(rows)
     cross = matmul((rows * weights[:, None]).T, rows)
     return Cloud(rows, norms, debiased_hsic(cross, norms, norms, weights=weights), nearest)
 

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from platonic_jax._checks import check_choice, check_paired
 from platonic_jax._typing import Scalar
-from platonic_jax.numerics import centre, matmul, polar_factor, safe_sqrt
+from platonic_jax.numerics import centre, matmul, polar_factor, safe_sqrt, squared_norm
 
 CONVENTIONS = ("cosine", "angle", "squared")
 
@@ -137,7 +137,7 @@ def cka(x: Float[Array, "n p"], y: Float[Array, "n q"], *, debiased: bool = True
         cross = matmul(x.T, y)
         if not debiased:
             return _sum_of_squares(cross)  # tr(K L) with K = X Xᵀ, L = Y Yᵀ, up to a factor common to all clouds.
-        return debiased_hsic(cross, jnp.sum(x * x, axis=1), jnp.sum(y * y, axis=1))
+        return debiased_hsic(cross, squared_norm(x), squared_norm(y))
 
     return hsic(x, y) / jnp.sqrt(hsic(x, x) * hsic(y, y))
 
@@ -147,7 +147,7 @@ def _of_unit_norm(x: Float[Array, "n p"]) -> Float[Array, "n p"]:
 
 
 def _sum_of_squares(x: Float[Array, "n p"]) -> Scalar:
-    return jnp.sum(x * x)
+    return jnp.sum(squared_norm(x))
 
 
 def debiased_hsic(
