@@ -228,6 +228,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_stores(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stores", metavar="STORE", nargs="+", help="stores made by `platonic embed`, two or more")
+    parser.add_argument(
+        "--limit", metavar="N", type=_count, help="the first structures of each store alone (default: all)"
+    )
 
 
 def _add_similarity_and_seed(parser: argparse.ArgumentParser) -> None:
@@ -305,6 +308,7 @@ def _compare(args: argparse.Namespace) -> int:
     options = {"measures": args.measures} if args.measures else {}
     comparison = _run_comparison(
         zip(args.stores, layers, strict=True),
+        limit=args.limit,
         anchors=args.anchors,
         k=args.k,
         similarity=args.similarity,
@@ -334,7 +338,7 @@ def _sweep(args: argparse.Namespace) -> int:
         common["measures"] = args.measures
     with _progress() as progress:
         found = sweep(
-            [load(path) for path in args.stores],
+            [load(path, limit=args.limit) for path in args.stores],
             ks=args.ks,
             methods=args.methods,
             num_seeds=args.choices,
@@ -342,7 +346,7 @@ def _sweep(args: argparse.Namespace) -> int:
             **common,
         )
         if args.layers:
-            every = [load_layers(path) for path in args.stores]
+            every = [load_layers(path, limit=args.limit) for path in args.stores]
             by_layer = [
                 layers(every[i], every[j], anchors=args.methods[0], k=max(args.ks), progress=progress, **common)
                 for i, j in found.pairs
@@ -389,7 +393,9 @@ def _keep_compiled() -> None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
-def _run_comparison(stores: Iterator[tuple[str, str | None]], *, anchors: str, **options: Any) -> "Comparison":
+def _run_comparison(
+    stores: Iterator[tuple[str, str | None]], *, anchors: str, limit: int | None = None, **options: Any
+) -> "Comparison":
     _keep_compiled()
     from platonic_jax.anchors import Anchors
     from platonic_jax.compare import compare
@@ -402,7 +408,7 @@ def _run_comparison(stores: Iterator[tuple[str, str | None]], *, anchors: str, *
     else:
         options["anchors"] = anchors
     with _progress() as progress:
-        return compare([load(path, layer) for path, layer in stores], progress=progress, **options)
+        return compare([load(path, layer, limit=limit) for path, layer in stores], progress=progress, **options)
 
 
 def _deliver(comparison: "Comparison", *, folder: str | Path | None, json_path: str | None) -> None:

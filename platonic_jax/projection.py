@@ -100,7 +100,7 @@ def relative(
     check_same_width("x", x, "reference", reference)
     columns = [_SIMILARITIES[name](x, anchors, reference) for name in names]
     if weights is not None:
-        columns = [column * weights[None, :] for column in columns]
+        columns = [column * weights.astype(column.dtype)[None, :] for column in columns]
     return jnp.concatenate(columns, axis=1)
 
 

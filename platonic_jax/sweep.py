@@ -168,7 +168,7 @@ def sweep(
                     if method == PCA:
                         spaces = [scores[:, :k] for scores in components]
                     else:
-                        _, anchors = choose_anchors(method, chosen[0], k=k, key=jax.random.fold_in(key, 1 + i))
+                        anchors = choose_anchors(method, chosen[0], k=k, key=jax.random.fold_in(key, 1 + i)).rows
                         spaces = [projection.relative(cloud, cloud[anchors], similarity=similarity) for cloud in x]
                     clouds = [_cloud(space, num_neighbours=num_neighbours) for space in spaces]
                     found[method, k, i] = _estimates(clouds, clouds, pairs, structures, measures=measures)
@@ -242,7 +242,7 @@ def layers(
     key = jax.random.key(seed)
     rows = whole_structures(paired[0].structure_index, max_atoms, key=jax.random.fold_in(key, 0))
     chosen = [_rows_of(table, rows) for table in paired]
-    method, anchor_index = choose_anchors(anchors, chosen[len(first) - 1], k=k, key=jax.random.fold_in(key, 1))
+    choice = choose_anchors(anchors, chosen[len(first) - 1], k=k, key=jax.random.fold_in(key, 1))
     pairs = tuple(itertools.product(range(len(first)), range(len(second))))
     model = " and ".join(dict.fromkeys(table.model for table in (first[0], second[0])))
     steps = Steps(progress, len(paired) + 1 + num_permutations)
@@ -251,8 +251,8 @@ def layers(
         clouds = []
         for table in chosen:
             steps.begin(f"neighbours in {table.model} {table.layer}")
-            x = jnp.asarray(table.x, jnp.float64)
-            shared = projection.relative(x, x[anchor_index], similarity=similarity)
+            x = jnp.asarray(choice.mapped(table), jnp.float64)
+            shared = projection.relative(x, x[choice.rows], similarity=similarity, weights=choice.weights)
             clouds.append(_cloud(shared, num_neighbours=num_neighbours))
         left, right = clouds[: len(first)], clouds[len(first) :]
         structures = jnp.asarray(chosen[0].structure_index)
@@ -275,8 +275,8 @@ def layers(
         names=names,
         measures=found,
         settings={
-            "anchors": method,
-            "k": len(anchor_index),
+            "anchors": choice.method,
+            "k": len(choice.rows),
             "similarity": similarity,
             "num_permutations": num_permutations,
             "num_atoms": len(rows),
@@ -285,11 +285,11 @@ def layers(
     )
 
 
-def load_layers(path: str | Path) -> list[EmbeddingTable]:
-    """Every layer of a store, in the order in which the store lists them."""
-    default = load(path)
+def load_layers(path: str | Path, *, limit: int | None = None) -> list[EmbeddingTable]:
+    """Every layer of a store, in the order in which the store lists them; of the first structures, if limited."""
+    default = load(path, limit=limit)
     names: Sequence[str] = list(default.provenance["layers"])
-    return [default if name == default.layer else load(path, name) for name in names]
+    return [default if name == default.layer else load(path, name, limit=limit) for name in names]
 
 
 def _rows_of(table: EmbeddingTable, rows: np.ndarray) -> EmbeddingTable:

@@ -153,23 +153,26 @@ class EmbeddingTable:
         return str(structure) if self.structures is None else self.structures.ids[structure]
 
 
-def load(path: str | Path, layer: str | None = None) -> EmbeddingTable:
+def load(path: str | Path, layer: str | None = None, *, limit: int | None = None) -> EmbeddingTable:
     """Read one layer of a store.
 
     Args:
         path: the store, as written by `platonic embed`.
         layer: the layer; the store's default if left out.
+        limit: the first structures alone, this many, to stand beside a store made with `--limit`; all if left out.
 
     Returns:
         The table.
 
     Raises:
-        ValueError: no store there, an incomplete or newer one, an unknown layer, non-finite rows.
+        ValueError: no store there, an incomplete or newer one, an unknown layer, non-finite rows, a limit below one.
     """
+    if limit is not None and limit < 1:
+        raise ValueError(f"`limit` must be at least 1, got {limit}.")
     store = _store.open(path)
     name = layer or store.default_layer
     index = np.asarray(store.structure_index)
-    return EmbeddingTable(
+    table = EmbeddingTable(
         x=store.layer(name),
         species=np.asarray(store.species),
         structure_index=index,
@@ -179,6 +182,7 @@ def load(path: str | Path, layer: str | None = None) -> EmbeddingTable:
         layer=name,
         skipped=tuple(store.skipped),
     )
+    return table if limit is None else _of_structures(table, np.arange(len(store.structures)) < limit)
 
 
 def element_baseline(table: EmbeddingTable) -> EmbeddingTable:
@@ -222,7 +226,7 @@ def _atom_index(structure_index: np.ndarray) -> np.ndarray:
 
 
 def _without(table: EmbeddingTable, skipped: set[tuple[str, str]]) -> EmbeddingTable:
-    """The table without the structures named in `skipped`, its structures renumbered."""
+    """The table without the structures named in `skipped`."""
     if table.structures is None or not skipped:
         return table
     identity = zip(table.structures.ids, table.structures.hashes, strict=True)
@@ -233,18 +237,23 @@ def _without(table: EmbeddingTable, skipped: set[tuple[str, str]]) -> EmbeddingT
         raise ValueError(
             f"the tables must share at least one structure: every one of {table.model} was skipped by another model."
         )
+    return _of_structures(table, keep)
+
+
+def _of_structures(table: EmbeddingTable, keep: np.ndarray) -> EmbeddingTable:
+    """The table of the structures where `keep` is true alone, renumbered."""
     kept = table.select(keep[table.structure_index])
     number = np.cumsum(keep) - 1
     return dataclasses.replace(
         kept,
         structure_index=number[kept.structure_index].astype(np.int32),
-        structures=table.structures.select(np.flatnonzero(keep)),
+        structures=table.structures and table.structures.select(np.flatnonzero(keep)),
     )
 
 
 def _check_same_rows(a: EmbeddingTable, b: EmbeddingTable) -> None:
     what = f"the rows of {a.model} and {b.model} must be the same atoms"
-    fix = "embed the same input with both models"
+    fix = "embed the same input with both models, or load as many structures of both (`limit`)"
     if a.structures is not None and b.structures is not None:
         for i in range(max(len(a.structures), len(b.structures))):
             difference = _structure_difference(a.structures, b.structures, i)

@@ -175,3 +175,20 @@ def test_anchors_serve_as_rows_of_any_array():
     x = jax.random.normal(jax.random.key(0), (len(INDEX), 4))
     np.testing.assert_array_equal(x[chosen().rows(STRUCTURES, INDEX)], x[ROWS])
     assert len(_published._ROWS.split()) == 100
+
+
+def test_learned_maps_are_kept_and_refused_to_other_models(tmp_path):
+    maps = {
+        "7net-0": anchors.LinearMap("layer4", np.ones((1, 3), np.float32), RNG.normal(size=(3, 2)).astype(np.float32)),
+        "chgnet": anchors.LinearMap("atom_fea", np.zeros((1, 4), np.float32), np.eye(4, dtype=np.float32)),
+    }
+    chosen(metrics=maps).save(tmp_path / "learned.safetensors")
+    back = Anchors.load(tmp_path / "learned.safetensors")
+    assert list(back.metrics) == ["7net-0", "chgnet"]
+    x = RNG.normal(size=(5, 3)).astype(np.float32)
+    found = back.mapped(x, model="7net-0", layer="layer4")
+    np.testing.assert_array_equal(found, (x - 1) @ maps["7net-0"].matrix)
+    for model, layer, rows in [("mace", "layer4", x), ("7net-0", "layer3", x), ("7net-0", "layer4", x[:, :2])]:
+        with pytest.raises(ValueError, match=r"learned for \(7net-0 layer4, chgnet atom_fea\), got"):
+            back.mapped(rows, model=model, layer=layer)
+    assert chosen().mapped(x, model="mace", layer="any") is x

@@ -12,6 +12,7 @@ from ase import Atoms
 from platonic_adapters import store
 from platonic_adapters.structures import Structures
 
+import platonic_jax as pj
 from platonic_jax import cli
 from platonic_jax.cli import main
 
@@ -19,14 +20,14 @@ COMMANDS = ("demo", "models", "embed", "compare", "sweep")
 QUICK = ["--num-permutations", "19", "--num-bootstraps", "19", "--measures", "procrustes,mutual_knn"]
 
 
-def write_store(path, *, width=6, seed=0, model="a", species=("Fe", "O"), complete=True, **provenance):
-    """A store of 24 structures of five atoms, as an export would have written it."""
-    numbers = np.random.default_rng(0).choice(species, size=(24, 5))
+def write_store(path, *, width=6, seed=0, model="a", species=("Fe", "O"), number=24, complete=True, **provenance):
+    """A store of 24 structures of five atoms, or the first of them, as an export would have written it."""
+    numbers = np.random.default_rng(0).choice(species, size=(24, 5))[:number]
     atoms = [Atoms(list(row), positions=3.0 * np.eye(5, 3, k=-1), cell=[9, 9, 9], pbc=True) for row in numbers]
-    structures = Structures.from_atoms(atoms, [f"s{i}" for i in range(24)])
+    structures = Structures.from_atoms(atoms, [f"s{i}" for i in range(number)])
     rng = np.random.default_rng(seed)
     element = rng.normal(size=(119, width))[structures.species]
-    x = np.float32(element + 0.5 * rng.normal(size=(120, width)))
+    x = np.float32(element + 0.5 * rng.normal(size=(5 * number, width)))
     writer = store.create(
         path,
         structures,
@@ -232,6 +233,22 @@ def test_compare_resolves_and_calibrates_on_request(capsys, stores, tmp_path):
     assert np.isfinite(found["measures"]["cka"]["null_within_coordination"][0][1])
     assert "and coordination" in said
     assert "By element, mean over pairs of models" in said
+
+
+def test_a_store_of_fewer_structures_stands_beside_the_first_of_a_longer_one(capsys, stores, tmp_path):
+    short = write_store(tmp_path / "short.zarr", number=15, model="b")
+    assert main(["compare", stores[0], short, "-k", "8", *QUICK]) == 2
+    said = one_sentence(capsys)
+    assert "24 and 15 structures" in said
+    assert "`limit`" in said
+    assert (
+        main(["compare", stores[0], short, "--limit", "15", "-k", "8", *QUICK, "--json", str(tmp_path / "c.json")]) == 0
+    )
+    whole, first = (pj.load(stores[0], limit=limit) for limit in (None, 15))
+    np.testing.assert_array_equal(first.x, whole.x[:75])
+    assert first.structures.ids == pj.load(short, limit=99).structures.ids
+    with pytest.raises(ValueError, match="`limit` must be at least 1, got 0"):
+        pj.load(stores[0], limit=0)
 
 
 def test_sweep_computes_prints_and_writes(capsys, stores, tmp_path):

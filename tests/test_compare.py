@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from platonic_jax.anchors import Anchors, LinearMap
 from platonic_jax.compare import DEFAULT_MEASURES, compare
 from platonic_jax.tables import EmbeddingTable
 
@@ -167,7 +168,10 @@ def with_structures(x, *, model):
 
     plain = table(x, model=model)
     symbols = plain.species.reshape(STRUCTURES, 6)
-    atoms = [Atoms(row, positions=[[1.0 * i, 0, 0] for i in range(6)]) for row in np.full_like(symbols, 6)]
+    atoms = [  # No two alike.
+        Atoms(row, positions=[[(1 + 1e-3 * s) * i, 0, 0] for i in range(6)])
+        for s, row in enumerate(np.full_like(symbols, 6))
+    ]
     structures = Structures.from_atoms(atoms, [str(i) for i in range(STRUCTURES)])
     return EmbeddingTable.from_arrays(x, structures.species, plain.structure_index, structures=structures, model=model)
 
@@ -203,17 +207,44 @@ def test_anchors_can_be_given_as_rows_or_as_a_record_and_the_similarity_chosen(c
     tables = [with_structures(x, model="a"), with_structures(y, model="b")]
     settings = {"measures": ["cka"], "num_permutations": 2, "num_bootstraps": 2, "similarity": "l2"}
 
-    class Record:
-        def rows(self, structures, structure_index):
-            assert len(structures) == STRUCTURES
-            return np.arange(10, 20)
-
-    found = [compare(tables, anchors=anchors, **settings) for anchors in (np.arange(10, 20), Record())]
+    record = Anchors.from_rows(tables[0].structures, tables[0].structure_index, np.arange(10, 20), method="mine")
+    found = [compare(tables, anchors=anchors, **settings) for anchors in (np.arange(10, 20), record)]
     assert found[0].anchors["row"] == found[1].anchors["row"] == list(range(10, 20))
     assert found[0].anchors["similarity"] == "l2"
     assert found[0].measures["cka"].value[0, 1] == found[1].measures["cka"].value[0, 1]
     a, b = (np.linalg.norm(cloud[:, None] - cloud[None, 10:20], axis=2) for cloud in (x, y))
     assert found[0].measures["cka"].value[0, 1] == pytest.approx(reference("cka", a, b), abs=1e-5)
+
+
+def test_what_was_learned_about_anchors_is_used(clouds):
+    x, y, _ = clouds
+    tables = [with_structures(x, model="a"), with_structures(y, model="b")]
+    rng = np.random.default_rng(5)
+    maps = {
+        found.model: LinearMap(found.layer, rng.normal(size=(1, w)), rng.normal(size=(w, 5)))
+        for found, w in ((table, table.x.shape[1]) for table in tables)
+    }
+    rows, weights = np.arange(10, 20), rng.uniform(size=10)
+    learned = Anchors.from_rows(
+        tables[0].structures, tables[0].structure_index, rows, method="learned", weights=weights, metrics=maps
+    )
+    settings = {
+        "measures": ["cka", "wasserstein"],
+        "num_permutations": 2,
+        "num_bootstraps": 2,
+        "num_transport_draws": 2,
+    }
+    found = compare(tables, anchors=learned, **settings)  # The element alone has no map, and needs none.
+    assert found.kinds == ["model", "model", "element"]
+    assert found.anchors["metrics"] == ["a", "b"]
+    spaces = []
+    for table in tables:
+        z = (table.x - maps[table.model].origin) @ maps[table.model].matrix
+        z /= np.linalg.norm(z, axis=1, keepdims=True)
+        spaces.append(z @ z[rows].T * weights)
+    assert found.measures["cka"].value[0, 1] == pytest.approx(reference("cka", *spaces), abs=1e-5)
+    with pytest.raises(ValueError, match=r"learned for \(a .*, b .*\), got c"):
+        compare([tables[0], with_structures(y, model="c")], anchors=learned, **settings)
 
 
 def test_a_measure_that_is_not_symmetric_fills_its_matrix_both_ways(clouds):

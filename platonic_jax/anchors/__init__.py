@@ -6,7 +6,8 @@ Choosing
 
 Keeping
     `Anchors` holds the chosen *atoms*, as atoms of structures, so that they can be saved, read back, found among the
-    rows of another table, and embedded with another model. `published` are the 100 of Li & Walsh.
+    rows of another table, and embedded with another model; with what was learned about them (`learn`), their weights
+    and a `LinearMap` for each model. `published` are the 100 of Li & Walsh.
 
 Judging
     `diagnose` says how well a set of anchors covers a cloud, and which of them add nothing to the others.
@@ -16,11 +17,12 @@ from platonic_jax.anchors._choose import farthest_point, kmeans, random, stratif
 from platonic_jax.anchors._diagnose import Diagnosis, diagnose
 from platonic_jax.anchors._direct import direct
 from platonic_jax.anchors._published import published
-from platonic_jax.anchors._record import Anchors
+from platonic_jax.anchors._record import Anchors, LinearMap
 
 __all__ = [
     "Anchors",
     "Diagnosis",
+    "LinearMap",
     "diagnose",
     "direct",
     "farthest_point",

@@ -4,17 +4,31 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from platonic_adapters.structures import Structures
 
 from platonic_jax._files import replacing
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had no metrics.
 _FORMAT = "platonic anchors"
 _STRUCTURE_ARRAYS = ("num_atoms", "species", "positions", "cells", "pbc")
 _STRUCTURE_TEXTS = ("ids", "hashes", "formulas")
+
+
+class LinearMap(NamedTuple):
+    """What is done to one model's rows before their similarities to the anchors are taken: x → (x − origin) matrix.
+
+    Attributes:
+        layer: The layer whose rows it takes.
+        origin: (1, p) what is subtracted.
+        matrix: (p, r) what they are multiplied by.
+    """
+
+    layer: str
+    origin: np.ndarray
+    matrix: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,6 +41,7 @@ class Anchors:
         atom_index: (k,) int32, the place of each anchor in its structure.
         method: how they were chosen.
         weights: (k,) what each column of similarities is multiplied by, or None.
+        metrics: by model, the map before the similarities; empty where anchors are for rows as they are.
         provenance: where they come from: model, layer, versions; what JSON can hold.
     """
 
@@ -35,6 +50,7 @@ class Anchors:
     atom_index: np.ndarray
     method: str
     weights: np.ndarray | None = None
+    metrics: Mapping[str, LinearMap] = dataclasses.field(default_factory=dict)
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -69,6 +85,7 @@ class Anchors:
         *,
         method: str,
         weights: Any = None,
+        metrics: Mapping[str, LinearMap] | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> "Anchors":
         """The atoms in some rows of a table.
@@ -79,6 +96,7 @@ class Anchors:
             rows: (k,) the rows that are anchors.
             method: how they were chosen.
             weights: (k,) weight of each anchor.
+            metrics: by model, the map before the similarities.
             provenance: anything worth keeping, as JSON can hold it.
 
         Returns:
@@ -101,6 +119,7 @@ class Anchors:
             atom_index=(rows - first[place]).astype(np.int32),
             method=method,
             weights=None if weights is None else np.asarray(weights),
+            metrics=dict(metrics or {}),
             provenance=dict(provenance or {}),
         )
 
@@ -130,6 +149,28 @@ class Anchors:
         first = _first_rows(structures, np.asarray(structure_index), theirs)
         return (first[self.structure_index] + self.atom_index).astype(np.int32)
 
+    def mapped(self, x: np.ndarray, *, model: str, layer: str) -> np.ndarray:
+        """Rows of a model, after the metric that was learned for it; as they are, where none was learned for any.
+
+        Args:
+            x: (n, p) rows.
+            model: whose they are.
+            layer: the layer they are from.
+
+        Raises:
+            ValueError: metrics that were learned for other models, another layer, or rows of another width.
+        """
+        if not self.metrics:
+            return x
+        known = ", ".join(f"{name} {found.layer}" for name, found in self.metrics.items())
+        found = self.metrics.get(model)
+        if found is None or found.layer != layer or len(found.matrix) != x.shape[1]:
+            raise ValueError(
+                f"`anchors` with metrics must be used with the models they were learned for ({known}), got "
+                f"{model} {layer} of {x.shape[1]} columns: learn them with this model among the others."
+            )
+        return (x - found.origin) @ found.matrix
+
     def save(self, path: str | Path) -> None:
         """Write one safetensors file: arrays as they are, all else as JSON in its header; whole or not at all."""
         from safetensors.numpy import save_file
@@ -138,7 +179,10 @@ class Anchors:
         arrays |= {"structure_index": self.structure_index, "atom_index": self.atom_index}
         if self.weights is not None:
             arrays["weights"] = self.weights
+        for i, found in enumerate(self.metrics.values()):
+            arrays |= {f"metrics/{i}/origin": found.origin, f"metrics/{i}/matrix": found.matrix}
         header = {"schema": SCHEMA, "method": self.method, "provenance": self.provenance}
+        header["metrics"] = [[model, found.layer] for model, found in self.metrics.items()]
         header |= {name: getattr(self.structures, name) for name in _STRUCTURE_TEXTS}
         texts = {name: json.dumps(value) for name, value in header.items()}
         with replacing(path) as partial:
@@ -181,6 +225,10 @@ class Anchors:
             atom_index=arrays["atom_index"],
             method=header["method"],
             weights=arrays.get("weights"),
+            metrics={
+                model: LinearMap(layer, arrays[f"metrics/{i}/origin"], arrays[f"metrics/{i}/matrix"])
+                for i, (model, layer) in enumerate(header.get("metrics", []))
+            },
             provenance=header["provenance"],
         )
 

@@ -21,6 +21,7 @@ from platonic_jax.compare._measures import DEFAULT_MEASURES, MEASURES, THINNED, 
 from platonic_jax.compare._record import Comparison, Matrix
 from platonic_jax.compare._resolved import group_labels, resolve
 from platonic_jax.compare._spaces import (
+    Choice,
     Space,
     choose_anchors,
     display_names,
@@ -112,7 +113,8 @@ def compare(
     key = {name: jax.random.fold_in(jax.random.key(seed), i) for i, name in enumerate(_STREAMS)}
     groupings = dict(group_labels(entry, first) for entry in ([by] if isinstance(by, str | np.ndarray) else by))
     within = {NULLS[name]: _groups_of_null(name, first) for name in nulls}
-    method, anchor_index = choose_anchors(anchors, first, k=k, key=key["anchors"])
+    choice = choose_anchors(anchors, first, k=k, key=key["anchors"])
+    anchor_index = choice.rows
     thinned_index = whole_structures(first.structure_index, num_transport_rows, key=key["transport_rows"])
     map_index = whole_structures(first.structure_index, MAP_ROWS, key=key["map_rows"])
 
@@ -126,16 +128,16 @@ def compare(
         spaces, maps = [], []
         for table, name in zip(paired, names, strict=True):
             steps.begin(f"neighbours of {name}")
-            x = jnp.asarray(table.x)
             space, shared = project(
-                x.astype(jnp.float64),
+                jnp.asarray(choice.mapped(table), jnp.float64),
                 jnp.asarray(anchor_index),
                 jnp.asarray(thinned_index),
+                choice.weights,
                 similarity=similarity,
                 num_neighbours=num_neighbours,
             )
             spaces.append(space)
-            maps.append(_maps(x, shared, map_index))
+            maps.append(_maps(jnp.asarray(table.x), shared, map_index))
             del shared
 
         matrices = {}
@@ -175,7 +177,7 @@ def compare(
                 names,
                 spaces,
                 within,
-                anchor_index=anchor_index,
+                choice,
                 index=thinned_index,
                 similarity=similarity,
                 num_draws=num_transport_draws,
@@ -193,9 +195,11 @@ def compare(
         models=names,
         kinds=[table.kind for table in paired],
         anchors={
-            "method": method,
+            "method": choice.method,
             "k": len(anchor_index),
             "similarity": similarity,
+            "weights": None if choice.weights is None else choice.weights.tolist(),
+            "metrics": [] if choice.record is None else list(choice.record.metrics),
             "model": names[0],
             "row": anchor_index.tolist(),
             "structure": [first.structure_name(i) for i in first.structure_index[anchor_index].tolist()],
@@ -323,15 +327,15 @@ class _Thinned:
         names: Sequence[str],
         spaces: Sequence[Space],
         within: Mapping[str, np.ndarray],
+        choice: Choice,
         *,
-        anchor_index: np.ndarray,
         index: np.ndarray,
         similarity: str,
         num_draws: int,
         key: Mapping[str, Array],
     ) -> None:
         self.tables, self.names, self.within, self.key = tables, names, within, key
-        self.anchor_index, self.index, self.similarity, self.num_draws = anchor_index, index, similarity, num_draws
+        self.choice, self.index, self.similarity, self.num_draws = choice, index, similarity, num_draws
         self.clouds = [space.thinned for space in spaces]
         self.single = [cloud.astype(jnp.float32) for cloud in self.clouds]
         structures = jnp.asarray(tables[0].structure_index[index])
@@ -399,11 +403,12 @@ class _Thinned:
             )
             return self.single[model][orders]
         if (null, model) not in self.seen_from_elsewhere:
-            x, rows, labels = jnp.asarray(self.tables[model].x), jnp.asarray(self.index), jnp.asarray(labels)
+            x = jnp.asarray(self.choice.mapped(self.tables[model]), jnp.float32)
+            rows, labels = jnp.asarray(self.index), jnp.asarray(labels)
             seen = []
             for i in range(self.num_draws):
-                others = permutation_of(self.key[null], i, labels)[jnp.asarray(self.anchor_index)]
-                seen.append(project_thinned(x, others, rows, similarity=self.similarity))
+                others = permutation_of(self.key[null], i, labels)[jnp.asarray(self.choice.rows)]
+                seen.append(project_thinned(x, others, rows, self.choice.weights, similarity=self.similarity))
             self.seen_from_elsewhere[null, model] = jnp.stack(seen)
         return self.seen_from_elsewhere[null, model]
 

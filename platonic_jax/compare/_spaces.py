@@ -34,17 +34,40 @@ class Space(NamedTuple):
     thinned: Float[Array, "t k"]
 
 
+class Choice(NamedTuple):
+    """Which atoms are anchors, and what was learned about them, if anything.
+
+    Attributes:
+        method: what to call the choice.
+        rows: (k,) int32, the rows they are.
+        weights: (k,) what each column of similarities is multiplied by; as they are, if None.
+        record: the atoms, where they were given so: they may bring a map for each model.
+    """
+
+    method: str
+    rows: np.ndarray
+    weights: Array | None = None
+    record: Any = None
+
+    def mapped(self, table: EmbeddingTable) -> np.ndarray:
+        """(n, r) the rows whose similarities are taken: the table's own, but for what was learned for its model."""
+        if self.record is None or table.kind == "element":
+            return table.x
+        return self.record.mapped(table.x, model=table.model, layer=table.layer)
+
+
 @partial(jax.jit, static_argnames=("similarity", "num_neighbours"))
 def project(
     x: Float[Array, "n p"],
     anchor_index: Int[Array, " k"],
     thinned_index: Int[Array, " t"],
+    weights: Float[Array, " k"] | None,
     *,
     similarity: str,
     num_neighbours: int,
 ) -> tuple[Space, Float[Array, "n k"]]:
     """A model's space, and its rows there before anything was taken from them."""
-    shared = projection.relative(x, x[anchor_index], similarity=similarity)
+    shared = projection.relative(x, x[anchor_index], similarity=similarity, weights=weights)
     nearest, _ = numerics.neighbours(shared, k=num_neighbours)
     centred = numerics.centre(shared)
     size = numerics.safe_norm(centred.reshape(-1))
@@ -55,41 +78,45 @@ def project(
 
 @partial(jax.jit, static_argnames="similarity")
 def project_thinned(
-    x: Float[Array, "n p"], anchor_index: Int[Array, " k"], thinned_index: Int[Array, " t"], *, similarity: str
+    x: Float[Array, "n p"],
+    anchor_index: Int[Array, " k"],
+    thinned_index: Int[Array, " t"],
+    weights: Float[Array, " k"] | None,
+    *,
+    similarity: str,
 ) -> Float[Array, "t k"]:
     """Some rows in the space of anchors; the similarity may look at all of them."""
-    return projection.relative(x[thinned_index], x[anchor_index], similarity=similarity, reference=x)
+    return projection.relative(x[thinned_index], x[anchor_index], similarity=similarity, weights=weights, reference=x)
 
 
-def choose_anchors(anchors: Any, table: EmbeddingTable, *, k: int, key: Array) -> tuple[str, np.ndarray]:
-    """The method's name and the rows: by a method's name, given as rows, or as a record that finds them.
+def choose_anchors(anchors: Any, table: EmbeddingTable, *, k: int, key: Array) -> Choice:
+    """By a method's name, given as rows, or as a record that finds them.
 
     Args:
-        anchors: a name from `ANCHORS`; (k,) different rows; or anything with `rows(structures, structure_index)`, such
-            as `anchors.Anchors`.
+        anchors: a name from `ANCHORS`; (k,) different rows; or `anchors.Anchors`, whose weights
+            and metrics are used.
         table: the model in whose space a method chooses.
         k: the number of anchors, where a method chooses.
         key: typed key.
-
-    Returns:
-        What to call the choice, and (k,) int32 rows.
     """
     if isinstance(anchors, str):
         check_choice("anchors", anchors, ANCHORS)
         x = jnp.asarray(table.x)
         if anchors == "direct":
-            return anchors, np.asarray(anchor_methods.direct(x, k))
-        return anchors, np.asarray(getattr(anchor_methods, anchors)(x, k, key=key))
+            return Choice(anchors, np.asarray(anchor_methods.direct(x, k)))
+        return Choice(anchors, np.asarray(getattr(anchor_methods, anchors)(x, k, key=key)))
     if hasattr(anchors, "rows"):
         if table.structures is None:
             raise ValueError("`anchors` must be rows where tables bring no structures, got atoms of structures.")
-        return "given atoms", np.asarray(anchors.rows(table.structures, table.structure_index), np.int32)
+        rows = np.asarray(anchors.rows(table.structures, table.structure_index), np.int32)
+        weights = None if anchors.weights is None else jnp.asarray(anchors.weights)
+        return Choice("given atoms", rows, weights, anchors)
     rows = np.asarray(anchors)
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or len(np.unique(rows)) < len(rows) or not len(rows):
         raise ValueError(f"`anchors` must be different whole numbers of rows, got {rows.dtype} of shape {rows.shape}.")
     if rows.min() < 0 or rows.max() >= len(table.x):
         raise ValueError(f"`anchors` must be rows from 0 to {len(table.x) - 1}, got {rows.min()} to {rows.max()}.")
-    return "given rows", rows.astype(np.int32)
+    return Choice("given rows", rows.astype(np.int32))
 
 
 def whole_structures(structure_index: np.ndarray, limit: int, *, key: Array) -> np.ndarray:

@@ -1,0 +1,146 @@
+"""Rows to learn from, in batches of structures."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+from numpy.typing import ArrayLike
+
+from platonic_jax._checks import check_fraction, check_key
+from platonic_jax._typing import Scalar, TypedKey
+
+
+class Batch(NamedTuple):
+    """What an objective sees.
+
+    Attributes:
+        clouds: For each model its rows of the same n atoms, (n, p).
+        structure: (n,) int32, the place of each atom's structure in the batch; −1 for the last atoms, of a structure
+            that did not fit as a whole.
+        targets: By name, (n,) values of the atoms, or of their structures; NaN where unknown.
+        progress: () how far training has come, from 0 to 1.
+        temperature: () of the mixtures of `SoftAnchors`.
+    """
+
+    clouds: tuple[Float[Array, "n _"], ...]
+    structure: Int[Array, " n"]
+    targets: Mapping[str, Float[Array, " n"]]
+    progress: Scalar
+    temperature: Scalar | float = 1.0
+
+
+class Data:
+    """Rows of several models, of the same atoms, and what is known of them; host-side.
+
+    Args:
+        clouds: For each model its rows, (n, p).
+        structure_index: (n,) the structure of each atom, not decreasing.
+        targets: By name, (n,) values; of a structure's property, its value at each of its atoms. NaN where unknown.
+
+    Raises:
+        ValueError: If there is no model or no atom, or the arrays are not of the same atoms.
+    """
+
+    def __init__(
+        self,
+        clouds: Sequence[ArrayLike],
+        structure_index: ArrayLike,
+        *,
+        targets: Mapping[str, ArrayLike] | None = None,
+    ) -> None:
+        self.clouds = tuple(np.asarray(cloud) for cloud in clouds)
+        self.structure_index = np.asarray(structure_index)
+        self.targets = {name: np.asarray(values, np.float32) for name, values in (targets or {}).items()}
+        if not self.clouds:
+            raise ValueError("`clouds` must hold at least one model, got none.")
+        n = len(self.structure_index)
+        if n == 0:
+            raise ValueError("`structure_index` must hold at least one atom, got none.")
+        if (np.diff(self.structure_index) < 0).any():
+            raise ValueError("`structure_index` must not decrease, got one that does: sort the rows by structure.")
+        named = {f"clouds[{i}]": cloud for i, cloud in enumerate(self.clouds)}
+        for name, array in (named | {f"targets[{name!r}]": values for name, values in self.targets.items()}).items():
+            if len(array) != n:
+                raise ValueError(f"`{name}` must have a row for each of the {n} atoms, got {len(array)}.")
+        self._first = np.flatnonzero(np.diff(self.structure_index, prepend=self.structure_index[0] - 1))
+        self._size = np.diff(self._first, append=n)
+
+    def __len__(self) -> int:
+        return len(self.structure_index)
+
+    @property
+    def num_structures(self) -> int:
+        """Structures that have a row."""
+        return len(self._first)
+
+    @property
+    def num_known(self) -> dict[str, int]:
+        """For each target, how many structures have an atom with a value of it."""
+        of = np.repeat(np.arange(self.num_structures), self._size)
+        return {name: len(np.unique(of[np.isfinite(values)])) for name, values in self.targets.items()}
+
+    def select(self, mask: np.ndarray) -> "Data":
+        """The rows where `mask` (n,) is true."""
+        return Data(
+            [cloud[mask] for cloud in self.clouds],
+            self.structure_index[mask],
+            targets={name: values[mask] for name, values in self.targets.items()},
+        )
+
+    def split(self, groups: ArrayLike, *, fraction: float, key: TypedKey) -> tuple["Data", "Data"]:
+        """Two parts that share no group, such as a chemical system.
+
+        Args:
+            groups: (n,) label of each atom's group.
+            fraction: Of the groups that go to the second part, between 0 and 1.
+            key: Typed key.
+
+        Returns:
+            What to learn from, and what is held out.
+
+        Raises:
+            ValueError: If there are fewer than two groups, or not one label an atom.
+        """
+        if len(np.asarray(groups)) != len(self):
+            raise ValueError(
+                f"`groups` must have a label for each of {len(self)} atoms, got {len(np.asarray(groups))}."
+            )
+        held_out = held_out_groups(groups, fraction=fraction, key=key)
+        return self.select(~held_out), self.select(held_out)
+
+    def rows_of_batch(self, order: np.ndarray, num_rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of structures in the order given, as many as fit, and for each its place in the batch.
+
+        Args:
+            order: Structures, by their place among those here.
+            num_rows: Rows of a batch.
+
+        Returns:
+            (num_rows,) rows and (num_rows,) places, −1 for those of a structure cut short.
+        """
+        ends = np.cumsum(self._size[order])
+        if ends[-1] < num_rows:
+            raise ValueError(f"`num_rows` must be at most the number of rows = {ends[-1]}, got {num_rows}.")
+        place = np.repeat(np.arange(len(order)), self._size[order])[:num_rows]
+        begins = ends - self._size[order]
+        rows = (self._first[order] - begins)[place] + np.arange(num_rows)
+        whole = ends[place] <= num_rows
+        return rows.astype(np.int32), np.where(whole, place, -1).astype(np.int32)
+
+    def order(self, step: int, *, key: TypedKey) -> np.ndarray:
+        """The structures as batch `step` draws them: a new shuffle every step, of which it takes the first."""
+        return np.asarray(jax.random.permutation(jax.random.fold_in(key, step), self.num_structures))
+
+
+def held_out_groups(groups: ArrayLike, *, fraction: float, key: TypedKey) -> np.ndarray:
+    """(n,) whether each row's group is among those drawn."""
+    check_key(key)
+    check_fraction("fraction", fraction)
+    found, place = np.unique(np.asarray(groups), return_inverse=True)
+    if len(found) < 2:
+        raise ValueError("`groups` must be at least two, got one: nothing can be held out.")
+    number = min(max(1, round(fraction * len(found))), len(found) - 1)
+    drawn = np.asarray(jax.random.permutation(key, len(found)))[:number]
+    return np.isin(place, drawn)

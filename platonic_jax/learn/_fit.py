@@ -1,0 +1,255 @@
+"""Gradient descent on batches of structures, judged on held-out ones."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from platonic_jax._checks import check_count, check_key, check_positive
+from platonic_jax._typing import Flag, Scalar, TypedKey
+from platonic_jax.learn._data import Batch, Data
+from platonic_jax.learn._modules import SharedSpace
+from platonic_jax.learn.objectives import Objective
+from platonic_jax.numerics import shard_rows
+
+_HELD_OUT = 2**31 - 1  # The draw of batches to judge on: none of training is numbered so.
+
+
+class Fit(NamedTuple):
+    """What training came to.
+
+    Attributes:
+        space: The space in its best state: of the smallest held-out loss, or the last where nothing is held out.
+        losses: (steps,) the loss of each batch, before its step.
+        held_out: (checks, 2) step and held-out loss.
+        best_step: Steps after which the best state was reached.
+        stopped: Why training ended: `"done"`, `"no better"`, or, if a loss or its gradient was not finite, a sentence
+            that names the step.
+    """
+
+    space: SharedSpace
+    losses: np.ndarray
+    held_out: np.ndarray
+    best_step: int
+    stopped: str
+
+
+def fit(
+    space: SharedSpace,
+    objective: Objective,
+    data: Data,
+    *,
+    key: TypedKey,
+    validation: Data | None = None,
+    num_steps: int = 500,
+    num_rows: int = 1024,
+    optimiser: optax.GradientTransformation | None = None,
+    learning_rate: float = 3e-3,
+    temperatures: tuple[float, float] = (1.0, 0.05),
+    check_every: int = 50,
+    patience: int | None = None,
+    checkpoints: str | Path | None = None,
+    mesh: Mesh | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> Fit:
+    """Minimise an objective over what a space can learn.
+
+    Batch i depends on `fold_in(key, i)` alone, and nothing else is random: the same key gives the same result, also
+    where a run was killed and went on from its checkpoint.
+
+    Args:
+        space: Where to start; it is not changed.
+        objective: From `learn.objectives`, or a function of (space, rows, batch).
+        data: What to learn from; of the models of `space`, in its order.
+        key: Typed key.
+        validation: Held-out data, best of other chemical systems (`Data.split`).
+        num_steps: Batches to learn from.
+        num_rows: Atoms in a batch.
+        optimiser: From optax; Adam with a cosine schedule when absent.
+        learning_rate: Of that Adam, at first.
+        temperatures: Of `SoftAnchors`, at the beginning and at the end; geometric in between.
+        check_every: Steps between held-out losses, and between checkpoints.
+        patience: Checks without a better held-out loss before training stops; it never does when absent.
+        checkpoints: A folder where the state is kept; a run with the same arguments goes on from there. Objective and
+            optimiser cannot be compared with those of the run before.
+        mesh: Devices that share the rows of a batch, from `numerics.row_mesh`; they have to divide `num_rows`.
+        progress: Called with steps done, of how many, and the loss.
+
+    Returns:
+        The space in its best state, and how it came there.
+
+    Raises:
+        ValueError: If the data do not fit the space, `checkpoints` is of a run with other arguments, or the first loss
+            or its gradient is not finite.
+    """
+    check_key(key)
+    for name, count in (("num_steps", num_steps), ("num_rows", num_rows), ("check_every", check_every)):
+        check_count(name, count)
+    if patience is not None:
+        check_count("patience", patience)
+    for temperature in temperatures:
+        check_positive("temperatures", temperature)
+    widths = [rows.shape[1] for rows in space.candidates]
+    for name, part in (("data", data), ("validation", validation)):
+        if part is not None and (got := [cloud.shape[1] for cloud in part.clouds]) != widths:
+            raise ValueError(f"`{name}` must be of the models of `space`, of {widths} columns, got {got} columns.")
+    if optimiser is None:
+        optimiser = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
+    everywhere = partial(jax.device_put, device=None if mesh is None else NamedSharding(mesh, PartitionSpec()))
+    definition, learned, fixed = nnx.split(space, nnx.Param, ...)
+    learned, fixed = everywhere((learned, fixed))
+
+    def loss_of(learned: Any, fixed: Any, batch: Batch) -> Scalar:
+        joined = nnx.merge(definition, learned, fixed)
+        return objective(joined, joined(batch.clouds, temperature=batch.temperature), batch)
+
+    @jax.jit
+    def step(learned: Any, state: Any, fixed: Any, batch: Batch) -> tuple[Any, Any, Scalar, Flag]:
+        loss, slope = jax.value_and_grad(loss_of)(learned, fixed, batch)
+        change, state = optimiser.update(slope, state, learned)
+        learned = optax.apply_updates(learned, change)
+        finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in [loss, *jax.tree.leaves(learned)]])
+        return learned, state, loss, jnp.all(finite)
+
+    judge = jax.jit(loss_of)
+    draw = partial(_batch, key=key, num_rows=num_rows, temperatures=temperatures, mesh=mesh)
+    now = _State(learned, everywhere(optimiser.init(learned)), learned, [], [], 0)
+    settings = {}
+    if checkpoints is not None:
+        settings = {
+            "key": [str(jax.random.key_impl(key)), np.asarray(jax.random.key_data(key)).tolist()],
+            "space": [space.similarity, _digest(jax.tree.leaves((learned, fixed)))],
+            "data": _digest(_arrays(data)),
+            "validation": validation and _digest(_arrays(validation)),
+            "optimiser": [list(np.shape(leaf)) for leaf in jax.tree.leaves(now.optimiser)],
+            "num_steps": num_steps,
+            "num_rows": num_rows,
+            "learning_rate": learning_rate,
+            "temperatures": list(temperatures),
+            "check_every": check_every,
+        }
+        now = _restored(now, Path(checkpoints), settings, everywhere)
+
+    stopped = "done"
+    for i in range(len(now.losses), num_steps):
+        if patience is not None and sum(step > now.best_step for step, _ in now.held_out) >= patience:
+            stopped = "no better"
+            break
+        learned, state, loss, finite = step(now.learned, now.optimiser, fixed, draw(data, i, i / num_steps))
+        if not finite:
+            what = "gradient" if np.isfinite(loss) else "loss"
+            if i == 0:
+                raise ValueError(f"`objective` must have a finite {what} on the first batch: look at rows and targets.")
+            stopped = f"the {what} of step {i + 1} was not finite: the space is the best before it"
+            if validation is None:
+                now = now._replace(best=now.learned, best_step=i)
+            break
+        now = now._replace(learned=learned, optimiser=state, losses=[*now.losses, float(loss)])
+        if (i + 1) % check_every == 0 or i + 1 == num_steps:
+            # At the temperatures of the end, so that the losses of all steps can be compared.
+            held_out = None if validation is None else judge(now.learned, fixed, draw(validation, _HELD_OUT, 1.0))
+            now = _judged(now, held_out)
+            if checkpoints is not None:
+                _save(now, Path(checkpoints), settings)
+        if progress is not None:
+            progress(i + 1, num_steps, float(loss))
+    best = nnx.merge(definition, now.best, fixed)
+    return Fit(best, np.array(now.losses), np.array(now.held_out).reshape(-1, 2), now.best_step, stopped)
+
+
+class _State(NamedTuple):
+    learned: Any
+    optimiser: Any
+    best: Any
+    losses: list[float]
+    held_out: list[tuple[int, float]]
+    best_step: int
+
+
+def _judged(now: _State, held_out: Scalar | None) -> _State:
+    """With the held-out loss, and the best state if this is it."""
+    steps = len(now.losses)
+    if held_out is None:
+        return now._replace(best=now.learned, best_step=steps)
+    loss = float(held_out)
+    better = np.isfinite(loss) and all(not earlier <= loss for _, earlier in now.held_out)
+    now = now._replace(held_out=[*now.held_out, (steps, loss)])
+    return now._replace(best=now.learned, best_step=steps) if better else now
+
+
+def _batch(
+    data: Data,
+    draw: int,
+    progress: float,
+    *,
+    key: TypedKey,
+    num_rows: int,
+    temperatures: tuple[float, float],
+    mesh: Mesh | None,
+) -> Batch:
+    if num_rows > len(data):
+        num_rows = len(data) if mesh is None else len(data) - len(data) % mesh.size
+    rows, place = data.rows_of_batch(data.order(draw, key=key), num_rows)
+    put = jnp.asarray if mesh is None else partial(shard_rows, mesh=mesh)
+    begin, end = temperatures
+    return Batch(
+        clouds=tuple(put(cloud[rows]) for cloud in data.clouds),
+        structure=put(place),
+        targets={name: put(values[rows]) for name, values in data.targets.items()},
+        progress=jnp.asarray(progress, jnp.float32),
+        temperature=jnp.asarray(begin * (end / begin) ** progress, jnp.float32),
+    )
+
+
+def _arrays(data: Data) -> list[np.ndarray]:
+    return [*data.clouds, data.structure_index, *(data.targets[name] for name in sorted(data.targets))]
+
+
+def _digest(arrays: Iterable[Any]) -> str:
+    sha = hashlib.sha256()
+    for array in map(np.asarray, arrays):
+        sha.update(f"{array.dtype}{array.shape}".encode())
+        sha.update(array.tobytes())
+    return sha.hexdigest()
+
+
+def _save(now: _State, folder: Path, settings: dict[str, Any]) -> None:
+    """Written as a whole before it returns, or not at all; the two latest are kept."""
+    from orbax import checkpoint
+
+    arrays = [np.asarray(leaf) for leaf in jax.tree.leaves((now.learned, now.optimiser, now.best))]
+    record = {"losses": now.losses, "held_out": now.held_out, "best_step": now.best_step, "settings": settings}
+    options = checkpoint.CheckpointManagerOptions(max_to_keep=2)
+    with checkpoint.CheckpointManager(folder.absolute(), options=options) as manager:
+        items = {"arrays": checkpoint.args.StandardSave(arrays), "record": checkpoint.args.JsonSave(record)}
+        manager.save(len(now.losses), args=checkpoint.args.Composite(**items))
+
+
+def _restored(start: _State, folder: Path, settings: dict[str, Any], place: Callable[[Any], Any]) -> _State:
+    """The latest state that was kept, or `start` where there is none."""
+    from orbax import checkpoint
+
+    leaves, form = jax.tree.flatten((start.learned, start.optimiser, start.best))
+    with checkpoint.CheckpointManager(folder.absolute()) as manager:
+        if (latest := manager.latest_step()) is None:
+            return start
+        read = partial(manager.restore, latest)
+        record = read(args=checkpoint.args.Composite(record=checkpoint.args.JsonRestore()))["record"]
+        if other := [name for name, value in settings.items() if value != record["settings"].get(name)]:
+            other = ", ".join(other)
+            raise ValueError(
+                f"`checkpoints` must be of a run with the same arguments, got one with other {other}: give a new folder."
+            )
+        like = checkpoint.args.StandardRestore([np.asarray(leaf) for leaf in leaves])
+        arrays = read(args=checkpoint.args.Composite(arrays=like))["arrays"]
+    learned, optimiser, best = place(jax.tree.unflatten(form, arrays))
+    held_out = [(step, loss) for step, loss in record["held_out"]]
+    return _State(learned, optimiser, best, record["losses"], held_out, record["best_step"])
