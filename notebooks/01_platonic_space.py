@@ -16,7 +16,7 @@
 #
 # By default this runs on crystal prototypes, in a few minutes, and embeds them first where no stores are found. For
 # the real thing, embed a large set once (`platonic embed 7net-0 mp20_train.extxyz -o stores/7net-0.zarr`, and so on)
-# and set `PLATONIC_STORES=stores`.
+# and set `PLATONIC_STORES=stores`; `PLATONIC_LIMIT=5000` takes the first structures of each alone.
 
 # %%
 import os
@@ -25,6 +25,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from ase.data import chemical_symbols
 
 import platonic_jax as pj
 
@@ -32,24 +33,29 @@ STORES = Path(os.environ.get("PLATONIC_STORES", "stores/prototypes"))
 STRUCTURES = os.environ.get("PLATONIC_STRUCTURES", "prototypes?max_atoms=20")
 MODELS = os.environ.get("PLATONIC_MODELS", "7net-0 7net-l3i5 chgnet-0.3.0 chgnet-r2scan random:7net-0?seed=0").split()
 K = int(os.environ.get("PLATONIC_ANCHORS", "100"))
+LIMIT = int(os.environ.get("PLATONIC_LIMIT", "0")) or None
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/01"))
 
 if not list(STORES.glob("*.zarr")):
     for model in MODELS:
         name = "".join(letter if letter.isalnum() or letter in ".-" else "-" for letter in model)
         subprocess.run(["platonic", "embed", model, STRUCTURES, "-o", str(STORES / f"{name}.zarr")], check=True)
-tables = pj.tables.pair(*(pj.load(path) for path in sorted(STORES.glob("*.zarr"))))
+tables = pj.tables.pair(*(pj.load(path, limit=LIMIT) for path in sorted(STORES.glob("*.zarr"))))
 print(f"{len(tables)} models, {len(tables[0].x):,} atoms of {tables[0].num_structures:,} structures")
 
 # %% [markdown]
 # ## One comparison
 #
 # The same atoms are anchors for every model, each seen in its own space. Every value comes with what chance gives,
-# within each element too, and with its interval over structures.
+# within each element too, and with its interval over structures; and again within each of the frequent elements alone.
 
 # %%
 measures = ("procrustes", "cka", "mutual_knn")
-comparison = pj.compare.compare(tables, anchors="direct", k=K, measures=measures, by="element")
+elements, atoms = np.unique(tables[0].species, return_counts=True)
+frequent = elements[np.argsort(-atoms)[:12]]
+symbols = np.array(chemical_symbols)[tables[0].species]
+labels = np.where(np.isin(tables[0].species, frequent), symbols, "others")
+comparison = pj.compare.compare(tables, anchors="direct", k=K, measures=measures, by=labels)
 RESULTS.mkdir(parents=True, exist_ok=True)
 comparison.save(RESULTS / "compare.json")
 
@@ -102,11 +108,11 @@ for measure, curves in sweep.curves.items():
 # Much of what models share is which atom is which element. Inside one element that is gone.
 
 # %%
-within = comparison.resolved["element"]
+within = comparison.resolved["labels"]
 for measure in measures:
-    value, null = pj.plots.means_within(comparison, "element", measure)
+    value, null = pj.plots.means_within(comparison, "labels", measure)
     cells = [f"{label} {v:.2f} ({n:.2f})" for label, v, n in zip(within.labels, value, null, strict=True)]
-    print(f"{measure} of trained models (null): " + ", ".join(cells[:8]))
+    print(f"{measure} of trained models (null): " + ", ".join(cells))
 
 # %% [markdown]
 # ## Training data or architecture?

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["combined", "coordination", "families"]
+__all__ = ["chemical_systems", "combined", "coordination", "families"]
 
 # Atoms nearer than this many sums of their covalent radii are neighbours: between the first shell and the second in
 # the elements and binary salts that the tests name.
@@ -63,6 +63,20 @@ def families(structures: Any) -> np.ndarray:
     from pymatgen.core import Composition
 
     return np.array([Composition(formula).anonymized_formula for formula in structures.formulas])
+
+
+def chemical_systems(structures: Any) -> np.ndarray:
+    """The elements of every structure, such as `O-Ti`: what must be held out together where chemistry is to be new.
+
+    Args:
+        structures: Structures with `formulas`, as a table brings them.
+
+    Returns:
+        (s,) words, one for each structure.
+    """
+    from pymatgen.core import Composition
+
+    return np.array([Composition(formula).chemical_system for formula in structures.formulas])
 
 
 def combined(*labels: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from jaxtyping import Array
 from platonic_jax import _pairs, metrics, numerics, projection, statistics
 from platonic_jax._pairs import Cloud
 from platonic_jax.compare._driver import Steps, check_among, permutation_of, provenance
+from platonic_jax.compare._estimates import cloud_of, estimates_of, standard_errors
 from platonic_jax.compare._record import plain, write_json
 from platonic_jax.compare._spaces import ANCHORS, choose_anchors, display_names, whole_structures
 from platonic_jax.tables import EmbeddingTable, load, pair
@@ -170,8 +171,8 @@ def sweep(
                     else:
                         anchors = choose_anchors(method, chosen[0], k=k, key=jax.random.fold_in(key, 1 + i)).rows
                         spaces = [projection.relative(cloud, cloud[anchors], similarity=similarity) for cloud in x]
-                    clouds = [_cloud(space, num_neighbours=num_neighbours) for space in spaces]
-                    found[method, k, i] = _estimates(clouds, clouds, pairs, structures, measures=measures)
+                    clouds = [cloud_of(space, num_neighbours=num_neighbours) for space in spaces]
+                    found[method, k, i] = estimates_of(clouds, clouds, pairs, structures, measures=measures)
     return Sweep(
         models=names,
         kinds=[table.kind for table in paired],
@@ -253,11 +254,11 @@ def layers(
             steps.begin(f"neighbours in {table.model} {table.layer}")
             x = jnp.asarray(choice.mapped(table), jnp.float64)
             shared = projection.relative(x, x[choice.rows], similarity=similarity, weights=choice.weights)
-            clouds.append(_cloud(shared, num_neighbours=num_neighbours))
+            clouds.append(cloud_of(shared, num_neighbours=num_neighbours))
         left, right = clouds[: len(first)], clouds[len(first) :]
         structures = jnp.asarray(chosen[0].structure_index)
         steps.begin(f"layers of {model}")
-        estimates = _estimates(left, right, pairs, structures, measures=measures)
+        estimates = estimates_of(left, right, pairs, structures, measures=measures)
         single = [[_pairs.single(cloud) for cloud in side] for side in (left, right)]
         species, draws = jnp.asarray(chosen[0].species), []
         for i in range(num_permutations):
@@ -298,41 +299,6 @@ def _rows_of(table: EmbeddingTable, rows: np.ndarray) -> EmbeddingTable:
     return table.select(mask)
 
 
-@partial(jax.jit, static_argnames="num_neighbours")
-def _cloud(shared: Array, *, num_neighbours: int) -> Cloud:
-    nearest, _ = numerics.neighbours(shared, k=num_neighbours)
-    return _pairs.make_cloud(shared, nearest, jnp.ones(shared.shape[0], shared.dtype))
-
-
-def _estimates(
-    left: Sequence[Cloud],
-    right: Sequence[Cloud],
-    pairs: Sequence[tuple[int, int]],
-    structures: Array,
-    *,
-    measures: Sequence[str],
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """For each measure its value for p pairs, (p,), and the influence of each of s structures on it, (p, s)."""
-    number = len(np.unique(np.asarray(structures)))
-    found = [_estimate(left[i], right[j], structures, measures=tuple(measures)) for i, j in pairs]
-    return {
-        name: (
-            np.array([float(one[name][0]) for one in found]),
-            np.array([np.asarray(one[name][1])[:number] for one in found]),
-        )
-        for name in measures
-    }
-
-
-@partial(jax.jit, static_argnames="measures")
-def _estimate(a: Cloud, b: Cloud, structures: Array, *, measures: tuple[str, ...]) -> dict[str, tuple[Array, Array]]:
-    """The measures of one pair, and the influence of each structure, (n,), of which only so many are not zero."""
-    n = structures.shape[0]
-    values, slopes = _pairs.influences(a, b, jnp.ones(n, a.rows.dtype), measures=measures)
-    place = jnp.cumsum(jnp.diff(structures, prepend=structures[:1]) > 0)
-    return {name: (values[name], jnp.zeros(n, a.rows.dtype).at[place].add(slopes[name])) for name in measures}
-
-
 @partial(jax.jit, static_argnames=("pairs", "measures"))
 def _permuted(
     left: list[Cloud],
@@ -346,20 +312,13 @@ def _permuted(
     return _pairs.compared(left, moved, pairs, measures=measures)
 
 
-def _errors(influence: np.ndarray) -> np.ndarray:
-    """Standard errors, from influences of s structures along the last axis."""
-    of_each = partial(statistics.cluster_error, clusters=jnp.arange(influence.shape[-1]))
-    flat = jnp.asarray(influence.reshape(-1, influence.shape[-1]))
-    return np.asarray(jax.vmap(of_each)(flat)).reshape(influence.shape[:-1])
-
-
 def _curve(estimates: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]], ks: Sequence[int], measure: str) -> Curve:
     """From estimates of every k and choice of anchors, each of all pairs."""
     values = np.array([[value for value, _ in choices] for choices in estimates])
     influence = np.array([np.mean([slope for _, slope in choices], axis=0) for choices in estimates])
     values = np.concatenate([values, values.mean(axis=2, keepdims=True)], axis=2)
     influence = np.concatenate([influence, influence.mean(axis=1, keepdims=True)], axis=1)
-    value, half = values.mean(axis=1), 1.96 * _errors(influence)
+    value, half = values.mean(axis=1), 1.96 * standard_errors(influence)
     chance = values.shape[1] > 1
     lowest, highest = metrics.properties(measure).range
     return Curve(
@@ -385,7 +344,7 @@ def _best(
     value, influence = estimates
     test = statistics.max_corrected(jnp.asarray(value), jnp.asarray(null, value.dtype))
     best = int(test.best)
-    half = 1.96 * _errors(influence[best])
+    half = 1.96 * standard_errors(influence[best])
     low, high = np.clip([value[best] - half, value[best] + half], *metrics.properties(name).range)
     return {
         "value": value.reshape(shape),

@@ -1,13 +1,15 @@
 """Run by `test_devices.py`, alone or as one of several processes: measures on many devices; prints them as JSON."""
 
 import json
+import logging.handlers
 import sys
 
 import jax
 import numpy as np
+import optax
 from jax.experimental import multihost_utils
 
-from platonic_jax import metrics, numerics, projection, testing
+from platonic_jax import learn, metrics, numerics, projection, testing
 
 
 def main(process: int, processes: int, address: str) -> None:
@@ -30,6 +32,8 @@ def main(process: int, processes: int, address: str) -> None:
         numerics.shard_rows(x[:-3], mesh)
     except ValueError as error:
         found["refused"] = str(error)
+    if processes == 1:
+        found["learned_apart"], found["learned"], found["compiled"] = learned_apart(x, y, mesh)
     print(json.dumps(found | {"size": [float(np.abs(a).max()) for a in plain]}))  # noqa: T201
 
 
@@ -41,6 +45,31 @@ def products(x, y, anchors):
 def values(x, y, anchors, *, mesh):
     index, distance = numerics.neighbours(x, k=5, mesh=mesh)
     return *products(x, y, anchors), index, distance
+
+
+def learned_apart(x, y, mesh):
+    """Largest difference between what two steps learn on many devices and on one, what they change, compilations."""
+    space = learn.SharedSpace(
+        [x, y],
+        anchors=learn.SoftAnchors(len(x), 6, key=jax.random.key(0)),
+        metrics=[learn.Metric(x), learn.Metric(y)],
+        weights=learn.AnchorWeights(6),
+    )
+    messages = logging.handlers.BufferingHandler(capacity=10**6)
+    logging.getLogger("jax").addHandler(messages)
+    # Not Adam, which divides slopes by their size: of those near zero it keeps the rounding.
+    settings = {"key": jax.random.key(1), "num_steps": 3, "num_rows": 64, "optimiser": optax.sgd(0.1)}
+    data = learn.Data([x, y], np.arange(len(x)) // 5)
+    run = lambda mesh: learn.fit(space, learn.objectives.agreement(), data, mesh=mesh, **settings).space
+    alone = run(None)
+    with jax.log_compiles():
+        together = run(mesh)
+    compiled = sum("Compiling jit(step)" in record.getMessage() for record in messages.buffer)
+    apart = lambda a, b: max(
+        float(np.abs(np.asarray(p) - np.asarray(q)).max())
+        for p, q in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )
+    return apart(alone, together), apart(alone, space), compiled
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import platonic_jax as pj
 from platonic_jax import cli
 from platonic_jax.cli import main
 
-COMMANDS = ("demo", "models", "embed", "compare", "sweep")
+COMMANDS = ("demo", "models", "embed", "compare", "sweep", "learn")
 QUICK = ["--num-permutations", "19", "--num-bootstraps", "19", "--measures", "procrustes,mutual_knn"]
 
 

@@ -39,7 +39,10 @@ def check(found, *, devices):
 
 
 def test_eight_devices_give_the_numbers_of_one():
-    check(printed(started(0, 1, devices=8)), devices=8)
+    found = printed(started(0, 1, devices=8))
+    check(found, devices=8)
+    assert found["learned_apart"] < 1e-5 < 1e-3 < found["learned"]
+    assert found["compiled"] == 1
 
 
 @pytest.mark.slow

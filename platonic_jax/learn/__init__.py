@@ -23,8 +23,20 @@ same way: on the data it was fitted to, any flexible map agrees.
 """
 
 from platonic_jax.learn import objectives
-from platonic_jax.learn._data import Batch, Data
+from platonic_jax.learn._data import Batch, Data, held_out_groups
 from platonic_jax.learn._fit import Fit, fit
-from platonic_jax.learn._modules import AnchorWeights, Metric, SharedSpace, SoftAnchors
+from platonic_jax.learn._modules import AnchorWeights, Metric, SharedSpace, SoftAnchors, frozen
 
-__all__ = ["AnchorWeights", "Batch", "Data", "Fit", "Metric", "SharedSpace", "SoftAnchors", "fit", "objectives"]
+__all__ = [
+    "AnchorWeights",
+    "Batch",
+    "Data",
+    "Fit",
+    "Metric",
+    "SharedSpace",
+    "SoftAnchors",
+    "fit",
+    "frozen",
+    "held_out_groups",
+    "objectives",
+]

@@ -114,7 +114,8 @@ def fit(
     @jax.jit
     def step(learned: Any, state: Any, fixed: Any, batch: Batch) -> tuple[Any, Any, Scalar, Flag]:
         loss, slope = jax.value_and_grad(loss_of)(learned, fixed, batch)
-        change, state = optimiser.update(slope, state, learned)
+        with jax.numpy_dtype_promotion("standard"):  # Its schedules divide integers.
+            change, state = optimiser.update(slope, state, learned)
         learned = optax.apply_updates(learned, change)
         finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in [loss, *jax.tree.leaves(learned)]])
         return learned, state, loss, jnp.all(finite)
@@ -244,9 +245,9 @@ def _restored(start: _State, folder: Path, settings: dict[str, Any], place: Call
         read = partial(manager.restore, latest)
         record = read(args=checkpoint.args.Composite(record=checkpoint.args.JsonRestore()))["record"]
         if other := [name for name, value in settings.items() if value != record["settings"].get(name)]:
-            other = ", ".join(other)
             raise ValueError(
-                f"`checkpoints` must be of a run with the same arguments, got one with other {other}: give a new folder."
+                f"`checkpoints` must be of a run with the same arguments, got one with other {', '.join(other)}: "
+                "give another folder."
             )
         like = checkpoint.args.StandardRestore([np.asarray(leaf) for leaf in leaves])
         arrays = read(args=checkpoint.args.Composite(arrays=like))["arrays"]

@@ -1,6 +1,7 @@
 """What can be learned of a shared space: metrics before the similarity, mixtures of atoms as anchors, their weights."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,9 @@ ORIGINS = ("mean", "zero")
 # The others are taken relative to a whole cloud, which a batch is not.
 SIMILARITIES = ("cosine", "angular", "l2")
 _LEAST_VARIANCE = 1e-6  # Of the largest: directions below it are scaled as if they had this much.
+
+
+_Module = TypeVar("_Module", bound=nnx.Module)
 
 
 class Fixed(nnx.Variable):
@@ -254,3 +258,13 @@ class SharedSpace(nnx.Module):
             weights=self.weights,
             similarity=self.similarity,
         )
+
+
+def frozen(module: _Module) -> _Module:
+    """A copy that training leaves alone: what others are fitted to."""
+    copy = nnx.clone(module)
+    for _, part in nnx.iter_modules(copy):
+        for name, value in vars(part).items():
+            if isinstance(value, nnx.Param):
+                setattr(part, name, Fixed(value[...]))
+    return copy

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from platonic_jax import metrics
-from platonic_jax._checks import check_choice, check_positive
+from platonic_jax._checks import check_choice, check_count, check_positive
 from platonic_jax._typing import Scalar
 from platonic_jax.learn._data import Batch
 from platonic_jax.numerics import centre, matmul, normalise, squared_distances, squared_norm
@@ -61,7 +61,7 @@ def agreement(measure: str = "matching", *, temperatures: Temperatures = (0.1, 0
     """How far models disagree, the mean over all pairs of them.
 
     - `"matching"`: −log of the probability with which an atom of one model finds itself among all atoms of the other,
-      by a softmax of squared distances over the temperature, over log n: 0 if it always does, 1 if all are equally near,
+      by a softmax of squared distances over the temperature, over log n: 0 if it always does, 1 if all are as near,
       more if others are nearer. Atoms of its own structure, which may be its symmetric copies, are no wrong answers.
       What is near an atom in one model and far from it in the other is pushed away in both, so neighbourhoods come to
       agree, and so do coordinates.
@@ -180,6 +180,7 @@ def classes(target: str, *, num_classes: int, per: str = "atom", ridge: float = 
     Returns:
         The objective.
     """
+    check_count("num_classes", num_classes)
     check_choice("per", per, PER)
     check_positive("ridge", ridge)
 

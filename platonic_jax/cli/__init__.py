@@ -12,17 +12,16 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from platonic_adapters import cli as adapters_cli
 
 from platonic_jax._files import replacing
+from platonic_jax.cli import _print
 
 if TYPE_CHECKING:
     from platonic_jax.compare import Comparison
-    from platonic_jax.sweep import Layers, Sweep
 
 __all__ = ["main"]
 
@@ -34,6 +33,7 @@ Do two interatomic potentials know the same chemistry in the same way?
   embed structures        platonic embed MODEL INPUT -o OUT.zarr
   compare models          platonic compare A.zarr B.zarr … -o report/
   vary the anchors        platonic sweep A.zarr B.zarr … -o sweep/
+  learn the anchors       platonic learn A.zarr B.zarr … -o anchors.safetensors
 
 Every command explains itself, with an example: platonic COMMAND --help
 """
@@ -223,6 +223,44 @@ def _parser() -> argparse.ArgumentParser:
     )
     sweep.add_argument("-o", "--output", metavar="DIR", help="a folder for sweep.json and sweep.png")
     _add_json(sweep)
+
+    learn = command(
+        "learn",
+        _learn,
+        "Learn a shared space by gradient: for agreement, a metric for each model before the similarities to random "
+        "anchors; for a\n"
+        "task, the anchors themselves and their weights. Judged on chemical systems that training never saw, beside "
+        "the plain space,\n"
+        "and beside models with random weights, if there are any, which are fitted in the same way.",
+        "  platonic learn a.zarr b.zarr random.zarr -k 100 -o anchors.safetensors\n"
+        "  platonic learn a.zarr b.zarr --objective task:e_form --targets energies.csv -k 32 -o anchors.safetensors\n"
+    )
+    _add_stores(learn)
+    learn.add_argument(
+        "--objective",
+        metavar="A,B",
+        type=_names,
+        default=("agreement",),
+        help="agreement, task:COLUMN, or several, whose sum is minimised (default: agreement)",
+    )
+    learn.add_argument(
+        "--targets",
+        metavar="FILE",
+        help="a CSV file with a column `id`, or `material_id`, and columns of numbers: values of structures",
+    )
+    learn.add_argument(
+        "--parts",
+        metavar="A,B",
+        type=_names,
+        help="what is learned: metric, anchors, weights (default: metric for agreement, anchors and weights for tasks)",
+    )
+    learn.add_argument("-k", metavar="K", type=_count, default=100, help="the number of anchors (default: 100)")
+    learn.add_argument("--steps", metavar="N", type=_count, default=1000, help="steps of training (default: 1000)")
+    learn.add_argument("--rows", metavar="N", type=_count, default=1024, help="atoms in a batch (default: 1024)")
+    learn.add_argument("--checkpoints", metavar="DIR", help="a folder from which a killed run goes on")
+    _add_seed(learn)
+    learn.add_argument("-o", "--output", metavar="FILE", required=True, help="the file of anchors to write")
+    _add_json(learn)
     return parser
 
 
@@ -241,6 +279,10 @@ def _add_similarity_and_seed(parser: argparse.ArgumentParser) -> None:
         help=f"of atoms to anchors: {', '.join(SIMILARITIES)} (default: cosine)",
         metavar="NAME",
     )
+    _add_seed(parser)
+
+
+def _add_seed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", metavar="N", type=int, default=0, help="everything random follows from it (default: 0)"
     )
@@ -279,7 +321,7 @@ def _models(args: argparse.Namespace) -> int:
     table = Table(Column("model", no_wrap=True), *heads, box=None, padding=(0, 2, 0, 0))
     for model in models:
         table.add_row(*caches.table_row(model))
-    console = _console()
+    console = _print.console()
     console.print(table)
     console.print("\nEach also as random:NAME?seed=0, the same architecture with re-drawn weights.", highlight=False)
     if args.json:
@@ -336,7 +378,7 @@ def _sweep(args: argparse.Namespace) -> int:
     common = {"similarity": args.similarity, "seed": args.seed, "max_atoms": args.atoms}
     if args.measures:
         common["measures"] = args.measures
-    with _progress() as progress:
+    with _print.progress_bar() as progress:
         found = sweep(
             [load(path, limit=args.limit) for path in args.stores],
             ks=args.ks,
@@ -352,8 +394,8 @@ def _sweep(args: argparse.Namespace) -> int:
                 for i, j in found.pairs
             ]
             found = dataclasses.replace(found, layers=by_layer)
-    console = _console()
-    for table in (*_sweep_tables(found), *(_layers_table(entry) for entry in found.layers)):
+    console = _print.console()
+    for table in (*_print.sweep_tables(found), *(_print.layers_table(entry) for entry in found.layers)):
         console.print(table)
     if args.json:
         found.save(args.json)
@@ -365,6 +407,43 @@ def _sweep(args: argparse.Namespace) -> int:
         found.save(folder / "sweep.json")
         plots.save(plots.sweep(found), folder / "sweep.png")
         console.print(f"The figure is in {folder / 'sweep.png'}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _learn(args: argparse.Namespace) -> int:
+    _check_stores(args.stores)
+    _check_json(args.json)
+    _check_folder(Path(args.output).absolute().parent)
+    if Path(args.output).is_dir():
+        raise ValueError(f"`--output` must be a file, got the folder {args.output}.")
+    _keep_compiled()
+    from platonic_jax import training
+    from platonic_jax.tables import load
+
+    tables = [load(path, limit=args.limit) for path in args.stores]
+    targets = None if args.targets is None else training.read_targets(args.targets, tables[0])
+    with _print.progress_bar() as progress:
+        found = training.train(
+            tables,
+            objective=args.objective,
+            targets=targets,
+            parts=args.parts,
+            k=args.k,
+            seed=args.seed,
+            num_steps=args.steps,
+            num_rows=args.rows,
+            checkpoints=args.checkpoints,
+            progress=progress,
+        )
+    found.anchors.save(args.output)
+    console = _print.console()
+    for table in _print.trained_tables(found):
+        console.print(table)
+    if found.stopped != "done":
+        console.print(f"Training stopped early: {found.stopped}.", markup=False, highlight=False)
+    console.print(f"{len(found.anchors)} anchors are in {args.output}", markup=False, highlight=False, soft_wrap=True)
+    if args.json:
+        found.save(args.json)
     return 0
 
 
@@ -407,7 +486,7 @@ def _run_comparison(
         options["anchors"] = Anchors.load(anchors)
     else:
         options["anchors"] = anchors
-    with _progress() as progress:
+    with _print.progress_bar() as progress:
         return compare([load(path, layer, limit=limit) for path, layer in stores], progress=progress, **options)
 
 
@@ -415,8 +494,8 @@ def _deliver(comparison: "Comparison", *, folder: str | Path | None, json_path: 
     """Print the tables and the verdict; write what was asked for."""
     from platonic_jax import report
 
-    console = _console()
-    for table in (*_tables(comparison), *_resolved_tables(comparison)):
+    console = _print.console()
+    for table in (*_print.comparison_tables(comparison), *_print.resolved_tables(comparison)):
         console.print(table)
     console.print(report.verdict(comparison).lead, markup=False, highlight=False)
     if json_path:
@@ -425,128 +504,6 @@ def _deliver(comparison: "Comparison", *, folder: str | Path | None, json_path: 
         console.print(
             f"The report is in {report.write(comparison, folder)}", markup=False, highlight=False, soft_wrap=True
         )
-
-
-def _tables(comparison: "Comparison") -> Iterator[Any]:
-    """One table a measure, the most similar pair first."""
-    from rich.text import Text
-
-    from platonic_jax import plots, report
-
-    names = plots.labels(comparison)
-    for name, measure in comparison.measures.items():
-        table = _table(report.measure_text(name).title)
-        table.add_column("models")
-        for head in ("value", "95 % interval", *(head for null in measure.nulls for head in (null, "p"))):
-            table.add_column(head, justify="right", no_wrap=True)
-        for i, j, _ in plots.ranked_pairs(comparison, name):
-            at = lambda array, i=i, j=j: report.number(array[i, j])
-            table.add_row(
-                Text(f"{names[i]} – {names[j]}"),
-                Text(at(measure.value), style="bold"),
-                f"{at(measure.low)} to {at(measure.high)}",
-                *(at(array) for null in measure.nulls.values() for array in null),
-            )
-        yield table
-
-
-def _resolved_tables(comparison: "Comparison") -> Iterator[Any]:
-    """One table a grouping: means over pairs of models, within each group, beside their nulls within elements."""
-    from platonic_jax import plots, report
-
-    for kind, resolved in comparison.resolved.items():
-        table = _table(f"By {kind}, mean over pairs of models (shuffled within element)")
-        table.add_column(kind)
-        for head in ("atoms", "structures", *(name.replace("_", " ") for name in resolved.measures)):
-            table.add_column(head, justify="right", no_wrap=True)
-        means = [plots.means_within(comparison, kind, name) for name in resolved.measures]
-        for g, label in enumerate(resolved.labels):
-            cells = [f"{report.number(value[g])} ({report.number(null[g])})" for value, null in means]
-            table.add_row(label, str(resolved.num_atoms[g]), str(resolved.num_structures[g]), *cells)
-        if resolved.left_out:
-            table.caption = f"{len(resolved.left_out)} more have too few atoms or structures"
-        yield table
-
-
-def _sweep_tables(found: "Sweep") -> Iterator[Any]:
-    """One table a measure: the mean over pairs, a row for each way to choose anchors, a column for each number."""
-    from platonic_jax import report
-
-    for name, curves in found.curves.items():
-        table = _table(f"{report.measure_text(name).title}, mean over pairs of models")
-        table.add_column("anchors")
-        for head in (*(f"K = {k}" for k in found.ks), "95 % interval", "over choices", "stable from"):
-            table.add_column(head, justify="right", no_wrap=True)
-        for method, curve in curves.items():
-            stable = curve.stable_from[-1]
-            table.add_row(
-                "none: K principal components" if method == "pca" else method.replace("_", " "),
-                *(report.number(value) for value in curve.value[:, -1]),
-                f"{report.number(curve.low[-1, -1])} to {report.number(curve.high[-1, -1])}",
-                f"± {report.number(curve.spread[-1, -1])}" if method in found.settings["chance"] else "–",
-                f"K = {stable}" if stable else "–",
-            )
-        table.caption = "interval and spread are those at the largest K"
-        yield table
-
-
-def _layers_table(found: "Layers") -> Any:
-    from platonic_jax import report
-
-    table = _table(f"Layers of {found.models[0]} and {found.models[1]}: the best pair, beside the best by chance")
-    for head in ("measure", "layers"):
-        table.add_column(head)
-    for head in ("value", "95 % interval", "best of shuffled", "p of the best"):
-        table.add_column(head, justify="right", no_wrap=True)
-    for name, entry in found.measures.items():
-        first, second = entry["best"]
-        table.add_row(
-            report.measure_text(name).title,
-            f"{found.names[0][first]} – {found.names[1][second]}",
-            report.number(entry["best_value"]),
-            f"{report.number(entry['low'])} to {report.number(entry['high'])}",
-            report.number(entry["null_of_best"]),
-            report.number(entry["p_value_of_best"]),
-        )
-    return table
-
-
-def _table(title: str) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    return Table(
-        title=title,
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        title_style="bold",
-        caption_justify="left",
-    )
-
-
-def _console() -> Any:
-    """Stdout: as wide as the terminal, or, where it is a file or a pipe, wide enough that no line is broken."""
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 200)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on stderr, if that is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("reading", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
 
 
 def _check_stores(stores: Sequence[str]) -> None:
