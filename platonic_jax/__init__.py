@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         sweep,
         tables,
         testing,
+        training,
     )
     from platonic_jax.tables import EmbeddingTable, load
 
@@ -45,6 +46,7 @@ __all__ = [
     "sweep",
     "tables",
     "testing",
+    "training",
 ]
 
 

@@ -29,6 +29,8 @@ __all__ = ["Trained", "read_targets", "train"]
 PARTS = ("metric", "anchors", "weights")
 MEASURES = ("procrustes", "mutual_knn")
 POOL = 10  # Candidate atoms for each learned anchor.
+# Of Adam, which moves what it learns by about as much a step: a metric in units of its rows, a mixture in logits.
+LEARNING_RATE, LEARNING_RATE_OF_MIXTURES = 3e-3, 0.1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -145,7 +147,12 @@ def train(
         x = table.x[~is_held_out]
         return learn.Metric(x, kind="linear", rank=min(rank or 64, x.shape[1]))
 
-    settings = {"num_steps": num_steps, "num_rows": min(num_rows, len(unseen)), "key": key["fit"]}
+    settings: dict[str, Any] = {
+        "num_steps": num_steps,
+        "num_rows": min(num_rows, len(unseen)),
+        "learning_rate": LEARNING_RATE_OF_MIXTURES if "anchors" in parts else LEARNING_RATE,
+        "key": key["fit"],
+    }
     start = space_of(
         trained,
         [metric_of(table) for table in trained] if "metric" in parts else None,

@@ -248,3 +248,14 @@ def test_wrong_use_says_what_is_wrong():
             call()
     with pytest.raises(TypeError, match="`key` must be a typed key"):
         learn.SoftAnchors(9, 3, key=jax.random.PRNGKey(0))
+
+
+def test_what_is_frozen_maps_as_before_and_is_not_learned():
+    x = jnp.asarray(X)
+    metric = learn.Metric(x, kind="linear", rank=3)
+    held = learn.frozen(metric)
+    np.testing.assert_array_equal(held(x), metric(x))
+    space = learn.SharedSpace([x[:5], x[:5]], metrics=[held, metric])
+    learned = jax.tree.leaves(nnx.state(space, nnx.Param))
+    assert [leaf.shape for leaf in learned] == [(6, 3)]
+    assert isinstance(metric.directions, nnx.Param)

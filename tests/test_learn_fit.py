@@ -95,7 +95,7 @@ def test_sparse_weights_keep_the_anchors_that_both_models_know():
 
 
 def test_soft_anchors_choose_the_candidates_that_tell():
-    """The value depends on a plane, in which a sixth of the candidates lie."""
+    """Two values depend on a plane, in which a sixth of the candidates lie."""
     random = np.random.default_rng(0)
     x = random.normal(size=(N, 12)).astype(np.float32)
     candidates = random.normal(size=(48, 12)).astype(np.float32)
@@ -104,19 +104,20 @@ def test_soft_anchors_choose_the_candidates_that_tell():
     candidates[informative] = 0
     candidates[informative, :2] = random.normal(size=(8, 2))
     unit = x / np.linalg.norm(x, axis=1, keepdims=True)
-    data = learn.Data([x], STRUCTURE, targets={"value": unit[:, 0] + 2 * unit[:, 1]})
-    space = learn.SharedSpace([candidates], anchors=learn.SoftAnchors(48, 2, key=jax.random.key(2)))
-    found = fitted(space, values("value", per="atom"), data, num_steps=150, check_every=150, num_rows=150)
+    data = learn.Data([x], STRUCTURE, targets={"first": unit[:, 0], "second": unit[:, 1]})
+    space = learn.SharedSpace([candidates], anchors=learn.SoftAnchors(48, 4, key=jax.random.key(2)))
+    objective = weighted((0.5, values("first", per="atom")), (0.5, values("second", per="atom")))
+    found = fitted(space, objective, data, num_steps=150, check_every=150, num_rows=150)
     assert not np.isin(space.chosen(), informative).any()
-    assert np.isin(found.space.chosen(), informative).all()  # By chance once in 40.
-    assert found.losses[-1] < 0.1 < 0.8 < found.losses[0]
+    assert np.isin(found.space.chosen(), informative).sum() >= 2  # They span the plane.
+    assert found.losses[-1] < 0.01 < 0.9 < found.losses[0]
 
 
 def test_the_same_key_gives_the_same_result_bit_for_bit():
-    first, second = (fitted(num_steps=8, check_every=4, validation=HELD_OUT) for _ in range(2))
-    other = fitted(num_steps=8, check_every=4, validation=HELD_OUT, key=jax.random.key(1))
+    first, second = (fitted(num_steps=6) for _ in range(2))
+    other = fitted(num_steps=6, key=jax.random.key(1))
     assert all((a == b).all() for a, b in zip(leaves(first.space), leaves(second.space), strict=True))
-    np.testing.assert_array_equal(first.held_out, second.held_out)
+    np.testing.assert_array_equal(first.losses, second.losses)
     assert (first.losses != other.losses).any()
 
 

@@ -220,6 +220,9 @@ def learnable(*clouds):
     return learned, loss
 
 
+quickly_compiled = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
 def of_all(objectives, loss, way, learned, batch):
     """Of each objective its value or its gradient: together, so that one compilation serves all."""
     return {name: way(partial(loss, objective))(learned, batch) for name, objective in objectives.items()}
@@ -234,7 +237,7 @@ def test_gradients_agree_with_finite_differences():
         clouds = [jnp.asarray(cloud[:24], jnp.float64) for cloud in (X, Y[:, :4])]
         learned, loss = learnable(*clouds)
         batch = batch_of(*clouds, structure=STRUCTURE[:24], progress=0.5, energy=ENERGY[:24], element=ELEMENT[:24])
-        values, slopes = (jax.jit(partial(of_all, OBJECTIVES, loss, way)) for way in (lambda f: f, jax.grad))
+        values, slopes = (quickly_compiled(partial(of_all, OBJECTIVES, loss, way)) for way in (lambda f: f, jax.grad))
         random = np.random.default_rng(0)
         direction = jax.tree.map(lambda leaf: jnp.asarray(random.normal(size=leaf.shape)), learned)
         moved = lambda step: values(jax.tree.map(lambda a, d: a + step * d, learned, direction), batch)
@@ -262,7 +265,7 @@ def test_gradients_stay_finite():
     """Also at temperatures near zero, of the objectives and of the mixtures."""
     learned, loss = learnable(jnp.asarray(X), jnp.asarray(Y))
     cold = {name: agreement(name, temperatures=(0.1, 1e-6)) for name in ("matching", "neighbours")}
-    slopes = jax.jit(partial(of_all, OBJECTIVES | cold, loss, jax.grad))
+    slopes = quickly_compiled(partial(of_all, OBJECTIVES | cold, loss, jax.grad))
     targets = {"energy": ENERGY, "element": ELEMENT}
 
     def check(case, batch):

@@ -12,6 +12,7 @@ SMALL = {
     "PLATONIC_STRUCTURES": "prototypes?max_atoms=8",
     "PLATONIC_MODELS": "7net-0 chgnet-0.3.0 random:7net-0?seed=0",
     "PLATONIC_ANCHORS": "30",
+    "PLATONIC_STEPS": "20",
     "MPLBACKEND": "agg",
 }
 

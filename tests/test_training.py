@@ -108,12 +108,13 @@ def test_a_task_learns_anchors_and_weights():
     rng = np.random.default_rng(3)
     target = np.array([given[0].x[given[0].structure_index == i].mean() for i in range(STRUCTURES)])
     target[rng.random(STRUCTURES) < 0.1] = np.nan
-    settings = QUICK | {"num_steps": 60, "num_rows": 400, "held_out": 0.3}
+    settings = QUICK | {"num_steps": 20, "num_rows": 400, "held_out": 0.3}
     found = train(given, objective=["task:e"], targets={"e": target}, **settings)
     assert found.settings["parts"] == ["anchors", "weights"]
-    assert found.anchors.weights.shape == (20,)
     assert not found.anchors.metrics
-    assert np.mean(found.losses[-10:]) < np.mean(found.losses[:10])
+    assert found.anchors.weights.shape == (20,)
+    assert np.ptp(found.anchors.weights) > 0.1  # All were 1.
+    assert np.isfinite(found.losses).all()
 
 
 @pytest.mark.parametrize(

@@ -233,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
         "the plain space,\n"
         "and beside models with random weights, if there are any, which are fitted in the same way.",
         "  platonic learn a.zarr b.zarr random.zarr -k 100 -o anchors.safetensors\n"
-        "  platonic learn a.zarr b.zarr --objective task:e_form --targets energies.csv -k 32 -o anchors.safetensors\n"
+        "  platonic learn a.zarr b.zarr --objective task:e_form --targets energies.csv -k 32 -o anchors.safetensors\n",
     )
     _add_stores(learn)
     learn.add_argument(
