@@ -14,6 +14,7 @@ from platonic_jax.compare import compare
 from platonic_jax.tables import EmbeddingTable
 from platonic_jax.training import read_targets, train
 
+pytestmark = pytest.mark.slow
 STRUCTURES, QUICK = 150, {"k": 20, "num_steps": 150, "num_rows": 100, "num_judged": 150, "num_neighbours": 5}
 SYSTEMS = list(itertools.combinations(["O", "Fe", "Ti", "Si", "Cu", "Zn", "S", "Al"], 2))
 
