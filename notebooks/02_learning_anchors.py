@@ -115,8 +115,8 @@ print(f"the loss of one's own objective, first and last: {fitted.losses[0]:.3f},
 # ## What it showed on MP-20
 #
 # The first 5,000 structures of MP-20's training set; 7net-0, 7net-l3i5, chgnet-0.3.0, nequix-mp-1 and nequix-omat-1,
-# and MACE with random weights as the control; 100 random anchors, 700 steps. Means over pairs on 1,000 atoms of held-out
-# chemical systems, with 95 % intervals; the numbers are in `results/02`.
+# and MACE with random weights as the control; 100 random anchors, 700 steps. Means over pairs on 1,000 atoms of
+# held-out chemical systems, with 95 % intervals; the numbers are in `results/02`.
 #
 # | held-out atoms | space | Procrustes | mutual neighbours | the control's neighbours | excess |
 # |---|---|---|---|---|---|
