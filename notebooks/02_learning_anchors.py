@@ -71,13 +71,13 @@ for where, told in names.items():
 # %% [markdown]
 # ## What was learned
 #
-# Every pair, before and after; and the loss, on the systems that training saw and on those held out.
+# Every pair, before and after; and the loss, on the systems that training saw and on those that chose the best state.
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), constrained_layout=True)
-steps, losses = np.array(trained.held_out_losses).T
+steps, losses = np.array(trained.validation_losses).T
 axes[0].plot(np.arange(1, len(trained.losses) + 1), trained.losses, lw=0.6, color="0.6", label="batches")
-axes[0].plot(steps, losses, "o-", ms=3, color="tab:blue", label="held out")
+axes[0].plot(steps, losses, "o-", ms=3, color="tab:blue", label="validation")
 axes[0].set(xlabel="step", ylabel="loss (0: found, 1: chance)")
 axes[0].legend(frameon=False)
 for axis, (where, told) in zip(axes[1:], names.items(), strict=True):

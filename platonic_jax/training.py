@@ -1,9 +1,9 @@
 """Learn a shared space from tables, and judge it on chemistry that training never saw.
 
-Whole chemical systems are held out. The same atoms are compared there before and after: in the plain space of the same
-number of anchors, and in the learned one. Models with random weights take no part in training; each is fitted last, in
-the same way, to the trained models as they are by then. What trained models share beyond what such a control can be
-brought to share is the excess, the figure that counts.
+Whole chemical systems are held out, some to choose the best state, others to judge it. The same atoms are compared
+there before and after: in the plain space of the same number of anchors, and in the learned one. Models with random
+weights take no part in training; each is fitted last, in the same way, to the trained models as they are by then. What
+trained models share beyond what such a control can be brought to share is the excess, the figure that counts.
 """
 
 import dataclasses
@@ -47,7 +47,8 @@ class Trained:
         pairs: pairs of models that were judged.
         element: the atomic number of the element of `within`, the most frequent one.
         losses: of every step of training.
-        held_out_losses: (checks, 2) step and loss on held-out structures.
+        validation_losses: (checks, 2) step and loss on chemical systems that neither learn nor judge: the best state is
+            that of the smallest.
         stopped: why training ended.
         settings: how it was made.
         provenance: of the tables.
@@ -60,7 +61,7 @@ class Trained:
     pairs: list[tuple[int, int]]
     element: int
     losses: np.ndarray
-    held_out_losses: np.ndarray
+    validation_losses: np.ndarray
     stopped: str
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
@@ -104,7 +105,7 @@ def train(
         k: the number of anchors.
         rank: directions that a metric keeps; 64, or all there are, by default.
         seed: everything random follows from it.
-        held_out: share of the chemical systems that training never sees.
+        held_out: share of the chemical systems that agreement is judged on; half as many more choose the best state.
         num_steps: steps of training.
         num_rows: atoms in a batch.
         num_judged: held-out atoms that agreement is judged on, at most; and as many of one element.
@@ -118,65 +119,75 @@ def train(
     Raises:
         ValueError: fewer than two trained models, tables without structures, an unknown objective, part or target.
     """
-    paired = sorted(pair(*tables), key=lambda table: table.kind == "random")
-    names = display_names(paired)
-    trained = [table for table in paired if table.kind == "model"]
-    first, num_trained = paired[0], len(trained)
+    common = pair(*tables)
+    trained, controls = ([table for table in common if table.kind == kind] for kind in ("model", "random"))
+    paired, num_trained = [*trained, *controls], len(trained)
+    first, names = common[0], display_names(paired)
     if num_trained < 2:
         raise ValueError(f"`tables` must be of two trained models at least, got {num_trained}.")
     if first.structures is None:
         raise ValueError("`tables` must bring their structures, got bare arrays: anchors are kept as atoms.")
+    if len({table.model for table in paired}) < len(paired):
+        raise ValueError(f"`tables` must be of different models, got {', '.join(names)}.")
     goal, parts = _goal(objective, parts, targets or {})
-    key = {name: jax.random.fold_in(jax.random.key(seed), i) for i, name in enumerate(("split", "pool", "fit", "rows"))}
+    streams = ("split", "pool", "fit", "rows", "validation")
+    key = {name: jax.random.fold_in(jax.random.key(seed), i) for i, name in enumerate(streams)}
+    by_row = _by_row(targets or {}, first)
+    judged_on, validated_on = _held_out(first, held_out, split=key["split"], validation=key["validation"])
+    learned_from = ~(judged_on | validated_on)
 
-    systems = groups.chemical_systems(first.structures)[first.structure_index]
-    data = learn.Data([table.x for table in trained], first.structure_index, targets=_by_row(targets or {}, first))
-    is_held_out = learn.held_out_groups(systems, fraction=held_out, key=key["split"])
-    seen, unseen = data.select(~is_held_out), data.select(is_held_out)
-    candidates = np.flatnonzero(~is_held_out)
+    candidates = np.flatnonzero(learned_from)
     number = min(len(candidates), k * POOL) if "anchors" in parts else k
-    if number > len(candidates) or k > number:
+    if k > len(candidates):
         raise ValueError(f"`k` must be at most the number of atoms to learn from = {len(candidates)}, got {k}.")
-    pool = np.sort(np.asarray(jax.random.permutation(key["pool"], len(candidates)))[:number])
-    pool = candidates[pool]
-
-    def space_of(chosen: Sequence[EmbeddingTable], metrics: list[learn.Metric] | None, **learned: Any) -> Any:
-        return learn.SharedSpace([table.x[pool] for table in chosen], metrics=metrics, **learned)
+    pool = candidates[np.sort(np.asarray(jax.random.permutation(key["pool"], len(candidates)))[:number])]
 
     def metric_of(table: EmbeddingTable) -> learn.Metric:
-        x = table.x[~is_held_out]
+        x = table.x[learned_from]
         return learn.Metric(x, kind="linear", rank=min(rank or 64, x.shape[1]))
 
-    settings: dict[str, Any] = {
-        "num_steps": num_steps,
-        "num_rows": min(num_rows, len(unseen)),
-        "learning_rate": LEARNING_RATE_OF_MIXTURES if "anchors" in parts else LEARNING_RATE,
-        "key": key["fit"],
-    }
-    start = space_of(
-        trained,
-        [metric_of(table) for table in trained] if "metric" in parts else None,
+    def fitted(space: learn.SharedSpace, chosen: Sequence[EmbeddingTable], name: str, **settings: Any) -> learn.Fit:
+        def report(done: int, of: int, loss: float) -> None:
+            if progress is not None:
+                progress(f"{name}, loss {loss:.3f}", done, of)
+
+        seen, unseen = (
+            learn.Data(
+                [table.x[mask] for table in chosen],
+                first.structure_index[mask],
+                targets={target: values[mask] for target, values in by_row.items()},
+            )
+            for mask in (learned_from, validated_on)
+        )
+        return learn.fit(
+            space,
+            goal,
+            seen,
+            validation=unseen,
+            num_steps=num_steps,
+            num_rows=num_rows,
+            learning_rate=LEARNING_RATE_OF_MIXTURES if "anchors" in parts else LEARNING_RATE,
+            key=key["fit"],
+            progress=report,
+            **settings,
+        )
+
+    start = learn.SharedSpace(
+        [table.x[pool] for table in trained],
+        metrics=[metric_of(table) for table in trained] if "metric" in parts else None,
         anchors=learn.SoftAnchors(number, k, key=key["pool"]) if "anchors" in parts else None,
         weights=learn.AnchorWeights(k) if "weights" in parts else None,
     )
-    report = None if progress is None else lambda done, of, loss: progress(f"learning, loss {loss:.3f}", done, of)
-    fitted = learn.fit(start, goal, seen, validation=unseen, checkpoints=checkpoints, progress=report, **settings)
-    space = fitted.space.hardened()
-    rows = pool[fitted.space.chosen()]
-
-    metrics = None if space.metrics is None else list(space.metrics)
-    if metrics is not None:
-        for table, name in zip(paired[num_trained:], names[num_trained:], strict=True):
-            told = None if progress is None else lambda done, of, _, name=name: progress(f"fitting {name}", done, of)
-            beside = learn.SharedSpace(
-                [other.x[rows] for other in (*trained, table)],
-                metrics=[*(learn.frozen(metric) for metric in metrics[:num_trained]), metric_of(table)],
-                weights=None if space.weights is None else learn.frozen(space.weights),
-            )
-            both = [learn.Data([*part.clouds, table.x[mask]], part.structure_index, targets=part.targets)
-                    for part, mask in ((seen, ~is_held_out), (unseen, is_held_out))]  # fmt: skip
-            found = learn.fit(beside, goal, both[0], validation=both[1], progress=told, **settings).space
-            metrics.append(list(found.metrics or [])[-1])
+    found = fitted(start, trained, "learning", checkpoints=checkpoints)
+    space, rows = found.space.hardened(), pool[found.space.chosen()]
+    metrics = [] if space.metrics is None else list(space.metrics)
+    for control, name in zip(controls if metrics else [], names[num_trained:], strict=False):
+        beside = learn.SharedSpace(
+            [table.x[rows] for table in (*trained, control)],
+            metrics=[*(learn.frozen(metric) for metric in metrics[:num_trained]), metric_of(control)],
+            weights=space.weights and learn.frozen(space.weights),
+        )
+        metrics += list(fitted(beside, [*trained, control], f"fitting {name}").space.metrics or [])[-1:]
 
     learned = Anchors.from_rows(
         first.structures,
@@ -186,12 +197,12 @@ def train(
         weights=None if space.weights is None else np.asarray(space.weights()),
         metrics={
             table.model: LinearMap(table.layer, np.asarray(metric.origin[...]), np.asarray(metric.matrix))
-            for table, metric in zip(paired, metrics or [], strict=False)
+            for table, metric in zip(paired, metrics, strict=False)
         },
         provenance={"models": names, "seed": seed},
     )
     judged, pairs, element = _judged(
-        paired, learned, rows, is_held_out, num_trained, key["rows"], num_judged=num_judged, k=num_neighbours
+        paired, learned, rows, judged_on, num_trained, key["rows"], num_judged=num_judged, k=num_neighbours
     )
     return Trained(
         anchors=learned,
@@ -200,18 +211,20 @@ def train(
         judged=judged,
         pairs=pairs,
         element=element,
-        losses=fitted.losses,
-        held_out_losses=fitted.held_out,
-        stopped=fitted.stopped,
+        losses=found.losses,
+        validation_losses=found.held_out,
+        stopped=found.stopped,
         settings={
             "objective": list(objective),
             "parts": list(parts),
             "k": k,
             "rank": rank,
             "num_steps": num_steps,
-            "num_rows": settings["num_rows"],
-            "held_out_structures": unseen.num_structures,
-            "structures": data.num_structures,
+            "num_rows": num_rows,
+            "structures": {
+                name: len(np.unique(first.structure_index[mask]))
+                for name, mask in (("learned", learned_from), ("validated", validated_on), ("judged", judged_on))
+            },
             "held_out": "whole chemical systems, drawn at random",
             "interval": "value ± 1.96 standard errors, by the infinitesimal jackknife over held-out structures",
         },
@@ -285,6 +298,15 @@ def _goal(
     return learn.objectives.weighted(*terms), tuple(part for part in PARTS if part in wanted)
 
 
+def _held_out(table: EmbeddingTable, fraction: float, *, split: Any, validation: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows the result is judged on, and which choose the best state: of chemical systems of their own."""
+    systems = groups.chemical_systems(table.structures)[table.structure_index]
+    judged_on = learn.held_out_groups(systems, fraction=fraction, key=split)
+    validated_on = np.zeros_like(judged_on)
+    validated_on[~judged_on] = learn.held_out_groups(systems[~judged_on], fraction=fraction / 2, key=validation)
+    return judged_on, validated_on
+
+
 def _by_row(targets: Mapping[str, Any], table: EmbeddingTable) -> dict[str, np.ndarray]:
     """Values of structures at each of their atoms."""
     found, number = {}, 0 if table.structures is None else len(table.structures)
@@ -303,7 +325,7 @@ def _judged(
     tables: Sequence[EmbeddingTable],
     learned: Anchors,
     rows: np.ndarray,
-    is_held_out: np.ndarray,
+    judged_on: np.ndarray,
     num_trained: int,
     key: Any,
     *,
@@ -314,13 +336,13 @@ def _judged(
     from platonic_jax.projection import relative
 
     species, structure = tables[0].species, tables[0].structure_index
-    elements, count = np.unique(species[is_held_out], return_counts=True)
+    elements, count = np.unique(species[judged_on], return_counts=True)
     element = int(elements[count.argmax()])
     pairs = [(i, j) for i, j in itertools.combinations(range(len(tables)), 2) if i < num_trained]
     kinds = np.array(["trained" if j < num_trained else "control" for _, j in pairs])
     judged = {}
     with jax.enable_x64(True), _pairs.serial_lapack():  # noqa: FBT003
-        for where, mask in (("all", is_held_out), ("within", is_held_out & (species == element))):
+        for where, mask in (("all", judged_on), ("within", judged_on & (species == element))):
             of = np.flatnonzero(mask)
             # Single atoms, not whole structures, whose symmetric copies would be neighbours of each other in any space.
             index = np.sort(np.asarray(jax.random.permutation(key, of))[:num_judged])
