@@ -84,7 +84,7 @@ def test_wrong_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match="`path` must be a file of anchors, got .*, which is none"):
         Anchors.load(path)
     save_file({"x": np.zeros(3)}, path, metadata={"format": "platonic anchors", "schema": json.dumps(99)})
-    with pytest.raises(ValueError, match="`path` must have schema 1 or older, got 99 in .*: update platonic-jax"):
+    with pytest.raises(ValueError, match="`path` must have schema 2 or older, got 99 in .*: update platonic-jax"):
         Anchors.load(path)
 
 
