@@ -59,6 +59,7 @@ trained.anchors.save(RESULTS / "anchors.safetensors")
 trained.save(RESULTS / "trained.json")
 
 names = {"all": "all elements", "within": f"within {chemical_symbols[trained.element]}"}
+names = {where: names[where] for where in trained.judged}  # Within the element, if it has enough atoms.
 for where, told in names.items():
     print(f"\n{trained.judged[where]['num_atoms']} held-out atoms, {told}: mean over pairs [95 % interval]")
     for measure in ("procrustes", "mutual_knn"):
@@ -74,7 +75,7 @@ for where, told in names.items():
 # Every pair, before and after; and the loss, on the systems that training saw and on those that chose the best state.
 
 # %%
-figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), constrained_layout=True)
+figure, axes = plt.subplots(1, 1 + len(names), figsize=(11, 3.4), layout="constrained")
 steps, losses = np.array(trained.validation_losses).T
 axes[0].plot(np.arange(1, len(trained.losses) + 1), trained.losses, lw=0.6, color="0.6", label="batches")
 axes[0].plot(steps, losses, "o-", ms=3, color="tab:blue", label="validation")

@@ -21,6 +21,7 @@ from platonic_jax.anchors import Anchors, LinearMap
 from platonic_jax.compare._driver import check_among, provenance
 from platonic_jax.compare._estimates import cloud_of, estimates_of, standard_errors
 from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._resolved import LEAST_ATOMS
 from platonic_jax.compare._spaces import display_names
 from platonic_jax.tables import EmbeddingTable, pair
 
@@ -42,8 +43,8 @@ class Trained:
         models: names, trained ones first, then controls with random weights.
         num_trained: how many are no controls.
         judged: by `all` or `within` one element, by `plain` or `learned`, by measure: `value`, `low`, `high` of every
-            pair of `pairs`, and of the means: `trained` pairs, `control` pairs and `excess` of the first over the
-            second; NaN where there is no control.
+            pair of `pairs`, and of the means: of `trained` pairs, and, where there are any, of `control` pairs and the
+            `excess` of the first over them. No `within` where the element has fewer than 100 atoms held out.
         pairs: pairs of models that were judged.
         element: the atomic number of the element of `within`, the most frequent one.
         losses: of every step of training.
@@ -135,6 +136,11 @@ def train(
     by_row = _by_row(targets or {}, first)
     judged_on, validated_on = _held_out(first, held_out, split=key["split"], validation=key["validation"])
     learned_from = ~(judged_on | validated_on)
+    if (number := min(num_judged, judged_on.sum())) <= num_neighbours:
+        raise ValueError(
+            f"`held_out` must leave more than `num_neighbours` = {num_neighbours} atoms to judge on, got {number}: "
+            "give more structures."
+        )
 
     candidates = np.flatnonzero(learned_from)
     number = min(len(candidates), k * POOL) if "anchors" in parts else k
@@ -346,6 +352,8 @@ def _judged(
             of = np.flatnonzero(mask)
             # Single atoms, not whole structures, whose symmetric copies would be neighbours of each other in any space.
             index = np.sort(np.asarray(jax.random.permutation(key, of))[:num_judged])
+            if len(index) < LEAST_ATOMS and where == "within":
+                continue
             judged[where] = {}
             for which in ("plain", "learned"):
                 clouds = []

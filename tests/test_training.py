@@ -129,6 +129,7 @@ def test_a_task_learns_anchors_and_weights():
             {"targets": {"e": np.zeros(3)}},
             r"`targets\['e'\]` must have a value for each of 150 structures or 600 atoms",
         ),
+        ({"num_neighbours": 200}, "must leave more than `num_neighbours` = 200 atoms to judge on, got 1"),
         ({"k": 10_000}, "`k` must be at most the number of atoms to learn from"),
     ],
 )

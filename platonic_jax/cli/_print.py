@@ -103,9 +103,10 @@ def trained_tables(found: "Trained") -> Iterator[Any]:
 
     where = {"all": "all elements", "within": f"within {chemical_symbols[found.element]}"}
     heads = {"trained": "trained models", "control": "with a random-weight model", "excess": "excess"}
-    for place, told in where.items():
-        judged = found.judged[place]
-        table = _table(f"{judged['num_atoms']} held-out atoms, {told}: mean over pairs of models [95 % interval]")
+    for place, judged in found.judged.items():
+        table = _table(
+            f"{judged['num_atoms']} held-out atoms, {where[place]}: mean over pairs of models [95 % interval]"
+        )
         table.add_column("measure")
         table.add_column("space")
         shown = [kind for kind in heads if kind in judged["plain"]["procrustes"]]
