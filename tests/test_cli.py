@@ -194,6 +194,7 @@ def test_models_are_listed_as_table_and_json(capsys, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["models.json"]
 
 
+@pytest.mark.slow
 def test_compare_computes_prints_and_writes(capsys, stores, tmp_path):
     out, report = tmp_path / "out.json", tmp_path / "report"
     assert main(["compare", *stores, "-k", "20", "--seed", "3", *QUICK, "--json", str(out), "-o", str(report)]) == 0
@@ -220,6 +221,7 @@ def test_compare_computes_prints_and_writes(capsys, stores, tmp_path):
     assert found["anchors"] == expected["anchors"]
 
 
+@pytest.mark.slow
 def test_compare_resolves_and_calibrates_on_request(capsys, stores, tmp_path):
     out = tmp_path / "out.json"
     options = ["--by", "element,family", "--nulls", "element,coordination", "--similarity", "angular", "-k", "10"]
@@ -251,6 +253,7 @@ def test_a_store_of_fewer_structures_stands_beside_the_first_of_a_longer_one(cap
         pj.load(stores[0], limit=0)
 
 
+@pytest.mark.slow
 def test_sweep_computes_prints_and_writes(capsys, stores, tmp_path):
     out, folder = tmp_path / "out.json", tmp_path / "sweep"
     options = ["--ks", "5,10", "--methods", "random", "--choices", "2", "--measures", "cka,mutual_knn", "--layers"]

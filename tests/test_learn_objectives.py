@@ -231,6 +231,7 @@ def of_all(objectives, loss, way, learned, batch):
 ENERGY, ELEMENT = np.sin(np.arange(N)), np.arange(N) // 3 % 4
 
 
+@pytest.mark.slow
 def test_gradients_agree_with_finite_differences():
     """Along a direction drawn at random."""
     with jax.enable_x64(True):
