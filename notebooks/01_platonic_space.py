@@ -20,28 +20,19 @@
 
 # %%
 import os
-import subprocess
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import stores
 from ase.data import chemical_symbols
 
 import platonic_jax as pj
 
-STORES = Path(os.environ.get("PLATONIC_STORES", "stores/prototypes"))
-STRUCTURES = os.environ.get("PLATONIC_STRUCTURES", "prototypes?max_atoms=20")
-MODELS = os.environ.get("PLATONIC_MODELS", "7net-0 7net-l3i5 chgnet-0.3.0 chgnet-r2scan random:7net-0?seed=0").split()
 K = int(os.environ.get("PLATONIC_ANCHORS", "100"))
-LIMIT = int(os.environ.get("PLATONIC_LIMIT", "0")) or None
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/01"))
 
-if not list(STORES.glob("*.zarr")):
-    for model in MODELS:
-        name = "".join(letter if letter.isalnum() or letter in ".-" else "-" for letter in model)
-        subprocess.run(["platonic", "embed", model, STRUCTURES, "-o", str(STORES / f"{name}.zarr")], check=True)
-tables = pj.tables.pair(*(pj.load(path, limit=LIMIT) for path in sorted(STORES.glob("*.zarr"))))
-print(f"{len(tables)} models, {len(tables[0].x):,} atoms of {tables[0].num_structures:,} structures")
+tables = stores.tables("7net-0 7net-l3i5 chgnet-0.3.0 chgnet-r2scan random:7net-0?seed=0")
 
 # %% [markdown]
 # ## One comparison

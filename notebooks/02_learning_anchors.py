@@ -19,31 +19,21 @@
 
 # %%
 import os
-import subprocess
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-from ase.data import chemical_symbols
+import stores
 
 import platonic_jax as pj
 
-STORES = Path(os.environ.get("PLATONIC_STORES", "stores/prototypes"))
-STRUCTURES = os.environ.get("PLATONIC_STRUCTURES", "prototypes?max_atoms=20")
-MODELS = os.environ.get("PLATONIC_MODELS", "7net-0 chgnet-0.3.0 random:7net-0?seed=0").split()
 K = int(os.environ.get("PLATONIC_ANCHORS", "100"))
-LIMIT = int(os.environ.get("PLATONIC_LIMIT", "0")) or None
 STEPS = int(os.environ.get("PLATONIC_STEPS", "300"))
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/02"))
 
-if not list(STORES.glob("*.zarr")):
-    for model in MODELS:
-        name = "".join(letter if letter.isalnum() or letter in ".-" else "-" for letter in model)
-        subprocess.run(["platonic", "embed", model, STRUCTURES, "-o", str(STORES / f"{name}.zarr")], check=True)
-tables = pj.tables.pair(*(pj.load(path, limit=LIMIT) for path in sorted(STORES.glob("*.zarr"))))
-print(f"{len(tables)} models, {len(tables[0].x):,} atoms of {tables[0].num_structures:,} structures")
+tables = stores.tables("7net-0 chgnet-0.3.0 random:7net-0?seed=0")
 
 # %% [markdown]
 # ## Agreement
@@ -58,9 +48,7 @@ RESULTS.mkdir(parents=True, exist_ok=True)
 trained.anchors.save(RESULTS / "anchors.safetensors")
 trained.save(RESULTS / "trained.json")
 
-names = {"all": "all elements", "within": f"within {chemical_symbols[trained.element]}"}
-names = {where: names[where] for where in trained.judged}  # Within the element, if it has enough atoms.
-for where, told in names.items():
+for where, told in trained.places.items():
     print(f"\n{trained.judged[where]['num_atoms']} held-out atoms, {told}: mean over pairs [95 % interval]")
     for measure in ("procrustes", "mutual_knn"):
         for space in ("plain", "learned"):
@@ -75,13 +63,13 @@ for where, told in names.items():
 # Every pair, before and after; and the loss, on the systems that training saw and on those that chose the best state.
 
 # %%
-figure, axes = plt.subplots(1, 1 + len(names), figsize=(11, 3.4), layout="constrained")
+figure, axes = plt.subplots(1, 1 + len(trained.places), figsize=(11, 3.4), layout="constrained")
 steps, losses = np.array(trained.validation_losses).T
 axes[0].plot(np.arange(1, len(trained.losses) + 1), trained.losses, lw=0.6, color="0.6", label="batches")
 axes[0].plot(steps, losses, "o-", ms=3, color="tab:blue", label="validation")
 axes[0].set(xlabel="step", ylabel="loss (0: found, 1: chance)")
 axes[0].legend(frameon=False)
-for axis, (where, told) in zip(axes[1:], names.items(), strict=True):
+for axis, (where, told) in zip(axes[1:], trained.places.items(), strict=True):
     plain, learned = (trained.judged[where][space]["mutual_knn"]["pairs"] for space in ("plain", "learned"))
     control = np.array([j >= trained.num_trained for _, j in trained.pairs])
     for mask, colour, label in ((~control, "tab:blue", "trained models"), (control, "tab:orange", "random weights")):

@@ -15,14 +15,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ase.data import chemical_symbols
 
-from platonic_jax import _pairs, groups, learn
+from platonic_jax import _pairs, groups, learn, projection
 from platonic_jax.anchors import Anchors, LinearMap
 from platonic_jax.compare._driver import check_among, provenance
 from platonic_jax.compare._estimates import cloud_of, estimates_of, standard_errors
 from platonic_jax.compare._record import plain, write_json
 from platonic_jax.compare._resolved import LEAST_ATOMS
-from platonic_jax.compare._spaces import display_names
+from platonic_jax.compare._spaces import Choice, display_names
 from platonic_jax.tables import EmbeddingTable, pair
 
 __all__ = ["Trained", "read_targets", "train"]
@@ -67,9 +68,16 @@ class Trained:
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
 
+    @property
+    def places(self) -> dict[str, str]:
+        """What each key of `judged` stands for, in words."""
+        told = {"all": "all elements", "within": f"within {chemical_symbols[self.element]}"}
+        return {where: told[where] for where in self.judged}
+
     def to_json(self) -> dict[str, Any]:
         """Everything but the anchors, as plain lists and numbers; undefined values are null."""
-        return plain({field.name: getattr(self, field.name) for field in dataclasses.fields(self)[1:]})
+        names = (field.name for field in dataclasses.fields(self) if field.name != "anchors")
+        return plain({name: getattr(self, name) for name in names})
 
     def save(self, path: str | Path) -> None:
         """Write `to_json` to a file, whole or not at all."""
@@ -136,9 +144,9 @@ def train(
     by_row = _by_row(targets or {}, first)
     judged_on, validated_on = _held_out(first, held_out, split=key["split"], validation=key["validation"])
     learned_from = ~(judged_on | validated_on)
-    if (number := min(num_judged, judged_on.sum())) <= num_neighbours:
+    if (num_left := min(num_judged, judged_on.sum())) <= num_neighbours:
         raise ValueError(
-            f"`held_out` must leave more than `num_neighbours` = {num_neighbours} atoms to judge on, got {number}: "
+            f"`held_out` must leave more than `num_neighbours` = {num_neighbours} atoms to judge on, got {num_left}: "
             "give more structures."
         )
 
@@ -339,35 +347,34 @@ def _judged(
     k: int,
 ) -> tuple[dict[str, Any], list[tuple[int, int]], int]:
     """Every pair of trained models and every trained model with every control, before and after, on held-out atoms."""
-    from platonic_jax.projection import relative
-
     species, structure = tables[0].species, tables[0].structure_index
     elements, count = np.unique(species[judged_on], return_counts=True)
     element = int(elements[count.argmax()])
     pairs = [(i, j) for i, j in itertools.combinations(range(len(tables)), 2) if i < num_trained]
     kinds = np.array(["trained" if j < num_trained else "control" for _, j in pairs])
-    judged = {}
+    indices = {}
+    for where, mask in (("all", judged_on), ("within", judged_on & (species == element))):
+        # Single atoms, not whole structures, whose symmetric copies would be neighbours of each other in any space.
+        index = np.sort(np.asarray(jax.random.permutation(key, np.flatnonzero(mask)))[:num_judged])
+        if where == "all" or len(index) >= LEAST_ATOMS:
+            indices[where] = index
+
+    weights = None if learned.weights is None else jnp.asarray(learned.weights)
+    choices = {"plain": Choice("plain", rows), "learned": Choice("learned", rows, weights, learned)}
+    judged = {where: {} for where in indices}
     with jax.enable_x64(True), _pairs.serial_lapack():  # noqa: FBT003
-        for where, mask in (("all", judged_on), ("within", judged_on & (species == element))):
-            of = np.flatnonzero(mask)
-            # Single atoms, not whole structures, whose symmetric copies would be neighbours of each other in any space.
-            index = np.sort(np.asarray(jax.random.permutation(key, of))[:num_judged])
-            if len(index) < LEAST_ATOMS and where == "within":
-                continue
-            judged[where] = {}
-            for which in ("plain", "learned"):
+        for which, choice in choices.items():
+            seen = [choice.mapped(table) for table in tables]
+            for where, index in indices.items():
                 clouds = []
-                for table in tables:
-                    x = table.x
-                    if which == "learned":
-                        x = learned.mapped(x, model=table.model, layer=table.layer)
-                    x = jnp.asarray(x, jnp.float64)
-                    weights = learned.weights if which == "learned" else None
-                    shared = relative(x[index], x[rows], weights=None if weights is None else jnp.asarray(weights))
+                for x in seen:
+                    atoms, anchors = (jnp.asarray(x[of], jnp.float64) for of in (index, rows))
+                    shared = projection.relative(atoms, anchors, weights=choice.weights)
                     clouds.append(cloud_of(shared, num_neighbours=k))
                 found = estimates_of(clouds, clouds, pairs, jnp.asarray(structure[index]), measures=MEASURES)
                 judged[where][which] = {name: _summary(*found[name], kinds) for name in MEASURES}
-            judged[where]["num_atoms"] = len(index)
+    for where, index in indices.items():
+        judged[where]["num_atoms"] = len(index)
     return judged, pairs, element
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.py"))
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("[0-9]*.py"))
 SMALL = {
     "PLATONIC_STRUCTURES": "prototypes?max_atoms=8",
     "PLATONIC_MODELS": "7net-0 chgnet-0.3.0 random:7net-0?seed=0",

@@ -97,16 +97,12 @@ def layers_table(found: "Layers") -> Any:
 
 def trained_tables(found: "Trained") -> Iterator[Any]:
     """Before and after, on held-out atoms of all elements and of one."""
-    from ase.data import chemical_symbols
-
     from platonic_jax import report
 
-    where = {"all": "all elements", "within": f"within {chemical_symbols[found.element]}"}
     heads = {"trained": "trained models", "control": "with a random-weight model", "excess": "excess"}
-    for place, judged in found.judged.items():
-        table = _table(
-            f"{judged['num_atoms']} held-out atoms, {where[place]}: mean over pairs of models [95 % interval]"
-        )
+    for place, told in found.places.items():
+        judged = found.judged[place]
+        table = _table(f"{judged['num_atoms']} held-out atoms, {told}: mean over pairs of models [95 % interval]")
         table.add_column("measure")
         table.add_column("space")
         shown = [kind for kind in heads if kind in judged["plain"]["procrustes"]]

@@ -235,12 +235,13 @@ class SharedSpace(nnx.Module):
         """
         if len(clouds) != self.num_models:
             raise ValueError(f"`clouds` must be one for each of {self.num_models} models, got {len(clouds)}.")
+        weights = None if self.weights is None else self.weights()
         return tuple(
             projection.relative(
                 self.mapped(i, x),
                 self.anchor_rows(i, temperature=temperature),
                 similarity=self.similarity,
-                weights=None if self.weights is None else self.weights().astype(x.dtype),
+                weights=weights,
             )
             for i, x in enumerate(clouds)
         )
