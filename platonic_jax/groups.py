@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["chemical_systems", "combined", "coordination", "families"]
+__all__ = ["chemical_systems", "combined", "coordination", "element_groups", "families"]
 
 # Atoms nearer than this many sums of their covalent radii are neighbours: between the first shell and the second in
 # the elements and binary salts that the tests name.
@@ -49,6 +49,25 @@ def coordination(structures: Any) -> np.ndarray:
         near = (distance > 1e-8) & (distance < BOND_FACTOR * (radii[centre] + radii[neighbour]))
         numbers.append(np.bincount(centre[near], minlength=len(radii)))
     return np.concatenate(numbers).astype(np.int32)
+
+
+def element_groups(structures: Any) -> np.ndarray:
+    """Group of every atom's element in the periodic table, `1` to `18`, `lanthanide` or `actinide`.
+
+    Args:
+        structures: Structures with `species`, as a table brings them.
+
+    Returns:
+        (n,) words, for every atom of every structure.
+    """
+    from pymatgen.core import Element
+
+    def name(z: int) -> str:
+        element = Element.from_Z(z)
+        return "lanthanide" if element.is_lanthanoid else "actinide" if element.is_actinoid else str(element.group)
+
+    elements, place = np.unique(structures.species, return_inverse=True)
+    return np.array([name(int(z)) for z in elements])[place]
 
 
 def families(structures: Any) -> np.ndarray:

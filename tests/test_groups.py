@@ -51,6 +51,11 @@ def test_families_are_anonymous_formulas():
     assert groups.families(made).tolist() == ["AB", "AB", "AB2"]
 
 
+def test_element_groups_are_those_of_the_periodic_table():
+    made = structures(bulk("NaCl", "rocksalt", a=5.64), Atoms("CeUHe", positions=2 * np.eye(3)))
+    assert groups.element_groups(made).tolist() == ["1", "17", "lanthanide", "actinide", "18"]
+
+
 def test_combined_labels_are_equal_where_all_labels_are():
     element, neighbours = np.array([8, 8, 26, 26, 8]), np.array([4, 6, 4, 4, 4])
     assert groups.combined(element, neighbours).tolist() == [0, 1, 2, 2, 0]

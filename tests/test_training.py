@@ -1,18 +1,23 @@
 """Learning from tables, on clouds that hold a common part under large parts of their own."""
 
+import dataclasses
 import itertools
 import json
 
+import jax
 import numpy as np
 import pytest
 from ase import Atoms
 from platonic_adapters.structures import Structures
+from sklearn.linear_model import Ridge
 
 from platonic_jax import groups
 from platonic_jax.anchors import Anchors
 from platonic_jax.compare import compare
 from platonic_jax.tables import EmbeddingTable
-from platonic_jax.training import read_targets, train
+from platonic_jax.training import extend, read_targets, train
+from platonic_jax.training._driver import _held_out
+from platonic_jax.training._judge import RIDGES
 
 pytestmark = pytest.mark.slow
 STRUCTURES, QUICK = 150, {"k": 20, "num_steps": 150, "num_rows": 100, "num_judged": 150, "num_neighbours": 5}
@@ -105,29 +110,139 @@ def test_what_was_learned_is_a_file_that_compare_takes(found, tmp_path):
     )
 
 
-def test_a_task_learns_anchors_and_weights():
-    given = tables(control=False)
-    rng = np.random.default_rng(3)
+def test_a_task_learns_anchors_and_weights_that_read_out_better_than_direct_ones():
+    """Of two hundred directions, one holds the target: anchors that lean to it are worth more than any others."""
+    given = tables()
     target = np.array([given[0].x[given[0].structure_index == i].mean() for i in range(STRUCTURES)])
-    target[rng.random(STRUCTURES) < 0.1] = np.nan
-    settings = QUICK | {"num_steps": 20, "num_rows": 400, "held_out": 0.3}
-    found = train(given, objective=["task:e"], targets={"e": target}, **settings)
+    target[::10] = np.nan
+    settings = QUICK | {"k": 4, "num_steps": 120, "num_rows": 400, "held_out": 0.3}
+    parts = ["anchors", "weights"]
+    found = train(given, objective=["task:e"], targets={"e": target}, parts=parts, **settings)
     assert found.settings["parts"] == ["anchors", "weights"]
     assert not found.anchors.metrics
-    assert found.anchors.weights.shape == (20,)
     assert np.ptp(found.anchors.weights) > 0.1  # All were 1.
-    assert np.isfinite(found.losses).all()
+    task = found.tasks["e"]
+    assert sum(task["num"].values()) == np.isfinite(target).sum()
+    assert set(found.judged["all"]) == {"plain", "direct", "learned", "num_atoms"}
+    assert task["learned"]["models"]["value"].shape == (3,)
+    assert task["learned"]["trained"]["value"] < task["plain"]["trained"]["value"]
+    ratio = task["learned"]["trained"]["value"] / task["direct"]["trained"]["value"]
+    assert task["reduction"]["trained"]["value"] == pytest.approx(1 - ratio)
+    assert task["reduction"]["trained"]["low"] < task["reduction"]["trained"]["value"]
+    assert task["baselines"]["constant"]["value"] > task["learned"]["models"]["value"][0]
+
+
+def test_the_read_out_is_a_ridge_regression_on_means_of_structures():
+    given = tables(control=False)[:1]
+    target = np.random.default_rng(0).normal(size=STRUCTURES)
+    settings = QUICK | {"k": 5, "num_steps": 1, "num_rows": 400, "held_out": 0.3}
+    found = train(given, objective=["task:e"], targets={"e": target}, parts=["weights"], **settings)
+    assert found.judged == {}  # One model agrees with none.
+    rows = found.anchors.rows(KNOWN, KNOWN.structure_index)
+    x = given[0].x.astype(float)
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    means = (unit @ unit[rows].T * found.anchors.weights).reshape(STRUCTURES, 4, 5).mean(axis=1)
+    judged, chosen = held_out_as_in_training(given[0], 0.3)
+    learned = ~(judged | chosen)
+    best = None
+    for penalty in RIDGES:
+        size = np.trace(np.cov(means[learned].T, ddof=0)) * learned.sum() / 5
+        model = Ridge(alpha=penalty * size).fit(means[learned], target[learned])
+        error = np.square(model.predict(means[chosen]) - target[chosen]).sum()
+        if best is None or error < best[0]:
+            best = error, np.abs(model.predict(means[judged]) - target[judged]).mean()
+    assert best is not None
+    assert found.tasks["e"]["learned"]["models"]["value"][0] == pytest.approx(best[1], rel=1e-3)
+
+
+def held_out_as_in_training(given, fraction):
+    key = jax.random.key(0)
+    split, validation = (jax.random.fold_in(key, i) for i in (0, 4))
+    return [rows[::4] for rows in _held_out(given, fraction, split=split, validation=validation)]
+
+
+def test_words_are_classes_and_some_targets_are_known_from_structures():
+    given = tables(control=False)
+    side = np.where(np.arange(STRUCTURES) % 2, "odd", "even")
+    side[::7] = ""
+    settings = QUICK | {"num_steps": 5, "num_rows": 400, "held_out": 0.3}
+    wanted = ["task:side", "0.5*task:element_group", "task:coordination"]
+    found = train(given, objective=wanted, targets={"side": side}, **settings)
+    assert found.tasks["side"]["labels"] == ("even", "odd")
+    assert found.tasks["element_group"]["labels"] == ("11", "12", "13", "14", "16", "4", "8")
+    assert [found.tasks[name]["per"] for name in found.tasks] == ["structure", "atom", "atom"]
+    for name, task in found.tasks.items():
+        assert task["unit"] == ("mean absolute error" if name == "coordination" else "share of wrong classes")
+        assert 0 <= task["learned"]["models"]["value"][0] <= task["baselines"]["constant"]["value"] + 0.2
+    # What the composition alone tells: the group of every element.
+    assert found.tasks["element_group"]["baselines"]["composition"]["value"] < 0.3
+
+
+def test_a_model_that_took_no_part_is_given_a_map_whatever_its_coordinates(found, tmp_path):
+    rng, own = np.random.default_rng(7), tables()[0].x
+    turned = 3 * own @ np.linalg.qr(rng.normal(size=(9, 9)))[0].astype(np.float32) + 2
+    extended = extend(found.anchors, [table(own, model="c"), table(turned, model="d")])
+    assert list(extended.metrics) == [*found.anchors.metrics, "c", "d"]
+    extended.save(tmp_path / "extended.safetensors")
+    extended = Anchors.load(tmp_path / "extended.safetensors")
+    rows, cosines = extended.rows(KNOWN, KNOWN.structure_index), []
+    for x, model in ((own, "c"), (turned, "d")):
+        mapped = extended.mapped(x, model=model, layer=found.anchors.metrics["a"].layer)
+        unit = mapped / np.linalg.norm(mapped, axis=1, keepdims=True)
+        cosines.append(unit @ unit[rows].T)
+    np.testing.assert_allclose(*cosines, atol=1e-3)
+    with pytest.raises(ValueError, match="must be of models without a map, got c"):
+        extend(extended, [table(own, model="c")])
+    with pytest.raises(ValueError, match="`anchors` must have metrics, got none"):
+        extend(dataclasses.replace(extended, metrics={}), [table(own, model="e")])
+
+
+def test_what_unseen_models_gain_is_told_beside_the_trained_ones():
+    """A third model of the same latent cloud, which is judged with a map from its own rows."""
+    a, b, control = tables()
+    rng = np.random.default_rng(5)
+    third = table(np.hstack([a.x, 4 * rng.normal(size=(len(a.x), 2))]), model="c")
+    found = train([a, third, b, control], unseen=["c"], **QUICK)
+    assert found.models == ["a", "b", "c", "random:a?seed=0"]
+    assert (found.num_trained, found.num_unseen) == (2, 1)
+    assert sorted(found.pairs) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3)]
+    judged = found.judged["all"]["learned"]["procrustes"]
+    assert judged["unseen"]["value"] == pytest.approx(np.mean(judged["pairs"]["value"][[1, 3]]))
+    assert list(found.anchors.metrics) == ["a", "b", "c", "random:a?seed=0"]
+    alone = train([a, b, control], **QUICK)
+    same = [np.concatenate([one.anchors.metrics[name].matrix.ravel() for name in "ab"]) for one in (found, alone)]
+    np.testing.assert_array_equal(*same)  # It took no part.
+    with pytest.raises(ValueError, match="`unseen` must be among a, b, got 'd'"):
+        train([a, b], unseen=["d"], **QUICK)
+
+
+def test_sparse_weights_leave_fewer_anchors():
+    settings = QUICK | {"num_steps": 400, "k": 30}
+    found = train(tables(control=False), objective=["agreement:cka", "3*sparsity"], parts=["weights"], **settings)
+    assert len(found.anchors) == len(found.anchors.weights) < 30
+    assert found.anchors.weights.min() >= 0.01 * found.anchors.weights.max()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"objective": ["taste"]}, "`objective` must be among agreement, task:e, got 'taste'"),
+        ({"objective": ["taste"]}, "`objective` must be among agreement, agreement:MEASURE, task:e, .* got 'taste'"),
+        ({"objective": ["agreement:taste"]}, "got 'agreement:taste'"),
+        ({"objective": ["-1*sparsity"]}, r"got '-1\*sparsity'"),
+        ({"objective": []}, "got none"),
         ({"objective": ["task:x"]}, "got 'task:x'"),
         ({"parts": ["soul"]}, "`parts` must be among metric, anchors, weights, got 'soul'"),
         (
-            {"targets": {"e": np.zeros(3)}},
+            {"objective": ["task:e"], "targets": {"e": np.zeros(3)}},
             r"`targets\['e'\]` must have a value for each of 150 structures or 600 atoms",
+        ),
+        (
+            {"objective": ["task:e"], "targets": {"e": np.full(STRUCTURES, np.nan)}},
+            r"`targets\['e'\]` must be known of some structures here, got none",
+        ),
+        (
+            {"objective": ["task:e"], "targets": {"e": np.where(np.arange(STRUCTURES) < 2, 1.0, np.nan)}},
+            "known of structures that learn, that choose and that judge, got 2, 0, 0",
         ),
         ({"num_neighbours": 200}, "must leave more than `num_neighbours` = 200 atoms to judge on, got 1"),
         ({"k": 10_000}, "`k` must be at most the number of atoms to learn from"),
@@ -140,7 +255,7 @@ def test_a_mistake_is_told_before_training(change, message):
 
 def test_two_trained_models_and_their_structures_are_needed():
     a, _, control = tables()
-    with pytest.raises(ValueError, match="two trained models at least, got 1"):
+    with pytest.raises(ValueError, match="2 or more trained models, got 1"):
         train([a, control])
     with pytest.raises(ValueError, match="`tables` must be of different models, got a"):
         train([a, a])
@@ -153,13 +268,14 @@ def test_targets_are_read_by_id(tmp_path):
     path = tmp_path / "energies.csv"
     path.write_text("material_id,e,word\ns2,-1.5,x\ns0,,y\nelsewhere,7,z\n")
     found = read_targets(path, tables()[0])
-    assert list(found) == ["e"]
+    assert list(found) == ["e", "word"]
+    assert found["word"][[0, 1, 2]].tolist() == ["y", "", "x"]
     assert found["e"][2] == -1.5
     assert np.isnan(found["e"][[0, 1]]).all()
     for text, message in (
         ("name,e\ns2,1\n", "must have a column `id` or `material_id`, got name, e"),
         ("id,e\nother,1\n", "must hold structures of the stores, such as 's0', got none"),
-        ("id,word\ns2,x\n", "must have a column of numbers, got id, word"),
+        ("id\ns2\n", "must have a column of values or classes, got id alone"),
     ):
         path.write_text(text)
         with pytest.raises(ValueError, match=message):

@@ -233,26 +233,42 @@ def _parser() -> argparse.ArgumentParser:
         "the plain space,\n"
         "and beside models with random weights, if there are any, which are fitted in the same way.",
         "  platonic learn a.zarr b.zarr random.zarr -k 100 -o anchors.safetensors\n"
-        "  platonic learn a.zarr b.zarr --objective task:e_form --targets energies.csv -k 32 -o anchors.safetensors\n",
+        "  platonic learn a.zarr b.zarr --objective task:e_form --targets energies.csv -k 32 -o anchors.safetensors\n"
+        "  platonic learn a.zarr --objective task:coordination,0.1*sparsity -k 64 -o anchors.safetensors\n"
+        "  platonic learn unseen.zarr --extend anchors.safetensors -o extended.safetensors\n",
     )
-    _add_stores(learn)
+    _add_stores(learn, number="two or more for agreement")
     learn.add_argument(
         "--objective",
         metavar="A,B",
         type=_names,
         default=("agreement",),
-        help="agreement, task:COLUMN, or several, whose sum is minimised (default: agreement)",
+        help="agreement, agreement:MEASURE, task:COLUMN, coverage, conditioning, sparsity, or the sum of several, each "
+        "as WEIGHT*NAME too (default: agreement)",
     )
     learn.add_argument(
         "--targets",
         metavar="FILE",
-        help="a CSV file with a column `id`, or `material_id`, and columns of numbers: values of structures",
+        help="a CSV file with a column `id`, or `material_id`, and columns of values (numbers) or classes (words) of "
+        "structures; coordination and element_group are known without",
     )
     learn.add_argument(
         "--parts",
         metavar="A,B",
         type=_names,
-        help="what is learned: metric, anchors, weights (default: metric for agreement, anchors and weights for tasks)",
+        help="what is learned: metric, anchors, weights (default: metric for agreement, all of them for tasks)",
+    )
+    learn.add_argument(
+        "--unseen",
+        metavar="MODEL,MODEL",
+        type=_names,
+        default=(),
+        help="models among the stores that take no part: they are judged with maps from their own rows alone",
+    )
+    learn.add_argument(
+        "--extend",
+        metavar="FILE",
+        help="learn nothing: give these learned anchors a map for the model of each store, from its own rows alone",
     )
     learn.add_argument("-k", metavar="K", type=_count, default=100, help="the number of anchors (default: 100)")
     learn.add_argument("--steps", metavar="N", type=_count, default=1000, help="steps of training (default: 1000)")
@@ -264,8 +280,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_stores(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("stores", metavar="STORE", nargs="+", help="stores made by `platonic embed`, two or more")
+def _add_stores(parser: argparse.ArgumentParser, *, number: str = "two or more") -> None:
+    parser.add_argument("stores", metavar="STORE", nargs="+", help=f"stores made by `platonic embed`, {number}")
     parser.add_argument(
         "--limit", metavar="N", type=_count, help="the first structures of each store alone (default: all)"
     )
@@ -406,21 +422,26 @@ def _sweep(args: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         found.save(folder / "sweep.json")
         plots.save(plots.sweep(found), folder / "sweep.png")
-        console.print(f"The figure is in {folder / 'sweep.png'}", markup=False, highlight=False, soft_wrap=True)
+        _say_file("The figure is in", folder / "sweep.png")
     return 0
 
 
 def _learn(args: argparse.Namespace) -> int:
-    _check_stores(args.stores)
     _check_json(args.json)
     _check_folder(Path(args.output).absolute().parent)
     if Path(args.output).is_dir():
         raise ValueError(f"`--output` must be a file, got the folder {args.output}.")
     _keep_compiled()
     from platonic_jax import training
+    from platonic_jax.anchors import Anchors
     from platonic_jax.tables import load
 
     tables = [load(path, limit=args.limit) for path in args.stores]
+    if args.extend:
+        extended = training.extend(Anchors.load(args.extend), tables)
+        extended.save(args.output)
+        _say_file(f"{len(extended)} anchors for {', '.join(extended.metrics)} are in", args.output)
+        return 0
     targets = None if args.targets is None else training.read_targets(args.targets, tables[0])
     with _print.progress_bar() as progress:
         found = training.train(
@@ -428,6 +449,7 @@ def _learn(args: argparse.Namespace) -> int:
             objective=args.objective,
             targets=targets,
             parts=args.parts,
+            unseen=args.unseen,
             k=args.k,
             seed=args.seed,
             num_steps=args.steps,
@@ -441,7 +463,7 @@ def _learn(args: argparse.Namespace) -> int:
         console.print(table)
     if found.stopped != "done":
         console.print(f"Training stopped early: {found.stopped}.", markup=False, highlight=False)
-    console.print(f"{len(found.anchors)} anchors are in {args.output}", markup=False, highlight=False, soft_wrap=True)
+    _say_file(f"{len(found.anchors)} anchors are in", args.output)
     if args.json:
         found.save(args.json)
     return 0
@@ -501,9 +523,11 @@ def _deliver(comparison: "Comparison", *, folder: str | Path | None, json_path: 
     if json_path:
         comparison.save(json_path)
     if folder:
-        console.print(
-            f"The report is in {report.write(comparison, folder)}", markup=False, highlight=False, soft_wrap=True
-        )
+        _say_file("The report is in", report.write(comparison, folder))
+
+
+def _say_file(what: str, path: str | Path) -> None:
+    _print.console().print(f"{what} {path}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _check_stores(stores: Sequence[str]) -> None:

@@ -96,28 +96,52 @@ def layers_table(found: "Layers") -> Any:
 
 
 def trained_tables(found: "Trained") -> Iterator[Any]:
-    """Before and after, on held-out atoms of all elements and of one."""
+    """Agreement before and after, on held-out atoms of all elements and of one; then the errors of tasks."""
     from platonic_jax import report
 
-    heads = {"trained": "trained models", "control": "with a random-weight model", "excess": "excess"}
+    heads = {
+        "trained": "trained models",
+        "unseen": "with an unseen model",
+        "control": "with a random-weight model",
+        "excess": "excess",
+    }
     for place, told in found.places.items():
         judged = found.judged[place]
         table = _table(f"{judged['num_atoms']} held-out atoms, {told}: mean over pairs of models [95 % interval]")
         table.add_column("measure")
         table.add_column("space")
+        spaces = [space for space in judged if space != "num_atoms"]
         shown = [kind for kind in heads if kind in judged["plain"]["procrustes"]]
         for kind in shown:
             table.add_column(heads[kind], justify="right", no_wrap=True)
         for name in judged["plain"]:
-            for space in ("plain", "learned"):
-                cells = [
-                    f"{report.number(entry['value'])} [{report.number(entry['low'])} to {report.number(entry['high'])}]"
-                    for entry in (judged[space][name][kind] for kind in shown)
-                ]
+            for space in spaces:
+                cells = [_with_interval(judged[space][name][kind]) for kind in shown]
                 table.add_row(report.measure_text(name).title, space, *cells)
         if "control" not in shown:
             table.caption = "no model with random weights among the stores: how much is chance is not told"
         yield table
+    for name, task in found.tasks.items():
+        table = _table(f"{name}, {task['num']['judged']} held-out: {task['unit']} of a linear read-out [95 % interval]")
+        table.add_column("anchors")
+        words = {"trained": "trained models", "unseen": "unseen models", "control": "random weights"}
+        shown = [kind for kind in words if kind in task["learned"]]
+        for kind in shown:
+            table.add_column(words[kind], justify="right")
+        for space in ("plain", "direct", "learned"):
+            words = {"plain": "random", "direct": "DIRECT", "learned": "learned"}
+            table.add_row(words[space], *(_with_interval(task[space][kind]) for kind in shown))
+        table.add_row("reduction, learned from DIRECT", *(_with_interval(task["reduction"][kind]) for kind in shown))
+        for baseline, entry in task["baselines"].items():
+            words = {"constant": "none: a constant", "composition": "none: the composition alone"}
+            table.add_row(words[baseline], *(_with_interval(entry) for _ in shown))
+        yield table
+
+
+def _with_interval(entry: Any) -> str:
+    from platonic_jax import report
+
+    return f"{report.number(entry['value'])} [{report.number(entry['low'])} to {report.number(entry['high'])}]"
 
 
 def _table(title: str) -> Any:

@@ -57,7 +57,7 @@ def weighted(*terms: tuple[float, Objective]) -> Objective:
     return total
 
 
-def agreement(measure: str = "matching", *, temperatures: Temperatures = (0.1, 0.03)) -> Objective:
+def agreement(measure: str = "matching", *, temperatures: Temperatures = (0.1, 0.01)) -> Objective:
     """How far models disagree, the mean over all pairs of them.
 
     - `"matching"`: −log of the probability with which an atom of one model finds itself among all atoms of the other,

@@ -1,0 +1,160 @@
+"""What is to be learned: objectives by name, and the targets of tasks."""
+
+import csv
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from platonic_jax import groups, learn
+from platonic_jax.compare._driver import check_among
+from platonic_jax.learn import objectives
+from platonic_jax.tables import EmbeddingTable
+
+PARTS = ("metric", "anchors", "weights")
+# Targets that follow from the structures alone.
+KNOWN: dict[str, Callable[[Any], np.ndarray]] = {
+    "coordination": lambda structures: groups.coordination(structures).astype(np.float32),
+    "element_group": groups.element_groups,
+}
+# Objectives that are not of a task, and what each of them asks to be learned if nothing else is said.
+_PLAIN = {
+    "coverage": (objectives.coverage, {"anchors"}),
+    "conditioning": (objectives.conditioning, {"anchors"}),
+    "sparsity": (objectives.sparsity, {"weights"}),
+}
+_TERM = re.compile(r"(?:(?P<weight>[^*]*)\*)?(?P<kind>\w+)(?::(?P<name>.+))?")
+
+
+class Target(NamedTuple):
+    """What a task is to tell of atoms or structures.
+
+    Attributes:
+        values: (n,) float32 at every atom, NaN where unknown; of classes, their place in `labels`.
+        per: `"atom"` or `"structure"`.
+        labels: names of the classes; None of values.
+    """
+
+    values: np.ndarray
+    per: str
+    labels: tuple[str, ...] | None = None
+
+
+def targets_of(given: Mapping[str, Any], names: Sequence[str], table: EmbeddingTable) -> dict[str, Target]:
+    """The targets with these names, from what is given or what the structures tell."""
+    structures, n = table.structures, len(table.x)
+    number = 0 if structures is None else len(structures)
+    found = {}
+    for name in names:
+        values = np.asarray(given[name] if name in given else KNOWN[name](structures))
+        if values.shape not in ((number,), (n,)):
+            raise ValueError(
+                f"`targets[{name!r}]` must have a value for each of {number} structures or {n} atoms, got shape "
+                f"{values.shape}."
+            )
+        labels, per = None, "structure" if len(values) == number else "atom"
+        if values.dtype.kind in "OUS":
+            words = np.array([str(word or "") for word in values])
+            labels = tuple(sorted(set(words) - {""}))
+            place = {label: float(i) for i, label in enumerate(labels)}
+            values = np.array([place.get(word, np.nan) for word in words])
+        values = values.astype(np.float32)
+        if not np.isfinite(values).any():
+            raise ValueError(f"`targets[{name!r}]` must be known of some structures here, got none that is.")
+        found[name] = Target(values[table.structure_index] if per == "structure" else values, per, labels)
+    return found
+
+
+def goal_of(
+    objective: Sequence[str], parts: Sequence[str] | None, given: Mapping[str, Any], table: EmbeddingTable
+) -> tuple[learn.objectives.Objective, tuple[str, ...], dict[str, Target]]:
+    """The function to minimise, what is learned, and the targets of its tasks."""
+    names = [*given, *(name for name in KNOWN if name not in given)]
+    offered = [
+        *("agreement", "agreement:MEASURE"),
+        *(f"task:{name}" for name in names),
+        *_PLAIN,
+        "each as WEIGHT*NAME too",
+    ]
+    terms, wanted, tasks = [], set(), []
+    for text in objective:
+        said = _TERM.fullmatch(text)
+        kind, name = (said["kind"], said["name"]) if said else ("", None)
+        try:
+            weight = float((said and said["weight"]) or 1)
+        except ValueError:
+            weight = np.nan
+        if not 0 < weight < np.inf:
+            kind = ""
+        if kind == "agreement" and (name is None or name in objectives.MEASURES):
+            term, asked = (lambda name=name: objectives.agreement(name or "matching")), {"metric"}
+        elif kind == "task" and name in names:
+            term, asked = None, set(PARTS)
+            tasks.append(name)
+        elif kind in _PLAIN and name is None:
+            term, asked = _PLAIN[kind]
+        else:
+            raise ValueError(f"`objective` must be among {', '.join(offered)}, got {text!r}.")
+        terms.append((weight, term))
+        wanted |= asked
+    if not terms:
+        raise ValueError(f"`objective` must be one or more of {', '.join(offered)}, got none.")
+    if parts is not None:
+        check_among("parts", parts, PARTS)
+        wanted = set(parts)
+    targets = targets_of(given, tasks, table)
+    of_task = iter(tasks)
+    made = [(weight, term() if term else _task(name := next(of_task), targets[name])) for weight, term in terms]
+    return objectives.weighted(*made), tuple(part for part in PARTS if part in wanted), targets
+
+
+def _task(name: str, target: Target) -> learn.objectives.Objective:
+    if target.labels is None:
+        return objectives.values(name, per=target.per)
+    return objectives.classes(name, num_classes=len(target.labels), per=target.per)
+
+
+def read_targets(path: str | Path, table: EmbeddingTable) -> dict[str, np.ndarray]:
+    """Values and classes of structures from a CSV file.
+
+    Args:
+        path: the file, with a column `id` or `material_id`; a column of numbers holds values, one of words classes;
+            empty where unknown. Structures that the table does not have are left out.
+        table: whose structures are meant.
+
+    Returns:
+        By column, (s,) float32, NaN where the file has none; or words, empty where it has none.
+
+    Raises:
+        ValueError: no such file, no column of ids, no other column, or none of the table's structures.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"`targets` must be a CSV file, got {str(path)!r}, which does not exist.")
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    heads = list(lines[0]) if lines else []
+    identity = next((head for head in ("id", "material_id") if head in heads), None)
+    if identity is None:
+        raise ValueError(
+            f"{str(path)!r} must have a column `id` or `material_id`, got {', '.join(heads) or 'nothing'}."
+        )
+    if len(heads) == 1:
+        raise ValueError(f"{str(path)!r} must have a column of values or classes, got {identity} alone.")
+    ids = [] if table.structures is None else table.structures.ids
+    place = {line[identity]: i for i, line in enumerate(lines)}
+    rows = [place.get(name) for name in ids]
+    if all(row is None for row in rows):
+        raise ValueError(f"{str(path)!r} must hold structures of the stores, such as {ids[0]!r}, got none of them.")
+    found = {}
+    for head in heads:
+        if head == identity:
+            continue
+        words = [line[head] or "" for line in lines]
+        try:
+            column, unknown = np.array([float(word or "nan") for word in words], np.float32), np.float32(np.nan)
+        except ValueError:
+            column, unknown = np.array(words), np.str_("")
+        found[head] = np.array([unknown if row is None else column[row] for row in rows], column.dtype)
+    return found

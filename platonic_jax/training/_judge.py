@@ -1,0 +1,190 @@
+"""What a learned space is worth on chemistry that took no part in training."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from platonic_jax import _pairs, groups, projection
+from platonic_jax.compare._estimates import cloud_of, estimates_of, standard_errors
+from platonic_jax.compare._resolved import LEAST_ATOMS
+from platonic_jax.compare._spaces import Choice
+from platonic_jax.tables import EmbeddingTable
+from platonic_jax.training._goals import Target
+
+MEASURES = ("procrustes", "mutual_knn")
+KINDS = ("trained", "unseen", "control")
+RIDGES = np.logspace(-8, 0, 9)  # Penalties of a read-out, in units of the mean eigenvalue of XᵀX.
+
+
+def judge_agreement(
+    tables: Sequence[EmbeddingTable],
+    spaces: Mapping[str, Choice],
+    judged_on: np.ndarray,
+    *,
+    kinds: list[str],
+    num_judged: int,
+    k: int,
+    key: Any,
+) -> tuple[dict[str, Any], list[tuple[int, int]], int]:
+    """Every pair of models, and every trained one with every control, in every space, on held-out atoms."""
+    species, structure = tables[0].species, tables[0].structure_index
+    elements, count = np.unique(species[judged_on], return_counts=True)
+    element = int(elements[count.argmax()])
+    every = itertools.combinations(range(len(tables)), 2)
+    pairs = [(i, j) for i, j in every if kinds[i] == "trained" or kinds[j] != "control"]
+    if kinds.count("trained") < 2:
+        return {}, pairs, element
+    # Of the two, the later kind: trained, unseen, control.
+    of_pair = np.array([kinds[j] for _, j in pairs])
+    indices = {}
+    for where, mask in (("all", judged_on), ("within", judged_on & (species == element))):
+        # Single atoms, not whole structures, whose symmetric copies would be neighbours of each other in any space.
+        index = np.sort(np.asarray(jax.random.permutation(key, np.flatnonzero(mask)))[:num_judged])
+        if where == "all" or len(index) >= LEAST_ATOMS:
+            indices[where] = index
+
+    judged = {where: {} for where in indices}
+    with jax.enable_x64(True), _pairs.serial_lapack():  # noqa: FBT003
+        for which, choice in spaces.items():
+            seen = [choice.mapped(table) for table in tables]
+            for where, index in indices.items():
+                clouds = []
+                for x in seen:
+                    atoms, anchors = (jnp.asarray(x[of], jnp.float64) for of in (index, choice.rows))
+                    shared = projection.relative(atoms, anchors, weights=choice.weights)
+                    clouds.append(cloud_of(shared, num_neighbours=k))
+                found = estimates_of(clouds, clouds, pairs, jnp.asarray(structure[index]), measures=MEASURES)
+                judged[where][which] = {name: _over_pairs(*found[name], of_pair) for name in MEASURES}
+    for where, index in indices.items():
+        judged[where]["num_atoms"] = len(index)
+    return judged, pairs, element
+
+
+def _over_pairs(value: np.ndarray, influence: np.ndarray, kinds: np.ndarray) -> dict[str, Any]:
+    """Values of pairs with their intervals, and means over pairs with theirs."""
+    means = {
+        kind: (value[kinds == kind].mean(), influence[kinds == kind].mean(axis=0)) for kind in KINDS if kind in kinds
+    }
+    if "control" in means:
+        means["excess"] = tuple(a - b for a, b in zip(means["trained"], means["control"], strict=True))
+    return {"pairs": _interval(value, influence)} | {name: _interval(*mean) for name, mean in means.items()}
+
+
+def _interval(value: Any, influence: np.ndarray) -> dict[str, Any]:
+    """Value ± 1.96 standard errors, from the influence of every structure or system along the last axis."""
+    half = 1.96 * standard_errors(influence)
+    found = {"value": value, "low": value - half, "high": value + half}
+    return found if np.ndim(value) else {name: float(number) for name, number in found.items()}
+
+
+def judge_tasks(
+    tables: Sequence[EmbeddingTable],
+    spaces: Mapping[str, Choice],
+    targets: Mapping[str, Target],
+    *,
+    kinds: list[str],
+    learned_from: np.ndarray,
+    validated_on: np.ndarray,
+    judged_on: np.ndarray,
+) -> dict[str, Any]:
+    """The error of a linear read-out of every target, from every model in every space, on held-out structures.
+
+    The read-out is a ridge regression on what anchors and metrics were learned from; its penalty is the best on what
+    chose their state. The error is the mean absolute one of values, the share of wrong ones of classes: means over
+    structures, with intervals over chemical systems.
+    """
+    first = tables[0]
+    system = np.unique(groups.chemical_systems(first.structures), return_inverse=True)[1]
+    composition = np.zeros((len(first.x), int(first.species.max()) + 1), np.float32)
+    composition[np.arange(len(first.x)), first.species] = 1
+    features = {which: [_features(choice, table) for table in tables] for which, choice in spaces.items()}
+    out = {}
+    for name, target in targets.items():
+        known = np.isfinite(target.values)
+        whole, y, x_of = _units(target, first, known)
+        parts = [mask[whole] for mask in (learned_from, validated_on, judged_on)]
+        judged = partial(_mean_error, y=y, parts=parts, structure=first.structure_index[whole], system=system)
+        entry: dict[str, Any] = {
+            "unit": "mean absolute error" if target.labels is None else "share of wrong classes",
+            "per": target.per,
+            "labels": target.labels,
+            "num": dict(zip(("learned", "validated", "judged"), (int(part.sum()) for part in parts), strict=True)),
+            "baselines": {
+                "constant": _interval(*judged(np.zeros((len(y), 1), np.float32))),
+                "composition": _interval(*judged(x_of(composition))),
+            },
+        }
+        means = {}
+        for which, clouds in features.items():
+            found = [judged(x_of(x)) for x in clouds]
+            value, influence = (np.array(each) for each in zip(*found, strict=True))
+            members = {kind: np.array(kinds) == kind for kind in KINDS if kind in kinds}
+            means[which] = {kind: (value[of].mean(), influence[of].mean(axis=0)) for kind, of in members.items()}
+            entry[which] = {"models": _interval(value, influence)}
+            entry[which] |= {kind: _interval(*mean) for kind, mean in means[which].items()}
+        entry["reduction"] = {
+            kind: _interval(1 - mean / before, (mean / before * slope_before - slope) / before)
+            for kind, (mean, slope) in means["learned"].items()
+            for before, slope_before in [means["direct"][kind]]
+        }
+        out[name] = entry
+    return out
+
+
+def _features(choice: Choice, table: EmbeddingTable) -> np.ndarray:
+    """(n, k) the rows of a model in a space."""
+    x = choice.mapped(table)
+    return np.asarray(projection.relative(jnp.asarray(x), jnp.asarray(x[choice.rows]), weights=choice.weights))
+
+
+def _units(target: Target, table: EmbeddingTable, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
+    """What is judged, atoms or structures: a row of each, its target (u, c), and the function that pools rows."""
+    if target.per == "atom":
+        rows = np.flatnonzero(known)
+        pooled = lambda x: x[rows]
+    else:
+        structures, begins = np.unique(table.structure_index, return_index=True)
+        size = np.diff(begins, append=len(table.x))
+        kept = known[begins]
+        rows = begins[kept]
+        pooled = lambda x: (np.add.reduceat(x, begins, axis=0) / size[:, None])[kept]
+    y = target.values[rows].astype(np.float64)
+    return rows, y[:, None] if target.labels is None else np.eye(len(target.labels))[y.astype(int)], pooled
+
+
+def _mean_error(
+    x: np.ndarray, *, y: np.ndarray, parts: Sequence[np.ndarray], structure: np.ndarray, system: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """The mean over structures of the mean over each one's units, and the influence of each chemical system on it."""
+    errors = _read_out_errors(x, y, *parts)
+    present, place = np.unique(structure[parts[-1]], return_inverse=True)
+    of_structure = np.bincount(place, errors) / np.bincount(place)
+    mean = of_structure.mean()
+    influence = np.bincount(system[present], of_structure - mean, minlength=system.max() + 1) / len(present)
+    return float(mean), influence
+
+
+def _read_out_errors(
+    x: np.ndarray, y: np.ndarray, learned: np.ndarray, validated: np.ndarray, judged: np.ndarray
+) -> np.ndarray:
+    """The error of each judged unit: |y − ŷ|, or, of classes, 1 where another indicator is larger."""
+    x = x.astype(np.float64)
+    centre, mean = x[learned].mean(axis=0), y[learned].mean(axis=0)
+    x, fitted = x - centre, y[learned] - mean
+    eigenvalues, directions = np.linalg.eigh(x[learned].T @ x[learned])
+    seen = directions.T @ (x[learned].T @ fitted)
+    size = max(float(eigenvalues.mean()), np.finfo(float).tiny)
+
+    def predicted(ridge: float, mask: np.ndarray) -> np.ndarray:
+        return x[mask] @ (directions @ (seen / (np.maximum(eigenvalues, 0) + ridge * size)[:, None])) + mean
+
+    best = min(RIDGES, key=lambda ridge: float(((predicted(ridge, validated) - y[validated]) ** 2).sum()))
+    guess = predicted(best, judged)
+    if y.shape[1] == 1:
+        return np.abs(guess - y[judged])[:, 0]
+    return (guess.argmax(axis=1) != y[judged].argmax(axis=1)).astype(np.float64)
