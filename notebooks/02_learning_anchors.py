@@ -11,11 +11,13 @@
 # # Learning the shared space
 #
 # **You will learn** how much of what potentials share the plain space of anchors hides, how to learn a metric that
-# shows it, how to judge that on chemistry which training never saw, and beside a network that never saw any.
+# shows it, how to judge that on chemistry which training never saw, and beside a network that never saw any; and how to
+# learn anchors for a task.
 #
 # By default this runs on crystal prototypes, in a few minutes, and embeds them first where no stores are found. For
 # the real thing, set `PLATONIC_STORES` to a folder of stores made from a large set, one of a random-weight model among
-# them, and `PLATONIC_LIMIT=5000` for the first structures of each alone.
+# them, and `PLATONIC_LIMIT=5000` for the first structures of each alone; `PLATONIC_UNSEEN` to models that shall take no
+# part, and `PLATONIC_TASK` to what anchors are learned for.
 
 # %%
 import os
@@ -31,6 +33,8 @@ import platonic_jax as pj
 
 K = int(os.environ.get("PLATONIC_ANCHORS", "100"))
 STEPS = int(os.environ.get("PLATONIC_STEPS", "300"))
+UNSEEN = tuple(name for name in os.environ.get("PLATONIC_UNSEEN", "").split() if name)
+TASK = os.environ.get("PLATONIC_TASK", "coordination")
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/02"))
 
 tables = stores.tables("7net-0 chgnet-0.3.0 random:7net-0?seed=0")
@@ -43,7 +47,7 @@ tables = stores.tables("7net-0 chgnet-0.3.0 random:7net-0?seed=0")
 # is held out. The random-weight model takes no part; its map is fitted last, to the trained models as they are then.
 
 # %%
-trained = pj.training.train(tables, k=K, num_steps=STEPS, num_rows=768)
+trained = pj.training.train(tables, k=K, unseen=UNSEEN, num_steps=STEPS, num_rows=768)
 RESULTS.mkdir(parents=True, exist_ok=True)
 trained.anchors.save(RESULTS / "anchors.safetensors")
 trained.save(RESULTS / "trained.json")
@@ -81,6 +85,31 @@ for axis, (where, told) in zip(axes[1:], trained.places.items(), strict=True):
     axis.set(xlabel=f"mutual neighbours, plain, {told}", ylabel="learned", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axis.legend(frameon=False, loc="upper left")
 figure.savefig(RESULTS / "trained.png", dpi=120)
+
+# %% [markdown]
+# ## A task
+#
+# Few anchors, learned so that a linear read-out of them tells the coordination number of an atom, or whatever else a
+# CSV file knows of structures; and, in the same run, so that models agree. Judged beside as many anchors chosen by
+# DIRECT, beside the composition alone, and beside what the same learning makes of random weights.
+
+# %%
+targets = os.environ.get("PLATONIC_TARGETS")
+for_task = pj.training.train(
+    tables,
+    objective=[f"task:{TASK}", "agreement"],
+    targets=pj.training.read_targets(targets, tables[0]) if targets else None,
+    k=min(K, 32),
+    num_steps=STEPS,
+    num_rows=1024,
+)
+for_task.save(RESULTS / "task.json")
+task = for_task.tasks[TASK]
+print(f"{TASK}: {task['unit']}, {task['num']['judged']} held out")
+for name, entry in {**task["baselines"], **{space: task[space] for space in ("plain", "direct", "learned")}}.items():
+    for kind in ("trained", "control"):
+        if found := entry if "value" in entry else entry.get(kind):
+            print(f"  {name:12s} {kind:8s} {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]")
 
 # %% [markdown]
 # ## A part of your own model

@@ -21,6 +21,7 @@ from scipy.spatial.distance import squareform
 
 from platonic_jax._files import replacing
 from platonic_jax.compare import Comparison, Matrix
+from platonic_jax.studies import Typicality
 from platonic_jax.sweep import PCA, Sweep
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "save",
     "save_all",
     "sweep",
+    "typicality",
     "window",
 ]
 
@@ -415,6 +417,55 @@ def sweep(found: Sweep) -> Figure:
     ring = {_STABLE: named.pop(_STABLE)} if _STABLE in named else {}
     named |= ring  # Last.
     figure.legend(named.values(), named, loc="outside lower center", ncols=6, fontsize=TEXT - 0.5, frameon=False)
+    return figure
+
+
+def typicality(found: Typicality, *, reference: str | None = None) -> Figure:
+    """How far each set lies from a reference, and the p-values of its structures.
+
+    On the left the AUROC against held-out structures of the reference, with its 95 % interval, of each model; on the
+    right the share of structures with a p-value of at most so much: held-out ones follow the diagonal.
+
+    Args:
+        found: the result.
+        reference: which of the references; the first if left out.
+
+    Returns:
+        The figure, of page width.
+    """
+    reference = reference or found.references[0]
+    names = found.ranked(reference)
+    figure = Figure(figsize=(PAGE, 1.6 + 0.25 * max(4, len(names))), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
+    models = list(found.queries[names[0]].against[reference])
+    for place, model in enumerate(models):
+        colour = "#222222" if model == found.judge else f"C{place}"
+        auroc = [found.queries[name].against[reference][model].auroc for name in names]
+        rows = np.arange(len(names)) + 0.2 * (place - (len(models) - 1) / 2)
+        value, low, high = (np.array([entry[field] for entry in auroc]) for field in ("value", "low", "high"))
+        left.hlines(rows, low, high, color=colour, lw=1.2)
+        left.plot(value, rows, "o", ms=3.2, color=colour, label=model)
+    left.axvline(0.5, color=_GREY, lw=0.8, ls="--")
+    left.set_yticks(range(len(names)), names)
+    left.set_ylim(len(names) - 0.5, -0.5)
+    left.set_xlabel("AUROC against held-out structures", fontsize=TEXT)
+    if len(models) > 1:
+        left.legend(fontsize=TEXT - 0.5, frameon=False)
+    sets = {"held out": found.held_out[reference], **{name: found.queries[name] for name in names}}
+    for place, (name, judged) in enumerate(sets.items()):
+        p_values = np.sort(judged.against[reference][found.judge].p_value)
+        p_values = p_values[np.isfinite(p_values)]
+        style = {"color": "#222222", "lw": 1.8} if place == 0 else {"color": f"C{(place - 1) % 10}", "lw": 1.0}
+        right.step(p_values, np.arange(1, len(p_values) + 1) / max(1, len(p_values)), where="post", label=name, **style)
+    right.plot([0.001, 1], [0.001, 1], color=_GREY, lw=0.8, ls="--")
+    right.axvline(found.settings["level"], color=_GREY, lw=0.6, ls=":")
+    right.set(xscale="log", xlim=(0.001, 1), ylim=(0, 1))
+    right.set_xlabel(f"p-value against {reference}, {found.judge}", fontsize=TEXT)
+    right.set_ylabel("share of structures", fontsize=TEXT)
+    right.legend(fontsize=TEXT - 1, frameon=False)
+    for ax in (left, right):
+        ax.tick_params(labelsize=TEXT)
+        _thin(ax)
     return figure
 
 

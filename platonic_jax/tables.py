@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from platonic_adapters import store as _store
+from platonic_adapters import structures as _structures
 from platonic_adapters.structures import Structures
 
-__all__ = ["EmbeddingTable", "element_baseline", "load", "pair"]
+__all__ = ["EmbeddingTable", "element_baseline", "load", "pair", "read_labels"]
 
 # The same crystal read by two versions of a parser differs in the last bits; anything larger is another structure.
 POSITION_TOLERANCE = 1e-6
+# Of what models predict, what has an entry for every atom, and what for every structure.
+OF_ATOMS, OF_STRUCTURES = ("forces",), ("energy", "stress")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,6 +37,8 @@ class EmbeddingTable:
         provenance: where the numbers come from: model, checkpoint, layer, versions, self-test.
         layer: the name of the layer.
         skipped: structures of the input that the model could not take: `id`, `hash`, `reason`.
+        properties: what the model predicted, where it was asked to: `energy` (s,) eV, `forces` (n, 3) eV/Å, `stress`
+            (s, 3, 3) eV/Å³.
     """
 
     x: np.ndarray
@@ -44,6 +49,7 @@ class EmbeddingTable:
     provenance: Mapping[str, Any]
     layer: str
     skipped: Sequence[Mapping[str, str]] = ()
+    properties: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the arrays once, here, so that no algorithm has to."""
@@ -59,6 +65,11 @@ class EmbeddingTable:
         bad = np.flatnonzero(~np.isfinite(self.x).all(axis=1))
         if bad.size:
             raise ValueError(f"`x` must be finite, got {bad.size} rows that are not, first row {bad[0]}.")
+        for name, array in self.properties.items():
+            if name not in (*OF_ATOMS, *OF_STRUCTURES):
+                raise ValueError(f"`properties` must be among {', '.join((*OF_ATOMS, *OF_STRUCTURES))}, got {name!r}.")
+            if name in OF_ATOMS and len(array) != n:
+                raise ValueError(f"`properties[{name!r}]` must have one entry a row, got {len(array)} for {n} rows.")
         drops = np.flatnonzero(np.diff(self.structure_index) < 0)
         if drops.size:
             raise ValueError(
@@ -82,6 +93,7 @@ class EmbeddingTable:
         model: str = "unnamed",
         provenance: Mapping[str, Any] | None = None,
         layer: str = "embedding",
+        properties: Mapping[str, ArrayLike] | None = None,
     ) -> "EmbeddingTable":
         """Bring your own embeddings.
 
@@ -94,6 +106,7 @@ class EmbeddingTable:
             model: the name that results bear.
             provenance: anything worth keeping beside the numbers.
             layer: the name of the layer.
+            properties: what the model predicted: `energy`, `forces`, `stress`.
 
         Returns:
             The table.
@@ -116,6 +129,7 @@ class EmbeddingTable:
             structures=structures,
             provenance={"model": model, **(provenance or {})},
             layer=layer,
+            properties={name: np.asarray(array, dtype=np.float32) for name, array in (properties or {}).items()},
         )
 
     @property
@@ -146,6 +160,7 @@ class EmbeddingTable:
             species=self.species[mask],
             structure_index=self.structure_index[mask],
             atom_index=self.atom_index[mask],
+            properties={name: array[mask] if name in OF_ATOMS else array for name, array in self.properties.items()},
         )
 
     def structure_name(self, structure: int) -> str:
@@ -181,8 +196,40 @@ def load(path: str | Path, layer: str | None = None, *, limit: int | None = None
         provenance={**store.provenance, "layer": name},
         layer=name,
         skipped=tuple(store.skipped),
+        properties={name: store.property(name) for name in store.properties if name in (*OF_ATOMS, *OF_STRUCTURES)},
     )
     return table if limit is None else _of_structures(table, np.arange(len(store.structures)) < limit)
+
+
+def read_labels(path: str | Path, table: EmbeddingTable) -> dict[str, np.ndarray]:
+    """Energies and forces of a table's structures from the file that they came from, such as those of DFT.
+
+    Structures are known by their content, not by their names.
+
+    Args:
+        path: a file that ASE reads, with energies or forces.
+        table: whose structures are meant.
+
+    Returns:
+        `energy` (s,) eV and `forces` (n, 3) eV/Å, NaN where the file has none.
+
+    Raises:
+        ValueError: no such file, no labels in it, or of none of the table's structures.
+    """
+    if table.structures is None:
+        raise ValueError("`table` must bring its structures, got bare arrays: labels are found by them.")
+    known, found = _structures.read_labels(path), table.structures
+    energy, forces = np.full(len(found), np.nan), np.full((len(found.species), 3), np.nan)
+    for i, content in enumerate(found.hashes):
+        labels = known.get(content, {})
+        energy[i] = labels.get("energy", np.nan)
+        forces[found.offsets[i] : found.offsets[i + 1]] = labels.get("forces", np.nan)
+    if np.isnan(energy).all() and np.isnan(forces).all():
+        raise ValueError(
+            f"`path` must have labels of the table's structures, such as {found.ids[0]}, got {path}, which has none of "
+            "them: give the file that was embedded."
+        )
+    return {"energy": energy, "forces": forces[found.offsets[table.structure_index] + table.atom_index]}
 
 
 def element_baseline(table: EmbeddingTable) -> EmbeddingTable:
@@ -194,6 +241,7 @@ def element_baseline(table: EmbeddingTable) -> EmbeddingTable:
         provenance={"model": "element", "what": "one-hot of the chemical element: the baseline without any model"},
         layer="one-hot",
         skipped=(),
+        properties={},
     )
 
 
@@ -248,6 +296,7 @@ def _of_structures(table: EmbeddingTable, keep: np.ndarray) -> EmbeddingTable:
         kept,
         structure_index=number[kept.structure_index].astype(np.int32),
         structures=table.structures and table.structures.select(np.flatnonzero(keep)),
+        properties={name: array[keep] if name in OF_STRUCTURES else array for name, array in kept.properties.items()},
     )
 
 

@@ -17,14 +17,14 @@ LAYERS = [
     ["learn", "diagnostics"],
     ["_pairs", "groups"],
     ["compare", "testing"],
-    ["sweep", "training"],
+    ["sweep", "studies", "training"],
     ["plots"],
     ["report"],
     ["cli"],
 ]
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer}
 HOST_SIDE = {"tables", "probes"}  # Known to the drivers alone: algorithms take arrays.
-MAY_USE_HOST_SIDE = {"compare", "sweep", "training", "plots", "report", "cli", "testing"}
+MAY_USE_HOST_SIDE = {"compare", "sweep", "studies", "training", "plots", "report", "cli", "testing"}
 ONLY_IMPORTER = {"ott": {"_ott"}, "platonic_adapters": {"tables", "probes", "anchors", "cli"}}
 
 

@@ -16,7 +16,10 @@ import platonic_jax as pj
 from platonic_jax import cli
 from platonic_jax.cli import main
 
-COMMANDS = ("demo", "models", "embed", "compare", "sweep", "learn")
+COMMANDS = (
+    *("demo", "models", "embed", "compare", "sweep", "learn"),
+    *("symmetry", "phonons", "typicality", "calibrate"),
+)
 QUICK = ["--num-permutations", "19", "--num-bootstraps", "19", "--measures", "procrustes,mutual_knn"]
 
 

@@ -5,9 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 from platonic_adapters.structures import Structures
 
-from platonic_jax.tables import EmbeddingTable, element_baseline, pair
+from platonic_jax.tables import EmbeddingTable, element_baseline, pair, read_labels
 
 
 def crystals(*, shift=0.0):
@@ -111,3 +113,39 @@ def test_the_element_baseline_knows_the_element_and_nothing_else():
     assert (made.kind, made.x.shape) == ("element", (8, 5))
     same = made.species[:, None] == made.species[None]
     np.testing.assert_array_equal(made.x @ made.x.T, same)
+
+
+def test_predicted_properties_follow_the_rows():
+    made = dataclasses.replace(
+        table(crystals()), properties={"forces": np.arange(24.0).reshape(8, 3), "energy": np.arange(3.0)}
+    )
+    np.testing.assert_array_equal(made.select(made.species == 6).properties["forces"], [[21.0, 22.0, 23.0]])
+    gone = {"id": "copper", "hash": made.structures.hashes[1], "reason": "Cu is unknown to b"}
+    b = table(crystals()[::2], ["salt", "carbide"], model="b", skipped=[gone])
+    common, _ = pair(made, b)
+    np.testing.assert_array_equal(common.properties["energy"], [0, 2])
+    np.testing.assert_array_equal(common.properties["forces"][:, 0], [0, 3, 18, 21])
+    with pytest.raises(ValueError, match="`properties` must be among forces, energy, stress, got 'charge'"):
+        dataclasses.replace(made, properties={"charge": np.zeros(8)})
+    with pytest.raises(ValueError, match=r"`properties\['forces'\]` must have one entry a row, got 3 for 8 rows"):
+        dataclasses.replace(made, properties={"forces": np.zeros((3, 3))})
+
+
+def test_labels_are_found_by_the_content_of_structures(tmp_path):
+    known = [atoms.copy() for atoms in crystals()[::-1]]  # In another order, under other names.
+    for i, atoms in enumerate(known[:2]):
+        forces = np.full((len(atoms), 3), i + 0.5)
+        atoms.calc = SinglePointCalculator(atoms, energy=-float(i), **({"forces": forces} if i else {}))
+    write(tmp_path / "dft.extxyz", known)
+    found = read_labels(tmp_path / "dft.extxyz", table(crystals()))
+    np.testing.assert_array_equal(found["energy"], [np.nan, -1, 0])
+    np.testing.assert_array_equal(found["forces"][:, 0], [np.nan] * 2 + [1.5] * 4 + [np.nan] * 2)
+    part = table(crystals()).select(table(crystals()).species == 29)
+    np.testing.assert_array_equal(read_labels(tmp_path / "dft.extxyz", part)["forces"], np.full((4, 3), 1.5))
+    with pytest.raises(ValueError, match="which has none of them: give the file that was embedded"):
+        read_labels(tmp_path / "dft.extxyz", table([bulk("Ag")], ["silver"]))
+    write(tmp_path / "bare.extxyz", crystals())
+    with pytest.raises(ValueError, match="must bring energies or forces of its structures, got none"):
+        read_labels(tmp_path / "bare.extxyz", table(crystals()))
+    with pytest.raises(ValueError, match="`table` must bring its structures"):
+        read_labels(tmp_path / "dft.extxyz", EmbeddingTable.from_arrays(np.ones((1, 1)), [1], [0]))

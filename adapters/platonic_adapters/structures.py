@@ -28,7 +28,7 @@ from platonic_adapters.errors import InputError, first_line
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["InputError", "Structures", "read"]
+__all__ = ["InputError", "Structures", "read", "read_labels"]
 
 ID_KEYS = ("material_id", "id", "name")
 
@@ -158,6 +158,30 @@ def read(
         raise InputError(f"`{name}` holds no structures{left_out}.")
     structures = Structures.from_atoms(atoms, ids)
     return _without_duplicates(structures, skipped, name, duplicates)
+
+
+def read_labels(source: str | Path) -> dict[str, dict[str, np.ndarray]]:
+    """Energies and forces that a file brings with its structures, such as those of density functional theory.
+
+    Args:
+        source: a path to a file that ASE reads, with results of a calculator: extended XYZ with `energy=`, forces, ….
+
+    Returns:
+        By the content hash of a structure, what is known of it: `energy` () eV, `forces` (n, 3) eV/Å. Of identical
+        structures, the first.
+
+    Raises:
+        InputError: nothing there, nothing readable, or no energy and no forces anywhere.
+    """
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for _, atoms in _frames(source, None, []):
+        results = {} if atoms.calc is None else atoms.calc.results
+        known = {name: np.asarray(results[name], float) for name in ("energy", "forces") if name in results}
+        if known:
+            found.setdefault(_content_hash(atoms), known)
+    if not found:
+        raise InputError(f"`{source}` must bring energies or forces of its structures, got none.")
+    return found
 
 
 def describe(source: Any) -> str:

@@ -167,7 +167,7 @@ class Anchors:
         if found is None or found.layer != layer or len(found.matrix) != x.shape[1]:
             raise ValueError(
                 f"`anchors` with metrics must be used with the models they were learned for ({known}), got "
-                f"{model} {layer} of {x.shape[1]} columns: learn them with this model among the others, or extend them to it."
+                f"{model} {layer} of {x.shape[1]} columns: learn them with this model among the others, or extend them."
             )
         return (x - found.origin) @ found.matrix
 

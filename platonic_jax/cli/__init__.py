@@ -12,13 +12,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from platonic_adapters import cli as adapters_cli
 
 from platonic_jax._files import replacing
-from platonic_jax.cli import _print
+from platonic_jax.cli import _calibration, _phonons, _print, _symmetry, _typicality
 
 if TYPE_CHECKING:
     from platonic_jax.compare import Comparison
@@ -34,6 +35,10 @@ Do two interatomic potentials know the same chemistry in the same way?
   compare models          platonic compare A.zarr B.zarr … -o report/
   vary the anchors        platonic sweep A.zarr B.zarr … -o sweep/
   learn the anchors       platonic learn A.zarr B.zarr … -o anchors.safetensors
+  test symmetry           platonic symmetry MODEL STRUCTURES
+  test phonons            platonic phonons MODEL CRYSTAL
+  find the atypical       platonic typicality --reference R.zarr QUERY.zarr …
+  foresee errors          platonic calibrate A.zarr B.zarr --labels DFT.extxyz
 
 Every command explains itself, with an example: platonic COMMAND --help
 """
@@ -277,6 +282,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_seed(learn)
     learn.add_argument("-o", "--output", metavar="FILE", required=True, help="the file of anchors to write")
     _add_json(learn)
+
+    studies = {"symmetry": _symmetry, "phonons": _phonons, "typicality": _typicality, "calibrate": _calibration}
+    for name, module in studies.items():
+        module.add(command(name, partial(_study, module.run), module.DESCRIPTION, module.EXAMPLES))
     return parser
 
 
@@ -467,6 +476,12 @@ def _learn(args: argparse.Namespace) -> int:
     if args.json:
         found.save(args.json)
     return 0
+
+
+def _study(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    _check_json(args.json)
+    _keep_compiled()
+    return run(args)
 
 
 def _demo(args: argparse.Namespace) -> int:

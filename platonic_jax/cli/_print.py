@@ -19,7 +19,7 @@ def comparison_tables(comparison: "Comparison") -> Iterator[Any]:
 
     names = plots.labels(comparison)
     for name, measure in comparison.measures.items():
-        table = _table(report.measure_text(name).title)
+        table = new_table(report.measure_text(name).title)
         table.add_column("models")
         for head in ("value", "95 % interval", *(head for null in measure.nulls for head in (null, "p"))):
             table.add_column(head, justify="right", no_wrap=True)
@@ -39,7 +39,7 @@ def resolved_tables(comparison: "Comparison") -> Iterator[Any]:
     from platonic_jax import plots, report
 
     for kind, resolved in comparison.resolved.items():
-        table = _table(f"By {kind}, mean over pairs of models (shuffled within element)")
+        table = new_table(f"By {kind}, mean over pairs of models (shuffled within element)")
         table.add_column(kind)
         for head in ("atoms", "structures", *(name.replace("_", " ") for name in resolved.measures)):
             table.add_column(head, justify="right", no_wrap=True)
@@ -57,7 +57,7 @@ def sweep_tables(found: "Sweep") -> Iterator[Any]:
     from platonic_jax import report
 
     for name, curves in found.curves.items():
-        table = _table(f"{report.measure_text(name).title}, mean over pairs of models")
+        table = new_table(f"{report.measure_text(name).title}, mean over pairs of models")
         table.add_column("anchors")
         for head in (*(f"K = {k}" for k in found.ks), "95 % interval", "over choices", "stable from"):
             table.add_column(head, justify="right", no_wrap=True)
@@ -77,7 +77,7 @@ def sweep_tables(found: "Sweep") -> Iterator[Any]:
 def layers_table(found: "Layers") -> Any:
     from platonic_jax import report
 
-    table = _table(f"Layers of {found.models[0]} and {found.models[1]}: the best pair, beside the best by chance")
+    table = new_table(f"Layers of {found.models[0]} and {found.models[1]}: the best pair, beside the best by chance")
     for head in ("measure", "layers"):
         table.add_column(head)
     for head in ("value", "95 % interval", "best of shuffled", "p of the best"):
@@ -107,7 +107,7 @@ def trained_tables(found: "Trained") -> Iterator[Any]:
     }
     for place, told in found.places.items():
         judged = found.judged[place]
-        table = _table(f"{judged['num_atoms']} held-out atoms, {told}: mean over pairs of models [95 % interval]")
+        table = new_table(f"{judged['num_atoms']} held-out atoms, {told}: mean over pairs of models [95 % interval]")
         table.add_column("measure")
         table.add_column("space")
         spaces = [space for space in judged if space != "num_atoms"]
@@ -116,13 +116,14 @@ def trained_tables(found: "Trained") -> Iterator[Any]:
             table.add_column(heads[kind], justify="right", no_wrap=True)
         for name in judged["plain"]:
             for space in spaces:
-                cells = [_with_interval(judged[space][name][kind]) for kind in shown]
+                cells = [with_interval(judged[space][name][kind]) for kind in shown]
                 table.add_row(report.measure_text(name).title, space, *cells)
         if "control" not in shown:
             table.caption = "no model with random weights among the stores: how much is chance is not told"
         yield table
     for name, task in found.tasks.items():
-        table = _table(f"{name}, {task['num']['judged']} held-out: {task['unit']} of a linear read-out [95 % interval]")
+        what = f"{task['unit']} of a linear read-out, {task['num']['judged']} held out"
+        table = new_table(f"{name}: {what} [95 % interval]")
         table.add_column("anchors")
         words = {"trained": "trained models", "unseen": "unseen models", "control": "random weights"}
         shown = [kind for kind in words if kind in task["learned"]]
@@ -130,21 +131,23 @@ def trained_tables(found: "Trained") -> Iterator[Any]:
             table.add_column(words[kind], justify="right")
         for space in ("plain", "direct", "learned"):
             words = {"plain": "random", "direct": "DIRECT", "learned": "learned"}
-            table.add_row(words[space], *(_with_interval(task[space][kind]) for kind in shown))
-        table.add_row("reduction, learned from DIRECT", *(_with_interval(task["reduction"][kind]) for kind in shown))
+            table.add_row(words[space], *(with_interval(task[space][kind]) for kind in shown))
+        table.add_row("reduction, learned from DIRECT", *(with_interval(task["reduction"][kind]) for kind in shown))
         for baseline, entry in task["baselines"].items():
             words = {"constant": "none: a constant", "composition": "none: the composition alone"}
-            table.add_row(words[baseline], *(_with_interval(entry) for _ in shown))
+            table.add_row(words[baseline], *(with_interval(entry) for _ in shown))
         yield table
 
 
-def _with_interval(entry: Any) -> str:
+def with_interval(entry: Any) -> str:
+    """A number and its interval."""
     from platonic_jax import report
 
     return f"{report.number(entry['value'])} [{report.number(entry['low'])} to {report.number(entry['high'])}]"
 
 
-def _table(title: str) -> Any:
+def new_table(title: str) -> Any:
+    """An empty table, as all commands print them."""
     from rich import box
     from rich.table import Table
 

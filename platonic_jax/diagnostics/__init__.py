@@ -1,0 +1,79 @@
+"""Whether a model can be trusted with a structure, from the geometry of its rows: algorithms, arrays in, arrays out.
+
+Symmetry
+    `image_distances`, `orbits`: does an atom stay where it is when the crystal is turned, and do atoms coincide that
+    the symmetry of the crystal makes equivalent?
+
+Phonons
+    `force_constants`, `summed`, `symmetrised`, `mesh`, `bands`, `difference`, `splitting`, `asymmetry`,
+    `acoustic_violation`: what forces in displaced supercells say of lattice vibrations. Host-side, through phonopy.
+
+Calibration
+    `rank_correlation`, `auroc`, `error_against_coverage`, `ranks`: does a score tell where a model errs?
+
+Typicality
+    `neighbour_distance`, `density_ratio`, `mahalanobis`, `plane_residual`: how far a row lies from a reference;
+    `typicality`: on a scale that elements share; `conformal_p_values`: how many typical ones lie as far.
+
+The drivers, from tables to verdicts, live in `studies`.
+"""
+
+from platonic_jax.diagnostics._calibration import Coverage, auroc, error_against_coverage, rank_correlation, ranks
+from platonic_jax.diagnostics._phonons import (
+    Bands,
+    Difference,
+    Mesh,
+    Splitting,
+    acoustic_violation,
+    asymmetry,
+    bands,
+    difference,
+    force_constants,
+    loaded,
+    mesh,
+    splitting,
+    summed,
+    symmetrised,
+)
+from platonic_jax.diagnostics._symmetry import Orbits, image_distances, orbits
+from platonic_jax.diagnostics._typicality import (
+    SCORES,
+    conformal_p_values,
+    density_ratio,
+    mahalanobis,
+    neighbour_distance,
+    plane_residual,
+    typicality,
+)
+
+__all__ = [
+    "SCORES",
+    "Bands",
+    "Coverage",
+    "Difference",
+    "Mesh",
+    "Orbits",
+    "Splitting",
+    "acoustic_violation",
+    "asymmetry",
+    "auroc",
+    "bands",
+    "conformal_p_values",
+    "density_ratio",
+    "difference",
+    "error_against_coverage",
+    "force_constants",
+    "image_distances",
+    "loaded",
+    "mahalanobis",
+    "mesh",
+    "neighbour_distance",
+    "orbits",
+    "plane_residual",
+    "rank_correlation",
+    "ranks",
+    "splitting",
+    "summed",
+    "symmetrised",
+    "typicality",
+]

@@ -1,0 +1,344 @@
+"""Does the geometry of a model's rows tell where it errs? Scores beside errors of forces and energies."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ase.data import chemical_symbols
+from jaxtyping import Array
+
+from platonic_jax import anchors, diagnostics, metrics, projection, statistics
+from platonic_jax.compare._driver import provenance
+from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._spaces import display_names
+from platonic_jax.tables import EmbeddingTable, pair
+
+__all__ = ["Calibration", "calibration"]
+
+WORST = 10  # Atoms that are named.
+LEAST_ATOMS = 50  # Of an element, to be judged within it.
+# What needs no geometry, and has to be beaten.
+BASELINES = ("force size", "force spread")
+FIGURES = ("rank_correlation", "worst_auroc", "gain")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Calibration:
+    """How well each score orders the errors of each model.
+
+    Attributes:
+        models: names.
+        errors: by model, `force`: mean, median and 90th percentile over atoms, eV/Å; `energy`, of structures, eV/atom,
+            after a least-squares fit of one energy an element, which takes out what reference and model count from.
+        scores: by model, by score, by `atoms` (force errors of all atoms), `within` (the same, ranked within each
+            element) and `structures` (energy errors, the score the mean over atoms): `rank_correlation`;
+            `worst_auroc`, how well the worst are told from the rest; `gain`, how much error is saved by leaving out
+            what scores most; each with `value`, `low`, `high`; and the `curve` of that. For `within` also
+            `beyond_force_size`, the rank correlation that is left when the size of the force is known.
+        worst: by model, the ten atoms of the largest force errors: `structure`, `atom`, `element`, `error` in eV/Å, and
+            by score the share of its element's atoms that score less, `ranks`.
+        baselines: the scores that need no geometry.
+        num_atoms: atoms with reference forces.
+        num_structures: structures they are of.
+        settings: how it was made, and what each figure is by chance.
+        provenance: of the tables.
+    """
+
+    models: list[str]
+    errors: Mapping[str, Mapping[str, Mapping[str, float]]]
+    scores: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    worst: Mapping[str, Sequence[Mapping[str, Any]]]
+    baselines: list[str]
+    num_atoms: int
+    num_structures: int
+    settings: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    @property
+    def verdict(self) -> str:
+        """Which score tells most, and whether geometry is worth its price."""
+        told = []
+        for model, scores in self.scores.items():
+            within = {name: found["within"]["rank_correlation"] for name, found in scores.items()}
+            geometric = {name: entry for name, entry in within.items() if name not in self.baselines}
+            best = max(within, key=lambda name: within[name]["value"])
+            if not geometric:
+                told.append(f"{model}: no score of geometry was given.")
+                continue
+            leader = max(geometric, key=lambda name: geometric[name]["value"])
+            entry, beyond = geometric[leader], scores[leader]["within"]["beyond_force_size"]
+            said = (
+                f"{model}: within each element, the score of geometry that tells most about force errors is {leader}, "
+                f"with a rank correlation of {_figure(entry)}"
+            )
+            if best != leader:
+                said += f"; {best} tells more, {_figure(within[best])}"
+            adds = "nothing that is certain" if beyond["low"] <= 0 else f"{_figure(beyond)}"
+            told.append(f"{said}. Once the size of the force is known, it adds {adds}.")
+        return " ".join(told)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything and the verdict, as plain lists and numbers; undefined values are null."""
+        names = (field.name for field in dataclasses.fields(self))
+        return plain({**{name: getattr(self, name) for name in names}, "verdict": self.verdict})
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` to a file, whole or not at all."""
+        write_json(self.to_json(), path)
+
+
+def calibration(
+    tables: Sequence[EmbeddingTable],
+    labels: Mapping[str, Any],
+    *,
+    scores: Mapping[str, Mapping[str, Any]] | None = None,
+    k: int = 10,
+    num_anchors: int = 100,
+    worst: float = 0.1,
+    num_bootstraps: int = 200,
+    seed: int = 0,
+) -> Calibration:
+    """Judge scores by how they order the errors of models.
+
+    Beside the scores given stand `disagreement`, the share of an atom's neighbours in the shared space that another
+    model does not see (of two or more models), and two baselines: `force size`, that which the model itself predicts,
+    and `force spread`, the distance to the forces of the other models.
+
+    Args:
+        tables: models on the same atoms, with the forces that they predict.
+        labels: `forces` (n, 3) eV/Å and `energy` (s,) eV of the first table, as `tables.read_labels` finds them; NaN
+            where unknown.
+        scores: by name, by model, (n,) values that should be large where the model errs.
+        k: neighbours of `disagreement`.
+        num_anchors: random anchors of its shared space.
+        worst: share of the errors that counts as the worst.
+        num_bootstraps: draws of each interval, over structures.
+        seed: everything random follows from it.
+
+    Returns:
+        Figures, and a verdict.
+
+    Raises:
+        ValueError: a table without forces, labels of other atoms, or too few atoms with a label.
+    """
+    common = pair(*tables) if len(tables) > 1 else list(tables)
+    names = display_names(common)
+    for table in common:
+        if "forces" not in table.properties:
+            raise ValueError(
+                f"`tables` must bring forces, got none of {table.model}: embed with `--properties energy,forces`."
+            )
+    first = common[0]
+    reference = np.asarray(labels["forces"], float)
+    if reference.shape != (len(first.x), 3):
+        raise ValueError(
+            f"`labels['forces']` must be ({len(first.x)}, 3), got {reference.shape}: read them for this table."
+        )
+    known = np.asarray(np.isfinite(reference).all(axis=1))
+    if known.sum() <= max(k, LEAST_ATOMS):
+        raise ValueError(f"`labels` must be of more than {max(k, LEAST_ATOMS)} atoms, got {int(known.sum())}.")
+    structure = np.unique(first.structure_index[known], return_inverse=True)[1]
+    species = first.species[known]
+    forces = [table.properties["forces"][known].astype(float) for table in common]
+    errors = [np.linalg.norm(found - reference[known], axis=1) for found in forces]
+    key = jax.random.key(seed)
+
+    told = _disagreement(common, known, k=k, num_anchors=num_anchors, key=jax.random.fold_in(key, 0))
+    of_model: dict[str, dict[str, np.ndarray]] = {}
+    for i, name in enumerate(names):
+        found = {given: np.asarray(by[name], float)[known] for given, by in (scores or {}).items() if name in by}
+        if told is not None:
+            found["disagreement"] = told[i]
+        found["force size"] = np.linalg.norm(forces[i], axis=1)
+        if len(common) > 1:
+            others = [np.linalg.norm(forces[i] - other, axis=1) for j, other in enumerate(forces) if j != i]
+            found["force spread"] = np.mean(others, axis=0)
+        of_model[name] = found
+
+    counts = np.bincount(species)
+    frequent = counts[species] >= LEAST_ATOMS
+    energies = _energy_errors(common, labels, known)
+    draws = {"num_bootstraps": num_bootstraps, "key": jax.random.fold_in(key, 1)}
+    judged, beyond = partial(_judged, worst=worst, **draws), partial(_beyond, **draws)
+    out: dict[str, dict[str, Any]] = {}
+    for i, name in enumerate(names):
+        size = of_model[name]["force size"]
+        out[name] = {}
+        for score, values in of_model[name].items():
+            entry = {"atoms": judged(values, errors[i], structure)}
+            if frequent.any():
+                ranked = [_within(of[frequent], species[frequent]) for of in (values, errors[i], size)]
+                entry["within"] = judged(ranked[0], ranked[1], structure[frequent])
+                entry["within"]["beyond_force_size"] = beyond(*ranked, structure[frequent])
+            if energies is not None:
+                mean = np.bincount(structure, values) / np.bincount(structure)
+                usable = np.isfinite(energies[i])
+                entry["structures"] = judged(mean[usable], energies[i][usable], np.flatnonzero(usable))
+            out[name][score] = entry
+    return Calibration(
+        models=names,
+        errors={
+            name: {"force": _spread(errors[i])} | ({} if energies is None else {"energy": _spread(energies[i])})
+            for i, name in enumerate(names)
+        },
+        scores=out,
+        worst={name: _worst(first, known, errors[i], of_model[name]) for i, name in enumerate(names)},
+        baselines=[name for name in BASELINES if name in of_model[names[0]]],
+        num_atoms=int(known.sum()),
+        num_structures=int(structure.max()) + 1,
+        settings={
+            "k": k,
+            "num_anchors": num_anchors,
+            "worst": worst,
+            "seed": seed,
+            "least_atoms": LEAST_ATOMS,
+            "interval": f"95 %, {num_bootstraps} bootstraps over structures",
+            "by chance": {"rank_correlation": 0, "worst_auroc": 0.5, "gain": 0, "beyond_force_size": 0},
+        },
+        provenance=provenance(common, common, names, seed=seed),
+    )
+
+
+def _worst(
+    table: EmbeddingTable, known: np.ndarray, error: np.ndarray, scores: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    species, rows = table.species[known], np.flatnonzero(known)
+    ranks = {name: _within(values, species) for name, values in scores.items()}
+    return [
+        {
+            "structure": table.structure_name(int(table.structure_index[rows[place]])),
+            "atom": int(table.atom_index[rows[place]]),
+            "element": chemical_symbols[species[place]],
+            "error": float(error[place]),
+            "ranks": {name: float(of[place]) for name, of in ranks.items()},
+        }
+        for place in np.argsort(-error)[:WORST]
+    ]
+
+
+def _disagreement(
+    tables: Sequence[EmbeddingTable], known: np.ndarray, *, k: int, num_anchors: int, key: Any
+) -> list[np.ndarray] | None:
+    """For each model, the share of neighbours that the others do not see, (n,)."""
+    if len(tables) < 2:
+        return None
+    seen = [jnp.asarray(table.x[known]) for table in tables]
+    rows = anchors.random(seen[0], min(num_anchors, len(seen[0])), key=key)
+    shared = [projection.relative(x, x[rows]) for x in seen]
+    overlap = {
+        (i, j): np.asarray(_overlap(shared[i], shared[j], k=k), float)
+        for i in range(len(shared))
+        for j in range(i + 1, len(shared))
+    }
+    return [1 - np.mean([of for pair_of, of in overlap.items() if i in pair_of], axis=0) for i in range(len(shared))]
+
+
+_overlap = partial(jax.jit, static_argnames="k")(partial(metrics.mutual_knn_rows, metric="l2"))
+
+
+def _energy_errors(
+    tables: Sequence[EmbeddingTable], labels: Mapping[str, Any], known: np.ndarray
+) -> list[np.ndarray] | None:
+    """For each model the error of each structure with known atoms, eV/atom, NaN where its energy is unknown."""
+    first = tables[0]
+    if "energy" not in labels or any("energy" not in table.properties for table in tables):
+        return None
+    present = np.unique(first.structure_index[known])
+    reference = np.asarray(labels["energy"], float)[present]
+    usable = np.isfinite(reference)
+    if not usable.any():
+        return None
+    place = np.searchsorted(present, first.structure_index[known])
+    elements, column = np.unique(first.species[known], return_inverse=True)
+    composition = np.zeros((len(present), len(elements)))
+    np.add.at(composition, (place, column), 1)
+    number = composition.sum(axis=1)
+    composition /= number[:, None]
+    errors = []
+    for table in tables:
+        apart = (table.properties["energy"][present].astype(float) - reference) / number
+        per_element = np.linalg.lstsq(composition[usable], apart[usable], rcond=None)[0]
+        errors.append(np.abs(apart - composition @ per_element))
+    return errors
+
+
+def _within(values: np.ndarray, species: np.ndarray) -> np.ndarray:
+    return np.asarray(_ranks(jnp.asarray(values, jnp.float32), jnp.asarray(species)))
+
+
+@jax.jit
+def _ranks(values: Array, groups: Array) -> Array:
+    return diagnostics.ranks(values, groups=groups)
+
+
+@partial(jax.jit, static_argnames="num_bootstraps")
+def _bootstraps(
+    score: Array, error: Array, positive: Array, structure: Array, key: Array, *, num_bootstraps: int
+) -> dict[str, Any]:
+    figures = {
+        "rank_correlation": lambda score, error, positive: diagnostics.rank_correlation(score, error),
+        "worst_auroc": lambda score, error, positive: diagnostics.auroc(score, positive),
+        "gain": lambda score, error, positive: diagnostics.error_against_coverage(score, error, num_points=1).gain,
+    }
+    return {
+        name: statistics.bootstrap(
+            fn, score, error, positive, clusters=structure, num_bootstraps=num_bootstraps, key=key
+        )[:3]
+        for name, fn in figures.items()
+    }
+
+
+def _judged(
+    score: np.ndarray, error: np.ndarray, structure: np.ndarray, *, worst: float, num_bootstraps: int, key: Any
+) -> dict[str, Any]:
+    positive = error > np.quantile(error, 1 - worst)
+    arrays = (jnp.asarray(values, jnp.float32) for values in (score, error))
+    found = _bootstraps(
+        *arrays, jnp.asarray(positive), jnp.asarray(structure, jnp.int32), key, num_bootstraps=num_bootstraps
+    )
+    curve = diagnostics.error_against_coverage(
+        jnp.asarray(score, jnp.float32), jnp.asarray(error, jnp.float32), num_points=min(20, len(error))
+    )
+    return {name: _entry(*values) for name, values in found.items()} | {
+        "curve": {"coverage": np.asarray(curve.coverage), "error": np.asarray(curve.error)}
+    }
+
+
+def _beyond(
+    score: np.ndarray, error: np.ndarray, size: np.ndarray, structure: np.ndarray, *, num_bootstraps: int, key: Any
+) -> dict[str, float]:
+    """The rank correlation of score and error when that of both with the size of the force is taken out."""
+    arrays = (jnp.asarray(values, jnp.float32) for values in (score, error, size))
+    return _entry(*_partial(*arrays, jnp.asarray(structure, jnp.int32), key, num_bootstraps=num_bootstraps))
+
+
+@partial(jax.jit, static_argnames="num_bootstraps")
+def _partial(score: Array, error: Array, size: Array, structure: Array, key: Array, *, num_bootstraps: int) -> Any:
+    def partial_correlation(score: Array, error: Array, size: Array) -> Array:
+        pairs = ((score, error), (score, size), (error, size))
+        both, of_score, of_error = (diagnostics.rank_correlation(*pair) for pair in pairs)
+        # A score that is the size itself leaves nothing to correlate.
+        left = (1 - of_score**2) * (1 - of_error**2)
+        return jnp.where(left > 1e-6, (both - of_score * of_error) / jnp.sqrt(jnp.maximum(left, 1e-6)), 0)
+
+    return statistics.bootstrap(
+        partial_correlation, score, error, size, clusters=structure, num_bootstraps=num_bootstraps, key=key
+    )[:3]
+
+
+def _entry(value: Any, low: Any, high: Any) -> dict[str, float]:
+    return {"value": float(value), "low": float(low), "high": float(high)}
+
+
+def _spread(errors: np.ndarray) -> dict[str, float]:
+    found = errors[np.isfinite(errors)]
+    return {"mean": float(found.mean()), "median": float(np.median(found)), "p90": float(np.quantile(found, 0.9))}
+
+
+def _figure(entry: Mapping[str, float]) -> str:
+    return f"{entry['value']:.2f} ({entry['low']:.2f} to {entry['high']:.2f})"

@@ -1,0 +1,618 @@
+"""How typical are structures of what a reference holds? Ground-truth-free, atom by atom, by several models at once.
+
+The structures of a reference are parted at random, whole: most are what others are judged by, some calibrate, and some
+are held out to see whether the calibration holds. One more structure drawn as those of the reference were is
+exchangeable with the calibration ones: it is called atypical at 5 % in 5 % of cases. That is a statement about
+structures, not about chemical systems, of which the parts share many: a crystal of a new system, however sound, may be
+atypical of those that are known.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ase.data import chemical_symbols
+from jaxtyping import Array
+
+from platonic_jax import diagnostics, groups, projection, statistics
+from platonic_jax._checks import check_choice, check_fraction
+from platonic_jax._pairs import serial_lapack
+from platonic_jax.compare._driver import Steps, provenance
+from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._spaces import Choice, choose_anchors, display_names
+from platonic_jax.tables import EmbeddingTable, pair
+
+__all__ = ["Against", "Judged", "Typicality", "typicality"]
+
+ALL = "all models"
+NONE, UNKNOWN = "none of them", "no reference"
+SPACES = ("shared", "own")
+OF_STRUCTURES = ("mean", "largest")
+UNIFORM = 0.01  # A p-value of held-out structures below this says that the calibration does not hold.
+_DIGITS = 5
+# One stream of randomness each, so that adding a draw to one leaves the others as they are.
+_STREAMS = ("parts", "anchors", "fit")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Against:
+    """A set of s structures with n atoms, against one reference, by one model.
+
+    Attributes:
+        atom_score: (n,) how far each atom lies from its element in the reference, in standard deviations of log
+            scores above the median of the reference itself; NaN without a reference.
+        atom_p_value: (n,) share of calibration atoms of the element that lie as far; NaN without a reference.
+        score: (s,) of structures, from those of their atoms; NaN where no atom has a reference.
+        p_value: (s,) share of calibration structures that lie as far.
+        atypical: share of structures whose p-value is at most the level: `value`, `low`, `high` (Wilson's interval).
+        auroc: probability that a structure lies farther than a held-out one of the reference: `value`, `low`, `high`
+            (95 % interval over structures); ½ is no difference. Empty for the held-out structures themselves.
+    """
+
+    atom_score: np.ndarray
+    atom_p_value: np.ndarray
+    score: np.ndarray
+    p_value: np.ndarray
+    atypical: Mapping[str, float]
+    auroc: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Judged:
+    """A set of structures, against every reference, by every model.
+
+    Attributes:
+        ids: the s structures.
+        species: (n,) elements of their atoms.
+        structure_index: (n,) the structure of each atom.
+        atom_index: (n,) its place there.
+        against: by reference, by model, and by all models together where there are several.
+        regime: (s,) the reference that each structure is most typical of, by p-value; `none of them` where all are at
+            most the level, which happens to a structure of one of them no more often than the level says; `no
+            reference` where it has no atom that could be judged.
+        without_reference: by reference, the symbols of elements that it has too few atoms of, and how many atoms that
+            leaves unjudged.
+        known: by reference, how many of the structures it holds itself; they are typical by being there.
+    """
+
+    ids: Sequence[str]
+    species: np.ndarray
+    structure_index: np.ndarray
+    atom_index: np.ndarray
+    against: Mapping[str, Mapping[str, Against]]
+    regime: Sequence[str]
+    without_reference: Mapping[str, Mapping[str, int]]
+    known: Mapping[str, int]
+
+    def farthest(self, reference: str, model: str) -> tuple[str, int] | None:
+        """The structure that lies farthest from a reference, and the place of its farthest atom."""
+        found = self.against[reference][model]
+        if not np.isfinite(found.score).any():
+            return None
+        structure = int(np.nanargmax(found.score))
+        own = np.flatnonzero(self.structure_index == structure)
+        row = own[np.nanargmax(found.atom_score[own])]
+        return self.ids[structure], int(self.atom_index[row])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Typicality:
+    """What is typical, and what is not.
+
+    Attributes:
+        models: their names.
+        references: names of the references.
+        queries: by name, the sets that were judged.
+        held_out: by reference, its held-out structures, against it.
+        uniform: by reference, by model, whether p-values of held-out structures are what they should be: `p_value` of
+            the two-sample Kolmogorov–Smirnov test of held-out against calibration scores, and `atoms`, the share of
+            held-out atoms with a p-value of at most the level, an element of a structure counting once.
+        settings: how it was made.
+        provenance: of the tables.
+    """
+
+    models: list[str]
+    references: list[str]
+    queries: Mapping[str, Judged]
+    held_out: Mapping[str, Judged]
+    uniform: Mapping[str, Mapping[str, Mapping[str, float]]]
+    settings: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    @property
+    def judge(self) -> str:
+        """Whose word counts: that of all models together where there are several."""
+        return self.models[0] if len(self.models) == 1 else ALL
+
+    def ranked(self, reference: str) -> list[str]:
+        """Names of the queries, those that lie farthest from a reference first."""
+        auroc = {name: judged.against[reference][self.judge].auroc["value"] for name, judged in self.queries.items()}
+        return sorted(auroc, key=lambda name: -np.nan_to_num(auroc[name], nan=-1.0))
+
+    @property
+    def verdict(self) -> str:
+        """What to make of it, in a few sentences."""
+        return " ".join([*self._calibration(), *self._sets()])
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything and the verdict, as plain lists and numbers; undefined values are null."""
+        return _rounded(plain({**vars(self), "verdict": self.verdict}))
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` to a file, whole or not at all."""
+        write_json(self.to_json(), path)
+
+    def _calibration(self) -> Iterator[str]:
+        level = self.settings["level"]
+        for name in self.references:
+            held, uniform = self.held_out[name].against[name][self.judge], self.uniform[name][self.judge]
+            told = (
+                f"of {len(held.score)} structures of {name} held out, {_percent(held.atypical)} are atypical at "
+                f"{100 * level:g} % (KS p = {uniform['p_value']:.2g})"
+            )
+            if uniform["p_value"] < UNIFORM:
+                yield f"The calibration does not hold: {told}. Do not trust the p-values."
+            else:
+                yield f"The calibration holds: {told}."
+
+    def _sets(self) -> Iterator[str]:
+        first = self.references[0]
+        for name in self.ranked(first):
+            judged = self.queries[name]
+            found = judged.against[first][self.judge]
+            told = (
+                f"{name}: {_percent(found.atypical)} of {len(found.score)} structures are atypical of {first}, AUROC "
+                f"{found.auroc['value']:.2f} ({found.auroc['low']:.2f} to {found.auroc['high']:.2f})"
+            )
+            if len(self.references) > 1:
+                counts = {place: list(judged.regime).count(place) for place in (*self.references, NONE)}
+                told += "; most typical of " + ", ".join(f"{place} {number}" for place, number in counts.items())
+            absent = judged.without_reference[first]
+            if absent:
+                told += f"; no reference for {sum(absent.values())} atoms ({', '.join(absent)})"
+            yield f"{told}."
+
+
+class _Set(NamedTuple):
+    """Atoms to judge: one table a model, and the structure of each atom, counted from 0."""
+
+    tables: list[EmbeddingTable]
+    structure: np.ndarray
+
+    @property
+    def species(self) -> np.ndarray:
+        return self.tables[0].species
+
+    @property
+    def number(self) -> int:
+        return int(self.structure[-1]) + 1
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(n,) those of an element in a structure sum to 1."""
+        label = groups.combined(self.structure, self.species)
+        return (1 / np.bincount(label)[label]).astype(np.float32)
+
+    @classmethod
+    def of(cls, tables: Sequence[EmbeddingTable], mask: np.ndarray | None = None) -> "_Set":
+        chosen = list(tables) if mask is None else [table.select(mask) for table in tables]
+        return cls(chosen, np.unique(chosen[0].structure_index, return_inverse=True)[1].astype(np.int32))
+
+
+class _Parts(NamedTuple):
+    """A reference: the structures that others are judged by, those that calibrate, and those held out."""
+
+    name: str
+    fitted: _Set
+    calibration: _Set
+    held_out: _Set
+
+    @property
+    def sets(self) -> tuple[_Set, ...]:
+        return self[1:]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {name: entry.number for name, entry in zip(self._fields[1:], self.sets, strict=True)}
+
+    @property
+    def hashes(self) -> set[str]:
+        structures = self.fitted.tables[0].structures
+        return set() if structures is None else set(structures.hashes)
+
+
+class _Anchored(NamedTuple):
+    """The shared space: for each model the rows of the anchors, and the rows that similarities are scaled by."""
+
+    choice: Choice
+    anchors: list[np.ndarray]
+    fitted: list[np.ndarray]
+    similarity: str
+    description: dict[str, Any]
+
+
+def typicality(
+    references: Mapping[str, Sequence[EmbeddingTable]],
+    queries: Mapping[str, Sequence[EmbeddingTable]],
+    *,
+    score: str = "residual",
+    of_structures: str = "mean",
+    space: str = "shared",
+    anchors: Any = "random",
+    k: int = 100,
+    similarity: str = "whitened",
+    held_out: float = 0.1,
+    calibration: float = 0.2,
+    most: int = 4096,
+    level: float = 0.05,
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Typicality:
+    """Judge sets of structures by how far they lie from references, each a manifold of its own.
+
+    Args:
+        references: by name, the tables of what is typical, one a model, of the same structures.
+        queries: by name, the tables of what is to be judged, one of each of these models.
+        score: of atoms: `residual`, from the plane in which the reference lies nearby; `distance` to the nearest atoms;
+            `density`, how much thinner the reference is than around these; `mahalanobis`.
+        of_structures: of their atoms' scores the `mean`, or the `largest`, which one odd atom decides.
+        space: `shared`, that of anchors, or each model's `own`.
+        anchors: how anchors are chosen, among atoms of the first reference by the first model; or the anchors, as atoms
+            of it (`anchors.Anchors`).
+        k: the number of anchors, where a method chooses them.
+        similarity: of rows to anchors, as in `projection.relative`.
+        held_out: share of a reference's structures that show whether the calibration holds.
+        calibration: share of them that calibrate.
+        most: atoms of an element that others are judged by, at most.
+        level: share of typical structures that may be called atypical.
+        seed: everything random follows from it.
+        progress: called with what is being done, how many steps are done, and of how many.
+
+    Returns:
+        Scores and p-values of atoms and structures, and what they say of each set.
+
+    Raises:
+        ValueError: no reference or query; tables of another model, checkpoint or layer than the reference; too few
+            structures to calibrate with; an unknown score or space.
+    """
+    check_choice("score", score, diagnostics.SCORES)
+    check_choice("of_structures", of_structures, OF_STRUCTURES)
+    check_choice("space", space, SPACES)
+    for name, share in (("held_out", held_out), ("calibration", calibration), ("level", level)):
+        check_fraction(name, share)
+    if not references or not queries:
+        raise ValueError("`references` and `queries` must each name a set of structures at least, got none.")
+    paired = {name: pair(*tables) for name, tables in references.items()}
+    first = next(iter(paired.values()))
+    names = display_names(first)
+    paired = {name: _matched(name, tables, first) for name, tables in paired.items()}
+    asked = {name: _Set.of(_matched(name, pair(*tables), first)) for name, tables in queries.items()}
+    key = {name: jax.random.fold_in(jax.random.key(seed), i) for i, name in enumerate(_STREAMS)}
+    parts = [
+        _parted(name, tables, held_out, calibration, level, key=jax.random.fold_in(key["parts"], i))
+        for i, (name, tables) in enumerate(paired.items())
+    ]
+    anchored = None
+    if space == "shared":
+        anchored = _anchored(anchors, first, parts[0].fitted, k=k, similarity=similarity, key=key["anchors"])
+    steps = Steps(progress, len(names) * (len(parts) + 1) + len(parts))
+
+    with serial_lapack():
+        scores: dict[str, dict[str, list[np.ndarray]]] = {part.name: {} for part in parts}
+        for model, name in enumerate(names):
+            steps.begin(f"rows of {name}")
+            sets = [entry for part in parts for entry in part.sets] + list(asked.values())
+            rows = _rows(sets, model, anchored)
+            for i, part in enumerate(parts):
+                steps.begin(f"{name} against {part.name}")
+                fitted, judged = rows[3 * i], [*rows[3 * i + 1 : 3 * i + 3], *rows[3 * len(parts) :]]
+                scores[part.name][name] = _scores(part, fitted, judged, asked, score=score, most=most, key=key["fit"])
+
+        found: dict[str, dict[str, dict[str, Against]]] = {name: {} for name in asked}
+        held, uniform = {}, {}
+        for part in parts:
+            steps.begin(f"p-values against {part.name}")
+            whose = scores[part.name]
+            if len(names) > 1:
+                whose[ALL] = [np.mean(of, axis=0) for of in zip(*whose.values(), strict=True)]
+            of_held, uniform[part.name] = {}, {}
+            for who, (of_calibration, *of_sets) in whose.items():
+                typical, against = _against(
+                    part.calibration,
+                    of_calibration,
+                    [part.held_out, *asked.values()],
+                    of_sets,
+                    of_structures=of_structures,
+                    level=level,
+                )
+                of_held[who] = against[0]
+                uniform[part.name][who] = _uniform(part.held_out, against[0], typical, level)
+                for name, entry in zip(asked, against[1:], strict=True):
+                    auroc = _auroc(entry.score, against[0].score)
+                    found[name].setdefault(part.name, {})[who] = dataclasses.replace(entry, auroc=auroc)
+            held[part.name] = _judged(part.held_out, {part.name: of_held}, [], level)
+
+    return Typicality(
+        models=names,
+        references=list(paired),
+        queries={name: _judged(entry, found[name], parts, level) for name, entry in asked.items()},
+        held_out=held,
+        uniform=uniform,
+        settings={
+            "score": score,
+            "of_structures": of_structures,
+            "space": space,
+            "anchors": None if anchored is None else anchored.description,
+            "level": level,
+            "most": most,
+            "parts": "whole structures, drawn at random",
+            "structures": {
+                part.name: dict(zip(part._fields[1:], (entry.number for entry in part.sets), strict=True))
+                for part in parts
+            },
+            "interval": "of shares Wilson's; of AUROC ± 1.96 standard errors of its logit, by the infinitesimal "
+            "jackknife over structures",
+        },
+        provenance={
+            **provenance(first, first, names, seed=seed),
+            "references": {name: _source(tables[0]) for name, tables in paired.items()},
+            "queries": {name: _source(entry.tables[0]) for name, entry in asked.items()},
+        },
+    )
+
+
+def _matched(name: str, tables: list[EmbeddingTable], first: list[EmbeddingTable]) -> list[EmbeddingTable]:
+    """The tables in the order of the models of the first reference."""
+
+    def identity(table: EmbeddingTable) -> tuple[Any, ...]:
+        return table.model, table.layer, (table.provenance.get("checkpoint") or {}).get("sha256"), table.x.shape[1]
+
+    def told(found: Sequence[EmbeddingTable]) -> str:
+        return ", ".join(f"{table.model} {table.layer} of {table.x.shape[1]} columns" for table in found)
+
+    known = {identity(table): table for table in tables}
+    wanted = [identity(table) for table in first]
+    if len(tables) != len(first) or set(known) != set(wanted):
+        raise ValueError(
+            f"`{name}` must be seen by the same models, checkpoints and layers as the reference ({told(first)}), got "
+            f"{told(tables)}: embed it with those."
+        )
+    return [known[entry] for entry in wanted]
+
+
+def _parted(
+    name: str, tables: list[EmbeddingTable], held_out: float, calibration: float, level: float, *, key: Array
+) -> _Parts:
+    structures = np.unique(tables[0].structure_index)
+    order = structures[np.asarray(statistics.permutation(jax.random.fold_in(key, 0), n=len(structures)))]
+    ends = np.round(np.array([calibration, calibration + held_out]) * len(order)).astype(int)
+    least = int(np.ceil(1 / level)) - 1
+    if ends[0] < least or not 0 < ends[1] - ends[0] < len(order) - ends[0]:
+        raise ValueError(
+            f"`{name}` must have enough structures for {least} to calibrate with at a level of {level:g}, and some to "
+            f"hold out, got {len(order)} in all: give a larger reference, or a larger share of it."
+        )
+    of = tables[0].structure_index
+    chosen = {"fitted": order[ends[1] :], "calibration": order[: ends[0]], "held_out": order[ends[0] : ends[1]]}
+    return _Parts(name, **{which: _Set.of(tables, np.isin(of, members)) for which, members in chosen.items()})
+
+
+def _anchored(
+    anchors: Any, first: list[EmbeddingTable], fitted: _Set, *, k: int, similarity: str, key: Array
+) -> _Anchored:
+    """A method chooses among the atoms that others are judged by; given atoms may be any of the first reference."""
+    tables = fitted.tables if isinstance(anchors, str) else first
+    if isinstance(anchors, str) and k > len(fitted.species):
+        raise ValueError(f"`k` must be at most the number of atoms to choose from = {len(fitted.species)}, got {k}.")
+    choice = choose_anchors(anchors, tables[0], k=k, key=key)
+    return _Anchored(
+        anchors=[choice.mapped(table)[choice.rows] for table in tables],
+        fitted=[choice.mapped(table) for table in fitted.tables],
+        choice=choice,
+        similarity=similarity,
+        description={
+            "method": choice.method,
+            "k": len(choice.rows),
+            "similarity": similarity,
+            "model": first[0].model,
+            "structure": [tables[0].structure_name(int(i)) for i in tables[0].structure_index[choice.rows]],
+            "atom": tables[0].atom_index[choice.rows].tolist(),
+        },
+    )
+
+
+def _rows(sets: Sequence[_Set], model: int, anchored: _Anchored | None) -> list[np.ndarray]:
+    """The rows of each set by one model, in the space where they are judged."""
+    tables = [entry.tables[model] for entry in sets]
+    if anchored is None:
+        return [table.x for table in tables]
+    x = np.concatenate([anchored.choice.mapped(table) for table in tables]).astype(np.float32)
+    anchors, fitted = (jnp.asarray(of[model], jnp.float32) for of in (anchored.anchors, anchored.fitted))
+    shared = _project(jnp.asarray(x), anchors, fitted, anchored.choice.weights, similarity=anchored.similarity)
+    return np.split(np.asarray(shared), np.cumsum([len(table.x) for table in tables])[:-1])
+
+
+@partial(jax.jit, static_argnames="similarity")
+def _project(x: Array, anchors: Array, fitted: Array, weights: Array | None, *, similarity: str) -> Array:
+    return projection.relative(x, anchors, similarity=similarity, weights=weights, reference=fitted)
+
+
+def _scores(
+    part: _Parts,
+    fitted: np.ndarray,
+    judged: list[np.ndarray],
+    asked: Mapping[str, _Set],
+    *,
+    score: str,
+    most: int,
+    key: Array,
+) -> list[np.ndarray]:
+    """Scores of the atoms that calibrate, of those held out, and of each set asked about."""
+    sets = (part.calibration, part.held_out, *asked.values())
+    z = diagnostics.typicality(
+        np.concatenate(judged),
+        np.concatenate([entry.species for entry in sets]),
+        reference=fitted,
+        reference_species=part.fitted.species,
+        reference_structures=part.fitted.structure,
+        key=key,
+        score=score,
+        most=most,
+    )
+    return np.split(z, np.cumsum([len(rows) for rows in judged])[:-1])
+
+
+def _structure_scores(z: np.ndarray, atoms: _Set, how: str) -> np.ndarray:
+    """(s,) of the scores of a structure's atoms the mean or the largest; NaN where no atom has one."""
+    known = np.isfinite(z)
+    number = np.bincount(atoms.structure[known], minlength=atoms.number)
+    if how == "mean":
+        total = np.bincount(atoms.structure[known], z[known], minlength=atoms.number)
+        found = total / np.maximum(number, 1)
+    else:
+        found = np.full(atoms.number, -np.inf)
+        np.maximum.at(found, atoms.structure[known], z[known])
+    return np.where(number > 0, found, np.nan).astype(np.float32)
+
+
+def _against(
+    calibration: _Set,
+    of_calibration: np.ndarray,
+    sets: Sequence[_Set],
+    scores: Sequence[np.ndarray],
+    *,
+    of_structures: str,
+    level: float,
+) -> tuple[np.ndarray, list[Against]]:
+    """Scores of the calibration structures, and what is found for each set."""
+    known = np.isfinite(of_calibration)
+    atom_p_values = _p_values(
+        np.concatenate(scores),
+        np.where(known, of_calibration, -np.inf),
+        np.where(known, calibration.weights, 0),
+        np.concatenate([atoms.species for atoms in sets]),
+        calibration.species,
+    )
+    typical = _structure_scores(of_calibration, calibration, of_structures)
+    typical = typical[np.isfinite(typical)]
+    totals = [_structure_scores(z, atoms, of_structures) for z, atoms in zip(scores, sets, strict=True)]
+    p_values = _p_values(np.concatenate(totals), typical)
+    split = lambda values, parts: np.split(values, np.cumsum([len(part) for part in parts])[:-1])
+    return typical, [
+        Against(z, atom_p_value, total, p_value, _share(p_value <= level, np.isfinite(p_value)))
+        for z, atom_p_value, total, p_value in zip(
+            scores, split(atom_p_values, scores), totals, split(p_values, totals), strict=True
+        )
+    ]
+
+
+def _p_values(scores: np.ndarray, calibration: np.ndarray, *more: np.ndarray) -> np.ndarray:
+    names = ("weights", "groups", "calibration_groups")
+    given = {name: jnp.asarray(array) for name, array in zip(names, more, strict=False)}
+    return np.asarray(_conformal(jnp.asarray(scores), jnp.asarray(calibration), **given))
+
+
+_conformal = jax.jit(diagnostics.conformal_p_values)
+
+
+def _share(chosen: np.ndarray, known: np.ndarray) -> dict[str, float]:
+    """A share of structures with Wilson's 95 % interval."""
+    from scipy.stats import binomtest
+
+    if not known.any():
+        return {"value": np.nan, "low": np.nan, "high": np.nan}
+    interval = binomtest(int(chosen.sum()), int(known.sum())).proportion_ci(method="wilson")
+    return {"value": float(chosen.sum() / known.sum()), "low": float(interval.low), "high": float(interval.high)}
+
+
+def _uniform(held_out: _Set, found: Against, typical: np.ndarray, level: float) -> dict[str, float]:
+    from scipy.stats import ks_2samp
+
+    held = found.score[np.isfinite(found.score)]
+    p_value = np.asarray(ks_2samp(held, typical))[1]
+    known = np.isfinite(found.atom_p_value)
+    atypical = np.average(found.atom_p_value[known] <= level, weights=held_out.weights[known])
+    return {"p_value": float(p_value), "atoms": float(atypical)}
+
+
+def _auroc(score: np.ndarray, typical: np.ndarray) -> dict[str, float]:
+    """How well a set is told from what is typical, with a 95 % interval that is symmetric in the logit."""
+    score, typical = (of[np.isfinite(of)] for of in (score, typical))
+    if not len(score):
+        return {"value": np.nan, "low": np.nan, "high": np.nan}
+    both = np.concatenate([score, typical])
+    value, error = (float(of) for of in _auroc_and_error(jnp.asarray(both), jnp.arange(len(both)) < len(score)))
+    if not 0 < value < 1:
+        return {"value": value, "low": value, "high": value}
+    middle, half = np.log(value / (1 - value)), 1.96 * error / (value * (1 - value))
+    low, high = (float(1 / (1 + np.exp(-(middle + sign * half)))) for sign in (-1, 1))
+    return {"value": value, "low": low, "high": high}
+
+
+@jax.jit
+def _auroc_and_error(score: Array, positive: Array) -> tuple[Array, Array]:
+    """The AUROC and its standard error over structures, of both kinds.
+
+    The influence of a structure is the share of the other kind that it beats, less the mean: DeLong, DeLong &
+    Clarke-Pearson, Biometrics 44, 837 (1988).
+    """
+    value = diagnostics.auroc(score, positive)
+    number = len(score)
+    own = jnp.where(positive, jnp.sum(positive), jnp.sum(~positive)).astype(score.dtype)
+    below = number * diagnostics.ranks(score) - own * diagnostics.ranks(score, groups=positive.astype(jnp.int32))
+    share = below / (number - own)
+    beaten = jnp.where(positive, share, 1 - share)
+    return value, statistics.cluster_error((beaten - value) / own, clusters=jnp.arange(number))
+
+
+def _judged(atoms: _Set, against: Mapping[str, Mapping[str, Against]], parts: Sequence[_Parts], level: float) -> Judged:
+    table = atoms.tables[0]
+    p_values = np.array([list(of.values())[-1].p_value for of in against.values()])  # All models come last.
+    best = np.where(np.isnan(p_values), -1.0, p_values)
+    present = np.unique(table.structure_index).tolist()
+    hashes = [] if table.structures is None else [table.structures.hashes[i] for i in present]
+    without = {}
+    for name, of in against.items():
+        lost = np.isnan(next(iter(of.values())).atom_score)
+        symbols, number = np.unique(np.array(chemical_symbols)[table.species[lost]], return_counts=True)
+        without[name] = dict(zip(symbols.tolist(), number.tolist(), strict=True))
+    return Judged(
+        ids=[table.structure_name(i) for i in present],
+        species=table.species,
+        structure_index=atoms.structure,
+        atom_index=table.atom_index,
+        against=against,
+        regime=[
+            list(against)[i] if p > level else NONE if p >= 0 else UNKNOWN
+            for i, p in zip(best.argmax(axis=0).tolist(), best.max(axis=0).tolist(), strict=True)
+        ],
+        without_reference=without,
+        known={part.name: len(part.hashes.intersection(hashes)) for part in parts},
+    )
+
+
+def _source(table: EmbeddingTable) -> dict[str, Any]:
+    return {
+        "source": table.provenance.get("source"),
+        "num_structures": table.num_structures,
+        "num_atoms": len(table.x),
+        "left_out": {entry["id"]: entry["reason"] for entry in table.skipped},
+    }
+
+
+def _percent(share: Mapping[str, float]) -> str:
+    return f"{100 * share['value']:.1f} % ({100 * share['low']:.1f} to {100 * share['high']:.1f})"
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers with as many digits as single precision has any use for."""
+    if isinstance(value, dict):
+        return {name: _rounded(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_rounded(entry) for entry in value]
+    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
