@@ -15,10 +15,14 @@ Typicality
     `neighbour_distance`, `density_ratio`, `mahalanobis`, `plane_residual`: how far a row lies from a reference;
     `typicality`: on a scale that elements share; `conformal_p_values`: how many typical ones lie as far.
 
+Drift
+    `displacement`: how far an atom moves between two versions of a model; `exchange_test`: farther than noise moves it?
+
 The drivers, from tables to verdicts, live in `studies`.
 """
 
 from platonic_jax.diagnostics._calibration import Coverage, auroc, error_against_coverage, rank_correlation, ranks
+from platonic_jax.diagnostics._drift import displacement, exchange_test
 from platonic_jax.diagnostics._phonons import (
     Bands,
     Difference,
@@ -61,7 +65,9 @@ __all__ = [
     "conformal_p_values",
     "density_ratio",
     "difference",
+    "displacement",
     "error_against_coverage",
+    "exchange_test",
     "force_constants",
     "image_distances",
     "loaded",

@@ -5,8 +5,20 @@ are to be read against, the atoms that they come from, and a verdict in plain wo
 """
 
 from platonic_jax.studies._calibration import Calibration, calibration
+from platonic_jax.studies._drift import Drift, drift
 from platonic_jax.studies._phonons import Phonons, phonons
 from platonic_jax.studies._symmetry import Symmetry, symmetry
 from platonic_jax.studies._typicality import Typicality, typicality
 
-__all__ = ["Calibration", "Phonons", "Symmetry", "Typicality", "calibration", "phonons", "symmetry", "typicality"]
+__all__ = [
+    "Calibration",
+    "Drift",
+    "Phonons",
+    "Symmetry",
+    "Typicality",
+    "calibration",
+    "drift",
+    "phonons",
+    "symmetry",
+    "typicality",
+]

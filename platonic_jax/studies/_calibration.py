@@ -64,22 +64,27 @@ class Calibration:
         """Which score tells most, and whether geometry is worth its price."""
         told = []
         for model, scores in self.scores.items():
-            within = {name: found["within"]["rank_correlation"] for name, found in scores.items()}
-            geometric = {name: entry for name, entry in within.items() if name not in self.baselines}
-            best = max(within, key=lambda name: within[name]["value"])
+            # Within elements, unless there are too few atoms of any.
+            place = "within" if all("within" in found for found in scores.values()) else "atoms"
+            where = "within each element" if place == "within" else "over all elements, for want of atoms of any,"
+            figures = {name: found[place]["rank_correlation"] for name, found in scores.items()}
+            worth = {name: np.nan_to_num(entry["value"], nan=-1.0) for name, entry in figures.items()}
+            geometric = [name for name in figures if name not in self.baselines]
             if not geometric:
                 told.append(f"{model}: no score of geometry was given.")
                 continue
-            leader = max(geometric, key=lambda name: geometric[name]["value"])
-            entry, beyond = geometric[leader], scores[leader]["within"]["beyond_force_size"]
+            leader, best = max(geometric, key=worth.__getitem__), max(worth, key=worth.__getitem__)
             said = (
-                f"{model}: within each element, the score of geometry that tells most about force errors is {leader}, "
-                f"with a rank correlation of {_figure(entry)}"
+                f"{model}: {where} the score of geometry that tells most about force errors is {leader}, with a rank "
+                f"correlation of {_figure(figures[leader])}"
             )
             if best != leader:
-                said += f"; {best} tells more, {_figure(within[best])}"
-            adds = "nothing that is certain" if beyond["low"] <= 0 else f"{_figure(beyond)}"
-            told.append(f"{said}. Once the size of the force is known, it adds {adds}.")
+                said += f"; {best} tells more, {_figure(figures[best])}"
+            if place == "within":
+                beyond = scores[leader]["within"]["beyond_force_size"]
+                adds = _figure(beyond) if beyond["low"] > 0 else "nothing that is certain"
+                said += f". Once the size of the force is known, it adds {adds}"
+            told.append(f"{said}.")
         return " ".join(told)
 
     def to_json(self) -> dict[str, Any]:
