@@ -17,10 +17,11 @@ endif
 demo: .venv/installed
 	$(BIN)/platonic demo
 
-# Once in single and once in double precision: the x64 choice belongs to the user, and both must hold.
+# Once in single and once in double precision: the x64 choice belongs to the user, and both must hold. The adapters do
+# not know JAX, and what is marked slow sets its own precision.
 test: .venv/installed
 	$(BIN)/python -m pytest -q -n 2
-	JAX_ENABLE_X64=1 $(BIN)/python -m pytest -q -n 2 -m "not slow"
+	JAX_ENABLE_X64=1 $(BIN)/python -m pytest -q -n 2 -m "not slow" --ignore tests/adapters
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -119,11 +119,12 @@ judged = found.queries[worst]
 against = judged.against["relaxed"][found.judge]
 symbols = np.array(chemical_symbols)[judged.species]
 rates = {}
-for symbol in np.unique(symbols):
+for symbol in np.unique(symbols).tolist():
     p_values = against.atom_p_value[(symbols == symbol) & np.isfinite(against.atom_p_value)]
     if len(p_values) >= 20:
         rates[symbol] = np.mean(p_values <= 0.05)
-print(f"{worst}, share of atypical atoms:", {symbol: f"{rates[symbol]:.2f}" for symbol in sorted(rates, key=rates.get)})
+told = [f"{symbol} {rates[symbol]:.2f}" for symbol in sorted(rates, key=rates.__getitem__, reverse=True)[:15]]
+print(f"{worst}, share of atypical atoms: " + ", ".join(told))
 if place := judged.farthest("relaxed", found.judge):
     structure = list(judged.ids).index(place[0])
     atoms = np.flatnonzero(judged.structure_index == structure)

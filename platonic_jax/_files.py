@@ -21,7 +21,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     target = Path(path)
     partial = target.with_name(f".{os.getpid()}.{target.name}")
     try:
+        partial.touch()
+        mode = partial.stat().st_mode
         yield partial
+        partial.chmod(mode)  # safetensors makes files that nobody else may read.
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)

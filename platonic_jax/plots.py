@@ -424,7 +424,7 @@ def typicality(found: Typicality, *, reference: str | None = None) -> Figure:
     """How far each set lies from a reference, and the p-values of its structures.
 
     On the left the AUROC against held-out structures of the reference, with its 95 % interval, of each model; on the
-    right the share of structures with a p-value of at most so much: held-out ones follow the diagonal.
+    right the share of structures with a p-value of at most so much: held-out ones follow the dashed line.
 
     Args:
         found: the result.
@@ -457,7 +457,8 @@ def typicality(found: Typicality, *, reference: str | None = None) -> Figure:
         p_values = p_values[np.isfinite(p_values)]
         style = {"color": "#222222", "lw": 1.8} if place == 0 else {"color": f"C{(place - 1) % 10}", "lw": 1.0}
         right.step(p_values, np.arange(1, len(p_values) + 1) / max(1, len(p_values)), where="post", label=name, **style)
-    right.plot([0.001, 1], [0.001, 1], color=_GREY, lw=0.8, ls="--")
+    uniform = np.geomspace(0.001, 1, 100)
+    right.plot(uniform, uniform, color=_GREY, lw=0.8, ls="--", label="uniform")
     right.axvline(found.settings["level"], color=_GREY, lw=0.6, ls=":")
     right.set(xscale="log", xlim=(0.001, 1), ylim=(0, 1))
     right.set_xlabel(f"p-value against {reference}, {found.judge}", fontsize=TEXT)

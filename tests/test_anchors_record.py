@@ -56,6 +56,8 @@ def test_what_is_saved_is_read_back_bit_for_bit(tmp_path):
     same(record, back)
     np.testing.assert_array_equal(back.weights, weights, strict=True)
     assert [path.name for path in tmp_path.iterdir()] == ["anchors.safetensors"]
+    (tmp_path / "other").touch()
+    assert (tmp_path / "anchors.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
     chosen().save(tmp_path / "anchors.safetensors")
     assert Anchors.load(tmp_path / "anchors.safetensors").weights is None
 

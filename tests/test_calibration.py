@@ -33,8 +33,9 @@ def test_ranks_within_groups_are_those_of_each_group_alone(drawn):
     groups = np.random.default_rng(1).integers(0, 7, len(score)).astype(np.int32)
     found = np.asarray(diagnostics.ranks(jnp.asarray(score), groups=jnp.asarray(groups)))
     for group in range(7):
-        alone = diagnostics.ranks(jnp.asarray(score[groups == group]))
-        np.testing.assert_allclose(found[groups == group], alone, atol=1e-6)
+        alone = score[groups == group]
+        expected = (scipy.stats.rankdata(alone) - 0.5) / len(alone)
+        np.testing.assert_allclose(found[groups == group], expected, atol=1e-6)
 
 
 def test_rank_correlation_is_spearmans(drawn):
@@ -131,6 +132,21 @@ def test_a_score_that_is_the_error_is_perfect_and_one_by_chance_tells_nothing(er
                 assert abs(told["value"] - by_chance) < 1.5 * (told["high"] - told["low"])
     assert found.scores["a"]["oracle"]["structures"]["rank_correlation"]["value"] > 0.5
     assert "disagreement" not in found.scores["a"]  # One model alone.
+
+
+@pytest.mark.slow
+def test_figures_are_those_of_the_algorithms(errors):
+    score = np.round(np.random.default_rng(8).random(NUMBER) + errors, 1)  # With ties.
+    found = studies.calibration([model("a", errors)], TRUE, scores={"s": {"a": score}}, num_bootstraps=20)
+    entry = found.scores["a"]["s"]["atoms"]
+    given, true = jnp.asarray(score, jnp.float32), jnp.asarray(errors, jnp.float32)
+    assert entry["rank_correlation"]["value"] == pytest.approx(
+        float(diagnostics.rank_correlation(given, true)), abs=1e-3
+    )
+    worst = true > jnp.quantile(true, 0.9)
+    assert entry["worst_auroc"]["value"] == pytest.approx(float(diagnostics.auroc(given, worst)), abs=1e-3)
+    gain = diagnostics.error_against_coverage(given, true).gain
+    assert entry["gain"]["value"] == pytest.approx(float(gain), abs=1e-3)
 
 
 @pytest.mark.slow

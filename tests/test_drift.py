@@ -12,6 +12,8 @@ from platonic_jax import diagnostics, studies
 from platonic_jax.cli import _drift as command
 from platonic_jax.tables import EmbeddingTable
 
+pytestmark = pytest.mark.slow
+
 NA, K, CU, AG, PT, AU = ELEMENTS = (11, 19, 29, 47, 78, 79)
 ANCHORS = np.arange(20) * 6 + 3  # Silver, in every structure.
 
@@ -39,6 +41,9 @@ def rotation(width, seed=2):
     return np.linalg.qr(np.random.default_rng(seed).normal(size=(width, width)))[0]
 
 
+displacement_of = jax.jit(diagnostics.displacement)
+
+
 def drift(before, after, **options):
     return studies.drift(before, after, **{"seen": ["Cu"], "anchors": ANCHORS, **options})
 
@@ -62,7 +67,7 @@ def test_displacement_is_the_plain_formula():
         return unit @ unit[anchors].T
 
     expected = np.sqrt(np.mean((cosines(after) - cosines(before)) ** 2, axis=1))
-    found = diagnostics.displacement(jnp.asarray(before), jnp.asarray(after), jnp.array(anchors))
+    found = displacement_of(jnp.asarray(before), jnp.asarray(after), jnp.array(anchors))
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
@@ -70,19 +75,19 @@ def test_displacement_sees_neither_rotation_nor_scale_nor_width():
     x, species, _ = cloud()
     after = np.pad(5 * x @ rotation(16), ((0, 0), (0, 3)))
     anchors = jnp.arange(6)
-    assert diagnostics.displacement(jnp.asarray(x), jnp.asarray(after), anchors).max() < 1e-6
+    assert displacement_of(jnp.asarray(x), jnp.asarray(after), anchors).max() < 1e-6
     turned = moved(after, species, [AU], size=1)
-    assert diagnostics.displacement(jnp.asarray(x), jnp.asarray(turned), anchors).min() >= 0
+    assert displacement_of(jnp.asarray(x), jnp.asarray(turned), anchors).min() >= 0
 
 
 def test_the_gradient_of_the_displacement_is_that_of_finite_differences():
     with jax.enable_x64(True):
         before, after, direction = jnp.asarray(np.random.default_rng(0).normal(size=(3, 8, 4)))
-        total = lambda step: diagnostics.displacement(before, after + step * direction, jnp.array([0, 3])).sum()
+        total = lambda step: displacement_of(before, after + step * direction, jnp.array([0, 3])).sum()
         step = 1e-6
         expected = (total(step) - total(-step)) / (2 * step)
         np.testing.assert_allclose(jax.grad(total)(0.0), expected, rtol=1e-6)
-        stays = jax.grad(lambda x: diagnostics.displacement(before, x, jnp.array([0, 3])).sum())(before)
+        stays = jax.grad(lambda x: displacement_of(before, x, jnp.array([0, 3])).sum())(before)
         assert np.isfinite(stays).all()
 
 
@@ -155,7 +160,7 @@ def test_what_moved_is_found_whatever_the_coordinates(gold):
     assert gold.elements["Cu"]["seen"]
     # The others stay: rounding to float32 in other coordinates is less than the floor.
     assert gold.moved == ["Au", "Cu"]
-    assert "Of 5 elements that were not fine-tuned on, 1 moved, the farthest Au" in gold.verdict
+    assert "Of 5 elements that were not fine-tuned on, 1 certainly moved, the farthest Au" in gold.verdict
 
 
 def test_figures_are_means_over_atoms_with_intervals_around_them(gold):
@@ -201,18 +206,19 @@ def test_elements_are_ranked_by_drift_as_by_energy():
     """One element a structure."""
     rng = np.random.default_rng(0)
     x, species, _ = cloud()
-    size = 0.1 * 2.0 ** np.searchsorted(ELEMENTS, species)
+    size = np.where(species == AG, 0, 0.1 * 2.0 ** np.searchsorted(ELEMENTS, species))
     structure = np.arange(len(x))
     energy = rng.normal(size=len(x))
+    change = size * np.where(structure // 6 % 2, 1, -1)
     labels = {"energy": np.where(structure < 60, energy + species / 10, np.nan)}
     found = drift(
         table(x, species, structure, energy=energy),
-        table(x + size[:, None] * rng.normal(size=x.shape), species, structure, energy=energy + size),
+        table(x + size[:, None] * rng.normal(size=x.shape), species, structure, energy=energy + change),
         labels=labels,
     )
     for name in ("change", "error_change"):
         entry = found.energy[name]
-        assert entry["rank_correlation"]["value"] > 0.8
+        assert entry["rank_correlation"]["value"] > 0.9
         # The energies that elements count from differ between model and labels, and are no error.
         assert entry["elements"]["Au"] == pytest.approx(3.2, abs=1e-4)
         assert entry["rank_correlation"]["low"] <= entry["rank_correlation"]["value"]

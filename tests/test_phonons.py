@@ -14,6 +14,7 @@ from platonic_adapters.structures import Structures, read
 from platonic_jax import diagnostics, probes, studies
 from platonic_jax.tables import EmbeddingTable
 
+pytestmark = pytest.mark.slow
 phonopy = pytest.importorskip("phonopy", reason="the extra `phonons` is not installed")
 pytest.importorskip("seekpath", reason="the extra `phonons` is not installed")
 

@@ -15,6 +15,8 @@ from platonic_adapters.structures import Structures, read
 from platonic_jax import diagnostics, probes, studies
 from platonic_jax.tables import EmbeddingTable
 
+pytestmark = pytest.mark.slow  # The study sets its own precision.
+
 CELLS = np.stack(np.meshgrid(*[np.arange(-3, 4)] * 3), axis=-1).reshape(-1, 3)
 
 
@@ -246,7 +248,6 @@ def test_wrong_use():
         studies.symmetry(others, IMAGES)
 
 
-@pytest.mark.slow
 def test_chgnet_keeps_every_symmetry_and_an_orb_architecture_does_not(tmp_path):
     """Real weights and random ones, in environments of their own, through the command."""
     import ase.io

@@ -15,8 +15,9 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from platonic_jax import diagnostics, plots, studies
+from platonic_jax.anchors import Anchors
 from platonic_jax.diagnostics._typicality import LEAST_ATOMS
-from platonic_jax.studies._typicality import ALL, NONE, UNKNOWN
+from platonic_jax.studies._typicality import ALL, NONE, UNKNOWN, _auroc
 from platonic_jax.tables import EmbeddingTable
 
 WIDTH = 10
@@ -65,7 +66,7 @@ def table(structures, *, off=0.0, seed=0, place=0, model="a", turn=None, **prove
 
 KNOWN = crystals(400, seed=1)
 FRESH = crystals(150, seed=2, name="q")
-QUICK = {"k": 12, "most": 300}
+QUICK = {"most": 300}
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,8 @@ def found():
             "nowhere": seen(FRESH, seed=16, place=2),
             "same": [table.select(table.structure_index < 30) for table in seen(KNOWN, seed=11)],
         },
+        space="shared",
+        k=12,
         **QUICK,
     )
 
@@ -136,20 +139,26 @@ def test_neighbours_that_coincide_span_nothing():
 
 
 @pytest.mark.parametrize("score", diagnostics.SCORES)
-def test_rows_that_do_not_count_change_nothing(score):
-    reference, x = jnp.asarray(RNG.normal(size=(90, 8))), jnp.asarray(RNG.normal(size=(10, 8)))
-    among = jnp.arange(90) % 3 > 0
-    expected = diagnostics.SCORES[score](x, reference[among])
-    np.testing.assert_allclose(diagnostics.SCORES[score](x, reference, among=among), expected, rtol=1e-4)
-
-
-@pytest.mark.parametrize("score", diagnostics.SCORES)
-def test_a_turn_and_a_shift_of_the_space_change_nothing(score):
-    reference, x = RNG.normal(size=(60, 8)), RNG.normal(size=(10, 8))
+def test_what_changes_nothing(score):
+    """Rows that do not count, wherever they lie, and a turn and a shift of the whole space."""
+    reference, x = RNG.normal(size=(64, 8)), RNG.normal(size=(12, 8))
+    among = np.arange(64) % 3 > 0
+    fn = jax.jit(lambda x, reference: diagnostics.SCORES[score](x, reference, among=jnp.asarray(among)))
+    of = lambda x, reference: fn(jnp.asarray(x, jnp.float32), jnp.asarray(reference, jnp.float32))
+    expected = of(x, reference)
+    elsewhere = np.where(among[:, None], reference, 1 + RNG.normal(size=(64, 8)))
+    np.testing.assert_allclose(of(x, elsewhere), expected, rtol=1e-4)
     turn, shift = np.linalg.qr(RNG.normal(size=(8, 8)))[0], RNG.normal(size=8)
-    moved = diagnostics.SCORES[score](jnp.asarray(x @ turn + shift), jnp.asarray(reference @ turn + shift))
-    expected = diagnostics.SCORES[score](jnp.asarray(x), jnp.asarray(reference))
-    np.testing.assert_allclose(moved, expected, rtol=2e-3)
+    np.testing.assert_allclose(of(x @ turn + shift, reference @ turn + shift), expected, rtol=2e-3)
+    assert np.ptp(expected) > 0.1
+
+
+def test_fewer_rows_than_neighbours_are_refused():
+    x = jnp.zeros((3, 8))
+    with pytest.raises(ValueError, match="`k` must be at most the number of rows n = 3, got 5: ask for fewer"):
+        diagnostics.neighbour_distance(x, x)
+    with pytest.raises(ValueError, match="`rank` must be at most the columns but one = 7, got 8"):
+        diagnostics.plane_residual(x, x, rank=8)
 
 
 @pytest.mark.parametrize("score", ["neighbour_distance", "mahalanobis"])
@@ -203,6 +212,20 @@ def test_an_atom_of_one_more_structure_counts_as_one_of_a_structure():
             shares[name].append(p <= 0.1)
     assert np.mean(shares["weighted"]) < 0.13
     assert np.mean(shares["unweighted"]) > 0.3
+
+
+def test_the_interval_is_that_of_delong():
+    rng = np.random.default_rng(6)
+    score, typical = (rng.normal(size=size).round(1).astype(np.float32) for size in (150, 250))
+    beats = (score[:, None] > typical) + 0.5 * (score[:, None] == typical)
+    value = beats.mean()
+    error = np.sqrt(beats.mean(axis=1).var() / 149 + beats.mean(axis=0).var() / 249)
+    reached = value + 1.96 * error * np.array([-1, 1])
+    found = _auroc(score, typical)
+    assert found["value"] == pytest.approx(value, rel=1e-5)
+    np.testing.assert_allclose([found["low"], found["high"]], reached, atol=0.002)
+    assert np.isnan(_auroc(score[:0], typical)["value"])
+    assert _auroc(score + 100, typical)["low"] == 1
 
 
 def judged(x, species, *, reference=None, structures=KNOWN, **options):
@@ -344,7 +367,7 @@ def test_supercells_and_the_order_of_atoms_change_nothing(of_structures):
         model="a",
         provenance=plain.provenance,
     )
-    options = {**QUICK, "of_structures": of_structures, "space": "own"}
+    options = {**QUICK, "of_structures": of_structures}
     found = studies.typicality({"sheet": reference}, {"plain": [plain], "supercells": [supercells]}, **options)
     first, second = (query.against["sheet"]["a"] for query in found.queries.values())
     np.testing.assert_allclose(second.score, first.score, rtol=1e-5, atol=1e-5)
@@ -361,6 +384,16 @@ def test_what_the_reference_holds_itself_is_counted(found):
         "same": 30,
     }
     assert list(found.queries["same"].regime).count("sheet") >= 28
+
+
+def test_given_atoms_are_the_anchors():
+    reference = table(KNOWN, seed=11)
+    rows = np.arange(0, 120, 10)
+    given = Anchors.from_rows(KNOWN, KNOWN.structure_index, rows, method="mine")
+    found = studies.typicality({"sheet": [reference]}, {"more": [table(FRESH)]}, space="shared", anchors=given, **QUICK)
+    assert found.settings["anchors"]["k"] == 12
+    assert found.settings["anchors"]["structure"] == [f"s{KNOWN.structure_index[row]}" for row in rows]
+    assert found.uniform["sheet"]["a"]["p_value"] > 0.01
 
 
 def test_an_absent_element_has_no_number():
@@ -404,8 +437,19 @@ def test_an_absent_element_has_no_number():
             {},
             "`r` must have enough structures for 19 to calibrate with at a level of 0.05, .* got 60",
         ),
+        (
+            {"r": [table(KNOWN)]},
+            {"q": [table(FRESH)]},
+            {"most": 15},
+            r"`references\['r'\]` must hold 20 or more atoms of some element",
+        ),
         ({"r": [table(KNOWN)]}, {"q": [table(FRESH)]}, {"score": "taste"}, "`score` must be one of 'distance'"),
-        ({"r": [table(KNOWN)]}, {"q": [table(FRESH)]}, {"k": 10_000}, "`k` must be at most the number of atoms"),
+        (
+            {"r": [table(KNOWN)]},
+            {"q": [table(FRESH)]},
+            {"space": "shared", "k": 10_000},
+            "`k` must be at most the number of atoms",
+        ),
         ({"r": [table(KNOWN)]}, {"q": [table(FRESH)]}, {"level": 2.0}, "`level` must lie between 0 and 1, got 2.0"),
     ],
 )

@@ -21,6 +21,7 @@ from chgnet.model import model as network_module  # pyright: ignore[reportMissin
 from pymatgen.core import Structure
 
 from platonic_adapters import _torch
+from platonic_adapters.errors import UserError, first_line
 from platonic_adapters.protocol import boxed
 from platonic_adapters.registry import ModelSpec
 
@@ -50,11 +51,15 @@ class CHGNet:
         self.batch_atoms = _torch.BATCH_ATOMS[self._device]
         warnings.filterwarnings("ignore", "No Pauling electronegativity")  # pymatgen, for each noble gas it counts
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # it greets on stdout
-            self.model = Network.load(model_name=spec.model.checkpoint, use_device=self._device, verbose=False)
+            if spec.path is None:
+                self.model = Network.load(model_name=spec.model.checkpoint, use_device=self._device, verbose=False)
+            else:
+                self.model = _read(spec.path).to(self._device)
             if spec.seed is not None:
                 with _torch.seeded(spec.seed):
                     self.model = Network(**self.model.model_args).to(self._device)
-        self.checkpoint = _torch.checkpoint(_checkpoint_file(spec.model.checkpoint), self.model, spec.seed)
+        file = spec.path or _checkpoint_file(spec.model.checkpoint)
+        self.checkpoint = _torch.checkpoint(file, self.model, spec.seed)
         self.model.eval()
         # An atom without neighbours is an atom without messages: the network is defined there.
         self.model.graph_converter.set_isolated_atom_response("ignore")
@@ -121,6 +126,14 @@ class CHGNet:
 
 def _checkpoint_file(version: str) -> Path:
     return next((Path(network_module.__file__).parents[1] / "pretrained" / version).glob("*.pth.tar"))
+
+
+def _read(path: Path) -> Any:
+    """A network as CHGNet's trainer saves it, by the safe unpickler."""
+    try:
+        return Network.from_dict(torch.load(path, map_location="cpu", weights_only=True)["model"])
+    except Exception as error:
+        raise UserError(f"`{path}` is not a CHGNet checkpoint that can be loaded ({first_line(error)}).") from error
 
 
 def _numpy(x: Any) -> np.ndarray:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from platonic_adapters import cli as adapters_cli
 
 from platonic_jax._files import replacing
-from platonic_jax.cli import _calibration, _phonons, _print, _symmetry, _typicality
+from platonic_jax.cli import _calibration, _drift, _phonons, _print, _symmetry, _typicality
 
 if TYPE_CHECKING:
     from platonic_jax.compare import Comparison
@@ -39,6 +39,7 @@ Do two interatomic potentials know the same chemistry in the same way?
   test phonons            platonic phonons MODEL CRYSTAL
   find the atypical       platonic typicality --reference R.zarr QUERY.zarr …
   foresee errors          platonic calibrate A.zarr B.zarr --labels DFT.extxyz
+  see what training moved platonic drift BEFORE.zarr AFTER.zarr --seen Cu
 
 Every command explains itself, with an example: platonic COMMAND --help
 """
@@ -283,7 +284,13 @@ def _parser() -> argparse.ArgumentParser:
     learn.add_argument("-o", "--output", metavar="FILE", required=True, help="the file of anchors to write")
     _add_json(learn)
 
-    studies = {"symmetry": _symmetry, "phonons": _phonons, "typicality": _typicality, "calibrate": _calibration}
+    studies = {
+        "symmetry": _symmetry,
+        "phonons": _phonons,
+        "typicality": _typicality,
+        "calibrate": _calibration,
+        "drift": _drift,
+    }
     for name, module in studies.items():
         module.add(command(name, partial(_study, module.run), module.DESCRIPTION, module.EXAMPLES))
     return parser

@@ -50,17 +50,17 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--space",
-        choices=("shared", "own"),
-        default="shared",
+        choices=("own", "shared"),
+        default="own",
         metavar="NAME",
-        help="shared, that of anchors, or own, the model's rows as they are (default: shared)",
+        help="own, the model's rows as they are, or shared, that of anchors (default: own)",
     )
     parser.add_argument(
         "--anchors",
         metavar="METHOD",
         default="random",
-        help="how anchors are chosen, in the first reference: random, farthest_point, kmeans, direct; or a file of "
-        "anchors (default: random)",
+        help="of the shared space, how they are chosen in the first reference: random, farthest_point, kmeans, direct; "
+        "or a file of anchors (default: random)",
     )
     parser.add_argument("-k", metavar="K", type=int, default=100, help="the number of anchors (default: 100)")
     parser.add_argument(

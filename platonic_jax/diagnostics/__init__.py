@@ -41,6 +41,7 @@ from platonic_jax.diagnostics._phonons import (
 )
 from platonic_jax.diagnostics._symmetry import Orbits, image_distances, orbits
 from platonic_jax.diagnostics._typicality import (
+    LEAST_ATOMS,
     SCORES,
     conformal_p_values,
     density_ratio,
@@ -51,6 +52,7 @@ from platonic_jax.diagnostics._typicality import (
 )
 
 __all__ = [
+    "LEAST_ATOMS",
     "SCORES",
     "Bands",
     "Coverage",

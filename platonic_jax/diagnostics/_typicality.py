@@ -261,7 +261,7 @@ def typicality(
     reference_structures: np.ndarray,
     key: TypedKey,
     score: str = "residual",
-    most: int = 4096,
+    most: int = 16384,
 ) -> np.ndarray:
     """How far atoms lie from the atoms of their element in a reference, on a scale that all elements share.
 

@@ -16,6 +16,7 @@ from platonic_jax import anchors, diagnostics, metrics, projection, statistics
 from platonic_jax.compare._driver import provenance
 from platonic_jax.compare._record import plain, write_json
 from platonic_jax.compare._spaces import display_names
+from platonic_jax.numerics import safe_sqrt
 from platonic_jax.tables import EmbeddingTable, pair
 
 __all__ = ["Calibration", "calibration"]
@@ -169,7 +170,7 @@ def calibration(
     frequent = counts[species] >= LEAST_ATOMS
     energies = _energy_errors(common, labels, known)
     draws = {"num_bootstraps": num_bootstraps, "key": jax.random.fold_in(key, 1)}
-    judged, beyond = partial(_judged, worst=worst, **draws), partial(_beyond, **draws)
+    judged = partial(_judged, worst=worst, **draws)
     out: dict[str, dict[str, Any]] = {}
     for i, name in enumerate(names):
         size = of_model[name]["force size"]
@@ -178,8 +179,7 @@ def calibration(
             entry = {"atoms": judged(values, errors[i], structure)}
             if frequent.any():
                 ranked = [_within(of[frequent], species[frequent]) for of in (values, errors[i], size)]
-                entry["within"] = judged(ranked[0], ranked[1], structure[frequent])
-                entry["within"]["beyond_force_size"] = beyond(*ranked, structure[frequent])
+                entry["within"] = judged(ranked[0], ranked[1], structure[frequent], size=ranked[2])
             if energies is not None:
                 mean = np.bincount(structure, values) / np.bincount(structure)
                 usable = np.isfinite(energies[i])
@@ -202,7 +202,7 @@ def calibration(
             "worst": worst,
             "seed": seed,
             "least_atoms": LEAST_ATOMS,
-            "interval": f"95 %, {num_bootstraps} bootstraps over structures",
+            "interval": f"95 %, {num_bootstraps} bootstraps over structures, ranks not drawn anew",
             "by chance": {"rank_correlation": 0, "worst_auroc": 0.5, "gain": 0, "beyond_force_size": 0},
         },
         provenance=provenance(common, common, names, seed=seed),
@@ -281,31 +281,33 @@ def _ranks(values: Array, groups: Array) -> Array:
     return diagnostics.ranks(values, groups=groups)
 
 
-@partial(jax.jit, static_argnames="num_bootstraps")
-def _bootstraps(
-    score: Array, error: Array, positive: Array, structure: Array, key: Array, *, num_bootstraps: int
-) -> dict[str, Any]:
-    figures = {
-        "rank_correlation": lambda score, error, positive: diagnostics.rank_correlation(score, error),
-        "worst_auroc": lambda score, error, positive: diagnostics.auroc(score, positive),
-        "gain": lambda score, error, positive: diagnostics.error_against_coverage(score, error, num_points=1).gain,
-    }
-    return {
-        name: statistics.bootstrap(
-            fn, score, error, positive, clusters=structure, num_bootstraps=num_bootstraps, key=key
-        )[:3]
-        for name, fn in figures.items()
-    }
-
-
 def _judged(
-    score: np.ndarray, error: np.ndarray, structure: np.ndarray, *, worst: float, num_bootstraps: int, key: Any
+    score: np.ndarray,
+    error: np.ndarray,
+    structure: np.ndarray,
+    *,
+    size: np.ndarray | None = None,
+    worst: float,
+    num_bootstraps: int,
+    key: Any,
 ) -> dict[str, Any]:
-    positive = error > np.quantile(error, 1 - worst)
-    arrays = (jnp.asarray(values, jnp.float32) for values in (score, error))
+    """The figures of one score; with the size of forces, also what is left of the rank correlation beyond it."""
+    arrays = {
+        "error": error,
+        "positive": error > np.quantile(error, 1 - worst),
+        "kept": _coverage_weights(score),
+        "best": _coverage_weights(error),
+    }
+    for name, values in (("score_rank", score), ("error_rank", error), ("size_rank", score if size is None else size)):
+        arrays[name] = _within(values, np.zeros(len(values), np.int32))
     found = _bootstraps(
-        *arrays, jnp.asarray(positive), jnp.asarray(structure, jnp.int32), key, num_bootstraps=num_bootstraps
+        {name: jnp.asarray(values, jnp.float32) for name, values in arrays.items()},
+        jnp.asarray(structure, jnp.int32),
+        key,
+        num_bootstraps=num_bootstraps,
     )
+    if size is None:
+        found.pop("beyond_force_size")
     curve = diagnostics.error_against_coverage(
         jnp.asarray(score, jnp.float32), jnp.asarray(error, jnp.float32), num_points=min(20, len(error))
     )
@@ -314,26 +316,57 @@ def _judged(
     }
 
 
-def _beyond(
-    score: np.ndarray, error: np.ndarray, size: np.ndarray, structure: np.ndarray, *, num_bootstraps: int, key: Any
-) -> dict[str, float]:
-    """The rank correlation of score and error when that of both with the size of the force is taken out."""
-    arrays = (jnp.asarray(values, jnp.float32) for values in (score, error, size))
-    return _entry(*_partial(*arrays, jnp.asarray(structure, jnp.int32), key, num_bootstraps=num_bootstraps))
+def _coverage_weights(score: np.ndarray) -> np.ndarray:
+    """What each row's error counts in the mean of the curve of error against coverage; of equal scores, the same."""
+    n, place = len(score), np.unique(score, return_inverse=True)[1]
+    tail = np.empty(n)
+    tail[np.argsort(score, kind="stable")] = np.cumsum(1 / np.arange(n, 0, -1))[::-1]
+    return (np.bincount(place, tail) / np.bincount(place))[place]
 
 
 @partial(jax.jit, static_argnames="num_bootstraps")
-def _partial(score: Array, error: Array, size: Array, structure: Array, key: Array, *, num_bootstraps: int) -> Any:
-    def partial_correlation(score: Array, error: Array, size: Array) -> Array:
-        pairs = ((score, error), (score, size), (error, size))
-        both, of_score, of_error = (diagnostics.rank_correlation(*pair) for pair in pairs)
+def _bootstraps(
+    arrays: dict[str, Array], structure: Array, key: Array, *, num_bootstraps: int
+) -> dict[str, tuple[Array, Array, Array]]:
+    """Values and intervals. Ranks and weights are those of all structures, in every draw: they are not drawn anew."""
+    names = list(arrays)
+
+    def correlation(a: Array, b: Array) -> Array:
+        a, b = a - jnp.mean(a), b - jnp.mean(b)
+        return jnp.sum(a * b) / safe_sqrt(jnp.sum(a**2) * jnp.sum(b**2))
+
+    def auroc(of: dict[str, Array]) -> Array:
+        rank, positive = of["score_rank"], of["positive"]
+        above = jnp.sum(rank * positive) / jnp.sum(positive) - jnp.sum(rank * (1 - positive)) / jnp.sum(1 - positive)
+        return 0.5 + above
+
+    def gain(of: dict[str, Array]) -> Array:
+        mean = jnp.mean(of["error"])
+        return (mean - jnp.mean(of["kept"] * of["error"])) / (mean - jnp.mean(of["best"] * of["error"]))
+
+    def beyond(of: dict[str, Array]) -> Array:
+        score, error, size = of["score_rank"], of["error_rank"], of["size_rank"]
+        both, of_score, of_error = correlation(score, error), correlation(score, size), correlation(error, size)
         # A score that is the size itself leaves nothing to correlate.
         left = (1 - of_score**2) * (1 - of_error**2)
         return jnp.where(left > 1e-6, (both - of_score * of_error) / jnp.sqrt(jnp.maximum(left, 1e-6)), 0)
 
-    return statistics.bootstrap(
-        partial_correlation, score, error, size, clusters=structure, num_bootstraps=num_bootstraps, key=key
-    )[:3]
+    figures = {
+        "rank_correlation": lambda of: correlation(of["score_rank"], of["error_rank"]),
+        "worst_auroc": auroc,
+        "gain": gain,
+        "beyond_force_size": beyond,
+    }
+    return {
+        figure: statistics.bootstrap(
+            lambda *rows, fn=fn: fn(dict(zip(names, rows, strict=True))),
+            *arrays.values(),
+            clusters=structure,
+            num_bootstraps=num_bootstraps,
+            key=key,
+        )[:3]
+        for figure, fn in figures.items()
+    }
 
 
 def _entry(value: Any, low: Any, high: Any) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """What has fine-tuning done to a model? The same atoms before and after, in the space of the same anchor atoms."""
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from platonic_jax import _pairs, diagnostics, groups, numerics, projection, stat
 from platonic_jax._checks import check_count, check_positive
 from platonic_jax._pairs import Cloud, serial_lapack
 from platonic_jax.compare._driver import provenance
-from platonic_jax.compare._estimates import cloud_of, standard_errors
+from platonic_jax.compare._estimates import cloud_of
 from platonic_jax.compare._record import plain, write_json
 from platonic_jax.compare._spaces import choose_anchors
 from platonic_jax.studies._symmetry import TOLERANCE
@@ -38,8 +39,8 @@ _STREAMS = ("anchors", "noise", "test", "bootstrap")
 class Drift:
     """How far a model has moved, and which elements with it.
 
-    Displacements are in units of the typical distance between neighbouring environments before: at 1, an atom lies
-    where another environment was.
+    Displacements are in units of the typical distance between neighbouring environments before: at 1, an atom has
+    moved as far as these lie apart.
 
     Attributes:
         before: name of the earlier model.
@@ -77,7 +78,10 @@ class Drift:
 
     @property
     def moved(self) -> list[str]:
-        """Elements displaced farther than by noise, those displaced most first."""
+        """Elements displaced farther than by noise for certain, those displaced most first.
+
+        An element in few structures cannot be certain, however far it moved.
+        """
         return [symbol for symbol, entry in self.elements.items() if entry["p_value"] < LEVEL]
 
     @property
@@ -114,17 +118,17 @@ class Drift:
                 f"{symbol} {_number(self.elements[symbol]['displacement']['value'])}" for symbol in moved[:5]
             )
             yield (
-                f"Of {len(unseen)} elements that were not fine-tuned on, {len(moved)} moved"
+                f"Of {len(unseen)} elements that were not fine-tuned on, {len(moved)} certainly moved"
                 f"{f', the farthest {first}' if moved else ''}."
             )
         else:
-            yield f"Of {len(self.elements)} elements {len(self.moved)} moved."
+            yield f"Of {len(self.elements)} elements {len(self.moved)} certainly moved."
         for name, entry in self.energy.items():
             if entry["rank_correlation"]:
-                what = "energy" if name == "change" else "energy error"
+                what, ranked = "energy" if name == "change" else "energy error", entry["rank_correlation"]
                 yield (
-                    f"Ranked by drift, elements correlate with the change of {what} at "
-                    f"{_figure(entry['rank_correlation'])}."
+                    f"Ranked by drift, elements correlate with the change of {what} at {ranked['value']:.2f} "
+                    f"({ranked['low']:.2f} to {ranked['high']:.2f})."
                 )
 
 
@@ -163,7 +167,7 @@ def drift(
         reseeded: the later model fine-tuned again with another seed.
         seen: symbols of the elements of the fine-tuning set; none where that is not known.
         labels: `energy` (s,) eV of the structures of `before`, as `tables.read_labels` finds them; NaN where unknown.
-            One energy an element, fitted to the errors of `before`, is taken from the errors of both.
+            From the errors of each model one energy an element is taken, that which fits them best.
         anchors: how anchors are chosen, among the rows of `before`; or the anchors, as rows, or as atoms
             (`anchors.Anchors`). Anchors that move displace what stays: they are best of all elements.
         k: the number of anchors, where a method chooses them.
@@ -214,7 +218,8 @@ def drift(
         references = [1 if reseeded else 0] * len(others)
         kind = "fine-tuning with another seed" if reseeded else "embedding again"
     else:
-        rows_of += [_noisy(rows_of[0], jax.random.fold_in(key["noise"], i), noise) for i in range(_FLOOR_DRAWS)]
+        size = jnp.asarray(noise, rows_of[0].dtype)
+        rows_of += [_noisy(rows_of[0], jax.random.fold_in(key["noise"], i), size) for i in range(_FLOOR_DRAWS)]
         references = [0] * _FLOOR_DRAWS
         kind = f"rounding by {noise:.0e} of a row"
     compared = [(0, 1), *((reference, 2 + i) for i, reference in enumerate(references))]
@@ -293,10 +298,11 @@ def drift(
     )
 
 
-def _noisy(x: Array, key: Array, size: float) -> Array:
+@jax.jit
+def _noisy(x: Array, key: Array, size: Array) -> Array:
     """Rows moved at random by a part of their norm."""
-    shift = jax.random.normal(key, x.shape, x.dtype) / np.sqrt(x.shape[1]).astype(x.dtype)
-    return x + jnp.asarray(size, x.dtype) * numerics.safe_norm(x)[:, None] * shift
+    shift = jax.random.normal(key, x.shape, x.dtype) / math.sqrt(x.shape[1])
+    return x + size * numerics.safe_norm(x)[:, None] * shift
 
 
 _displaced = partial(jax.jit, static_argnames="similarity")(diagnostics.displacement)
@@ -392,7 +398,14 @@ def _displacements(moved: np.ndarray, structure: np.ndarray, members: np.ndarray
 def _errors(influence: np.ndarray, structure: np.ndarray, members: np.ndarray) -> np.ndarray:
     """(g,) standard errors over structures; NaN for groups of a single one."""
     several = np.array([len(np.unique(structure[member])) > 1 for member in members])
-    return np.where(several, standard_errors(influence).astype(float), np.nan)
+    return np.where(several, np.asarray(_standard_errors(jnp.asarray(influence, jnp.float32)), float), np.nan)
+
+
+@jax.jit
+def _standard_errors(influence: Array) -> Array:
+    """(g,) from influences of structures, (g, s)."""
+    of_each = partial(statistics.cluster_error, clusters=jnp.arange(influence.shape[1]))
+    return jax.vmap(of_each)(influence)
 
 
 def _energies(
@@ -420,9 +433,11 @@ def _energies(
     if labels is not None and np.isfinite(np.asarray(labels["energy"])[present]).any():
         reference = np.asarray(labels["energy"], float)[present] / number
         known, share = np.isfinite(reference), count / number[:, None]
-        per_element = np.linalg.lstsq(share[known], (earlier - reference)[known], rcond=None)[0]
-        truth = reference + share @ per_element
-        changes["error_change"] = np.abs(later - truth) - np.abs(earlier - truth)
+        errors = []
+        for energy in (earlier, later):
+            per_element = np.linalg.lstsq(share[known], (energy - reference)[known], rcond=None)[0]
+            errors.append(np.abs(energy - reference - share @ per_element))
+        changes["error_change"] = errors[1] - errors[0]
     draws = np.asarray(_weights(key, jnp.arange(len(present)), num_bootstraps=num_bootstraps), float)
     return {name: _ranked(change, count, total, symbols, draws) for name, change in changes.items()}
 
@@ -451,8 +466,8 @@ def _ranked(
         both = np.isfinite(displaced) & np.isfinite(changed)
         if both.sum() < LEAST_ELEMENTS or np.ptp(displaced[both]) == 0 or np.ptp(changed[both]) == 0:
             return np.nan, np.nan
-        found = spearmanr(displaced[both], changed[both])
-        return float(found.statistic), float(found.pvalue)
+        ranked, p_value = np.asarray(spearmanr(displaced[both], changed[both]))
+        return float(ranked), float(p_value)
 
     whole = np.ones(len(change))
     value, p_value = correlation(whole)

@@ -31,10 +31,11 @@ __all__ = ["Against", "Judged", "Typicality", "typicality"]
 
 ALL = "all models"
 NONE, UNKNOWN = "none of them", "no reference"
-SPACES = ("shared", "own")
+SPACES = ("own", "shared")
 OF_STRUCTURES = ("mean", "largest")
 UNIFORM = 0.01  # A p-value of held-out structures below this says that the calibration does not hold.
 _DIGITS = 5
+_NAMED = 5  # Elements that a verdict names.
 # One stream of randomness each, so that adding a draw to one leaves the others as they are.
 _STREAMS = ("parts", "anchors", "fit")
 
@@ -174,7 +175,9 @@ class Typicality:
                 told += "; most typical of " + ", ".join(f"{place} {number}" for place, number in counts.items())
             absent = judged.without_reference[first]
             if absent:
-                told += f"; no reference for {sum(absent.values())} atoms ({', '.join(absent)})"
+                elements = sorted(absent, key=lambda symbol: -absent[symbol])
+                most = ", ".join(elements[:_NAMED]) + (", …" if len(elements) > _NAMED else "")
+                told += f"; no reference for {sum(absent.values())} atoms ({most})"
             yield f"{told}."
 
 
@@ -242,13 +245,13 @@ def typicality(
     *,
     score: str = "residual",
     of_structures: str = "mean",
-    space: str = "shared",
+    space: str = "own",
     anchors: Any = "random",
     k: int = 100,
     similarity: str = "whitened",
     held_out: float = 0.1,
     calibration: float = 0.2,
-    most: int = 4096,
+    most: int = 16384,
     level: float = 0.05,
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
@@ -261,9 +264,9 @@ def typicality(
         score: of atoms: `residual`, from the plane in which the reference lies nearby; `distance` to the nearest atoms;
             `density`, how much thinner the reference is than around these; `mahalanobis`.
         of_structures: of their atoms' scores the `mean`, or the `largest`, which one odd atom decides.
-        space: `shared`, that of anchors, or each model's `own`.
-        anchors: how anchors are chosen, among atoms of the first reference by the first model; or the anchors, as atoms
-            of it (`anchors.Anchors`).
+        space: each model's `own`, or `shared`, that of anchors.
+        anchors: of the shared space, how they are chosen, among atoms of the first reference by the first model; or the
+            anchors, as atoms of it (`anchors.Anchors`).
         k: the number of anchors, where a method chooses them.
         similarity: of rows to anchors, as in `projection.relative`.
         held_out: share of a reference's structures that show whether the calibration holds.
@@ -464,7 +467,14 @@ def _scores(
         score=score,
         most=most,
     )
-    return np.split(z, np.cumsum([len(rows) for rows in judged])[:-1])
+    found = np.split(z, np.cumsum([len(rows) for rows in judged])[:-1])
+    if not all(np.isfinite(of).any() for of in found[:2]):
+        raise ValueError(
+            f"`references[{part.name!r}]` must hold {diagnostics.LEAST_ATOMS[score]} or more atoms of some element to "
+            f"judge others by with the score {score!r}, besides those that calibrate and are held out, got fewer: give "
+            "more structures, or another score."
+        )
+    return found
 
 
 def _structure_scores(z: np.ndarray, atoms: _Set, how: str) -> np.ndarray:
@@ -547,6 +557,7 @@ def _auroc(score: np.ndarray, typical: np.ndarray) -> dict[str, float]:
         return {"value": np.nan, "low": np.nan, "high": np.nan}
     both = np.concatenate([score, typical])
     value, error = (float(of) for of in _auroc_and_error(jnp.asarray(both), jnp.arange(len(both)) < len(score)))
+    value = min(max(value, 0.0), 1.0)  # But for rounding it lies there.
     if not 0 < value < 1:
         return {"value": value, "low": value, "high": value}
     middle, half = np.log(value / (1 - value)), 1.96 * error / (value * (1 - value))

@@ -2,11 +2,15 @@
 
 import json
 import sys
+import tempfile
+from pathlib import Path
 
 import torch
+from ase import Atoms
 from chgnet.model import CHGNet
 from in_common import alone, redrawn
 from platonic_adapters import protocol, registry, store
+from platonic_adapters.errors import UserError
 from pymatgen.core import Structure
 
 
@@ -30,7 +34,27 @@ def main(name: str, path: str) -> None:
         seen["from_last"].append(energy)
     seen["alone"] = alone(found, structures, adapter)
     seen["random"] = redrawn(name, structures, adapter)
+    seen["local"] = local(name, model, structures[0])
     print(json.dumps(seen))  # noqa: T201
+
+
+def local(name: str, model: CHGNet, atoms: Atoms) -> dict:
+    """The energy by weights in a file, by the network and by the adapter; and what is said of a file that is none."""
+    with tempfile.TemporaryDirectory() as folder:
+        file, broken = Path(folder) / "mine.pth.tar", Path(folder) / "broken.pth.tar"
+        for weights in model.mlp.parameters():
+            weights.data.mul_(1.05)
+        torch.save({"model": model.as_dict()}, file)
+        broken.write_bytes(b"nothing")
+        structure = Structure(atoms.cell.array, list(atoms.numbers), atoms.positions, coords_are_cartesian=True)
+        own = float(model.predict_graph(model.graph_converter(structure), task="e")["e"]) * len(atoms)
+        read = protocol.load(registry.resolve(f"chgnet:{name}@{file}"), device="cpu", threads=1)
+        _, found = read.embed([read.prepare(atoms)], ("energy",))
+        try:
+            protocol.load(registry.resolve(f"chgnet:{name}@{broken}"), device="cpu", threads=1)
+        except UserError as error:
+            return {"own": own, "adapter": float(found["energy"][0]), "refusal": str(error)}
+    raise AssertionError("a file that is no checkpoint was taken")
 
 
 if __name__ == "__main__":

@@ -114,6 +114,14 @@ def test_properties_are_those_of_the_models_own_calculator(exported, own):
     np.testing.assert_allclose(found.property("stress")[:4], own["stress"], atol=2e-4)
 
 
+def test_a_local_file_is_the_model_that_it_holds(own):
+    if "local" not in own:
+        pytest.skip("SevenNet's are tested in test_sevennet.py")
+    assert own["local"]["adapter"] == pytest.approx(own["local"]["own"], abs=1e-4)
+    assert abs(own["local"]["own"] - own["energy"][0]) > 0.01
+    assert "broken.pth.tar` is not a CHGNet checkpoint that can be loaded" in own["local"]["refusal"]
+
+
 def test_random_weights_are_others_and_those_of_their_seed(own):
     (again, other_seed, real), sizes = own["random"]["apart"], own["random"]["sizes"]
     assert again == 0
