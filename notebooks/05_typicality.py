@@ -169,3 +169,27 @@ axis.set_yticks(range(len(queries)), list(queries))
 axis.set_xlabel("AUROC against held-out structures")
 axis.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
 figure.savefig(RESULTS / "scores.png", dpi=160, bbox_inches="tight")
+
+# %% [markdown]
+# ## What it showed on MP-20
+#
+# 7net-0 and chgnet-0.3.0, seven tenths of MP-20's 26,907 structures as the reference, whitened cosines to 100 anchors,
+# the residual from the local plane, mean of the atoms of a structure. AUROC against held-out structures of MP-20, 95 %
+# intervals by bootstrap; held-out p-values are uniform (KS p = 0.34, 0.23 and 0.51), 4.5 to 4.7 % of atoms below 5 %.
+#
+# | set | 7net-0 | chgnet-0.3.0 | both |
+# |---|---|---|---|
+# | copper and gold dimers | 0.999 | 0.997 | 0.999 |
+# | heated and compressed crystals (MatterSim mpf-TP) | 0.970 (0.964 to 0.975) | 0.978 | 0.979 (0.974 to 0.983) |
+# | generated: CrystaLLM | 0.945 | 0.955 | 0.956 (0.944 to 0.965) |
+# | frames of the highest stress (MatterSim) | 0.948 (0.936 to 0.957) | 0.949 | 0.951 (0.940 to 0.961) |
+# | random substitution in prototypes | 0.939 | 0.943 | 0.948 (0.935 to 0.958) |
+# | generated: CDVAE | 0.868 | 0.868 | 0.879 (0.863 to 0.894) |
+# | generated: FTCP | 0.827 | 0.808 | 0.830 (0.809 to 0.848) |
+# | generated: MatterGen | 0.827 | 0.804 | 0.827 (0.806 to 0.846) |
+# | ion exchange | 0.771 | 0.781 | 0.785 (0.765 to 0.803) |
+#
+# In the model's own rows 7net-0 tells the first two sets of frames a little better (0.978, 0.954); plain cosines to the
+# anchors tell less (0.948, 0.944), and so do distance, density and one ellipsoid.
+#
+# **To try next**: your own structures against MP-20; regimes of your own as references.
