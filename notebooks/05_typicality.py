@@ -183,7 +183,7 @@ figure.savefig(RESULTS / "scores.png", dpi=160, bbox_inches="tight")
 # | heated and compressed crystals (MatterSim mpf-TP) | 0.970 (0.964 to 0.975) | 0.978 | 0.979 (0.974 to 0.983) |
 # | generated: CrystaLLM | 0.945 | 0.955 | 0.956 (0.944 to 0.965) |
 # | frames of the highest stress (MatterSim) | 0.948 (0.936 to 0.957) | 0.949 | 0.951 (0.940 to 0.961) |
-# | random substitution in prototypes | 0.939 | 0.943 | 0.948 (0.935 to 0.958) |
+# | random enumeration of prototypes | 0.939 | 0.943 | 0.948 (0.935 to 0.958) |
 # | generated: CDVAE | 0.868 | 0.868 | 0.879 (0.863 to 0.894) |
 # | generated: FTCP | 0.827 | 0.808 | 0.830 (0.809 to 0.848) |
 # | generated: MatterGen | 0.827 | 0.804 | 0.827 (0.806 to 0.846) |
