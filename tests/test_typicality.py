@@ -17,7 +17,8 @@ from sklearn.neighbors import NearestNeighbors
 from platonic_jax import diagnostics, plots, studies
 from platonic_jax.anchors import Anchors
 from platonic_jax.diagnostics._typicality import LEAST_ATOMS
-from platonic_jax.studies._typicality import ALL, NONE, UNKNOWN, _auroc
+from platonic_jax.studies._typicality import _auroc
+from platonic_jax.studies._typicality_record import ALL, NONE, UNKNOWN
 from platonic_jax.tables import EmbeddingTable
 
 WIDTH = 10
@@ -244,15 +245,22 @@ def judged(x, species, *, reference=None, structures=KNOWN, **options):
 @pytest.mark.parametrize("score", diagnostics.SCORES)
 def test_elements_share_one_scale(score):
     """The whole reference is denser than a half of it, so that medians are below 0, but by as much for each element."""
-    z = judged(sheet(FRESH.species, seed=22), FRESH.species, score=score)
+    z = judged(sheet(FRESH.species, seed=22), FRESH.species, scores=[score])
     assert z.dtype == np.float32
     medians = [np.median(z[FRESH.species == element]) for element in ELEMENTS]
     spreads = [1.4826 * np.median(abs(z[FRESH.species == e] - m)) for e, m in zip(ELEMENTS, medians, strict=True)]
     assert -2 < min(medians) < max(medians) < 0.5
     assert np.ptp(medians) < 1
     assert 0.6 < min(spreads) < max(spreads) < 1.6
-    off = judged(sheet(FRESH.species, seed=22, off=10.0), FRESH.species, score=score)
+    off = judged(sheet(FRESH.species, seed=22, off=10.0), FRESH.species, scores=[score])
     assert np.median(off) > 1
+
+
+def test_several_scores_count_by_their_mean():
+    x = sheet(FRESH.species, seed=22)
+    each = [judged(x, FRESH.species, scores=[score]) for score in ("distance", "density")]
+    both = judged(x, FRESH.species, scores=("distance", "density"))
+    np.testing.assert_allclose(both, np.mean(each, axis=0), rtol=1e-5, atol=1e-5)
 
 
 def test_atoms_are_judged_by_their_element_alone():
@@ -294,7 +302,7 @@ def test_an_element_that_is_absent_or_rare_has_no_reference(score, least):
         FRESH.species,
         structures=some,
         reference=sheet(KNOWN.species, seed=21)[kept],
-        score=score,
+        scores=[score],
     )
     np.testing.assert_array_equal(np.isnan(z), FRESH.species != 8)
 
@@ -315,7 +323,7 @@ def test_what_lies_off_the_manifold_is_found(found):
     assert auroc["more"]["low"] < 0.5 < auroc["more"]["high"]
     assert auroc["off"]["low"] > 0.9
     assert auroc["nowhere"]["value"] > 0.99
-    assert found.queries["more"].against["sheet"][ALL].atypical["high"] < 0.15
+    assert found.queries["more"].against["sheet"][ALL].atypical["low"] < 0.08
     assert found.queries["off"].against["sheet"][ALL].atypical["low"] > 0.5
     assert set(found.ranked("sheet")[-2:]) == {"more", "same"}
 
@@ -342,6 +350,9 @@ def test_the_record_is_told_and_written(found, tmp_path):
     assert told["queries"]["off"]["against"]["sheet"][ALL]["auroc"]["value"] == pytest.approx(
         found.queries["off"].against["sheet"][ALL].auroc["value"], rel=1e-4
     )
+    short = found.to_json(atoms=False)["queries"]["off"]
+    assert "species" not in short
+    assert set(short["against"]["sheet"][ALL]) == {"score", "p_value", "atypical", "auroc"}
     structure, atom = found.queries["off"].farthest("sheet", ALL)
     place = list(found.queries["off"].ids).index(structure)
     assert found.queries["off"].against["sheet"][ALL].score[place] == np.max(
@@ -443,7 +454,12 @@ def test_an_absent_element_has_no_number():
             {"most": 15},
             r"`references\['r'\]` must hold 20 or more atoms of some element",
         ),
-        ({"r": [table(KNOWN)]}, {"q": [table(FRESH)]}, {"score": "taste"}, "`score` must be one of 'distance'"),
+        (
+            {"r": [table(KNOWN)]},
+            {"q": [table(FRESH)]},
+            {"scores": ["taste"]},
+            "`scores` must be among distance, density",
+        ),
         (
             {"r": [table(KNOWN)]},
             {"q": [table(FRESH)]},

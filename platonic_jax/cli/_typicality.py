@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from platonic_jax.cli import _print
 
 if TYPE_CHECKING:
-    from platonic_jax.studies._typicality import Judged, Typicality
+    from platonic_jax.studies._typicality_record import Judged, Typicality
     from platonic_jax.tables import EmbeddingTable
 
 DESCRIPTION = (
@@ -34,12 +34,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="a store of what is typical, STORE or NAME=STORE; may be given several times",
     )
     parser.add_argument(
-        "--score",
-        choices=("residual", "distance", "density", "mahalanobis"),
-        default="residual",
-        metavar="NAME",
-        help="of atoms: residual, from the plane in which the reference lies nearby; distance, density, mahalanobis "
-        "(default: residual)",
+        "--scores",
+        type=lambda text: tuple(text.split(",")),
+        default=("residual", "density", "mahalanobis"),
+        metavar="A,B",
+        help="of atoms, whose mean counts: residual, from the plane in which the reference lies nearby; distance; "
+        "density; mahalanobis (default: residual,density,mahalanobis)",
     )
     parser.add_argument(
         "--of-structures",
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         found = typicality(
             references,
             queries,
-            score=args.score,
+            scores=args.scores,
             of_structures=args.of_structures,
             space=args.space,
             anchors=anchors,

@@ -47,6 +47,7 @@ from platonic_jax.diagnostics._typicality import (
     density_ratio,
     mahalanobis,
     neighbour_distance,
+    neighbour_spacing,
     plane_residual,
     typicality,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "mahalanobis",
     "mesh",
     "neighbour_distance",
+    "neighbour_spacing",
     "orbits",
     "plane_residual",
     "rank_correlation",

@@ -6,7 +6,7 @@ structures, that the reference did not see but that are of its kind: the share o
 one more of their kind it is 5 % or less in 5 % of cases, whatever the score and its distribution.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import jax
@@ -55,18 +55,26 @@ def neighbour_distance(
 
 
 def density_ratio(
-    x: Float[Array, "n p"], reference: Float[Array, "m p"], *, k: int = 5, among: Bool[Array, " m"] | None = None
+    x: Float[Array, "n p"],
+    reference: Float[Array, "m p"],
+    *,
+    k: int = 5,
+    among: Bool[Array, " m"] | None = None,
+    spacing: Float[Array, " m"] | None = None,
 ) -> Float[Array, " n"]:
     """How much thinner the reference is around a row than around its neighbours: the local outlier factor, simplified.
 
     Mean distance of the row to its k nearest rows of the reference, over the mean distance of these to theirs. Unlike
-    `neighbour_distance` it does not call a row atypical for lying where the reference is thin everywhere.
+    `neighbour_distance` it calls no row atypical for lying where the reference is thin everywhere, and none typical
+    for being near, in the measure of other places, to rows that are much nearer to each other.
 
     Args:
         x: Rows to judge.
         reference: Rows that they are judged by.
         k: Number of neighbours (static), below m.
         among: Which rows of the reference count, more than k; all when absent.
+        spacing: Mean distance of each row of the reference to its own k nearest, from `neighbour_spacing`, where it is
+            known already.
 
     Returns:
         From 0 upwards; about 1 where the row lies as the reference does, larger is less typical.
@@ -83,11 +91,25 @@ def density_ratio(
         Zimek & Kriegel, Data Min. Knowl. Discov. 28, 190 (2014).
     """
     index, distance = numerics.neighbours(reference, k=k, metric="l2", queries=x, among=among)
-    near = reference[index].reshape(-1, reference.shape[1])
-    # A row of the reference is its own nearest, at distance 0: what is left of k + 1 distances are those to others.
-    _, around = numerics.neighbours(reference, k=k + 1, metric="l2", queries=near, among=among)
-    spacing = jnp.sum(around.reshape(len(x), -1), axis=1) / k**2
-    return jnp.mean(distance, axis=1) / jnp.maximum(spacing, jnp.finfo(x.dtype).tiny)
+    spacing = neighbour_spacing(reference, k=k, among=among) if spacing is None else spacing
+    around = jnp.mean(spacing[index], axis=1)
+    return jnp.mean(distance, axis=1) / jnp.maximum(around, jnp.finfo(x.dtype).tiny)
+
+
+def neighbour_spacing(
+    reference: Float[Array, "m p"], *, k: int = 5, among: Bool[Array, " m"] | None = None
+) -> Float[Array, " m"]:
+    """Mean distance of every row of a reference to its k nearest others: how thin the reference is there.
+
+    Args:
+        reference: Rows.
+        k: Number of neighbours (static), below m.
+        among: Which rows may be neighbours; all when absent.
+
+    Returns:
+        From 0 upwards, in units of the columns.
+    """
+    return jnp.mean(numerics.neighbours(reference, k=k, metric="l2", among=among)[1], axis=1)
 
 
 def mahalanobis(
@@ -195,6 +217,8 @@ SCORES: Mapping[str, Callable[..., Array]] = {
     "mahalanobis": mahalanobis,
     "residual": plane_residual,
 }
+# What tells most sets apart: see the notebook on typicality.
+DEFAULT_SCORES = ("residual", "density", "mahalanobis")
 # The least number of atoms of an element that a score can be taken from.
 LEAST_ATOMS: Mapping[str, int] = {"distance": 5, "density": 6, "mahalanobis": 5, "residual": 20}
 
@@ -260,16 +284,16 @@ def typicality(
     reference_species: np.ndarray,
     reference_structures: np.ndarray,
     key: TypedKey,
-    score: str = "residual",
+    scores: Sequence[str] = DEFAULT_SCORES,
     most: int = 16384,
 ) -> np.ndarray:
     """How far atoms lie from the atoms of their element in a reference, on a scale that all elements share.
 
-    z = (log s − m) / w, where s is the score and m and w are median and spread (1.48 times the median absolute
-    deviation) of log s over atoms of the reference, each judged by that half of its structures to which it does not
-    belong. Elements with few atoms borrow from the average element. Of the atoms that symmetry makes equal in a
-    structure of the reference, one counts, so neither a supercell of a structure of the reference nor one among those
-    judged changes anything, but by rounding. Host-side: one element after the other.
+    z = (log s − m) / w, where s is a score and m and w are median and spread (1.48 times the median absolute deviation)
+    of log s over atoms of the reference, each judged by that half of its structures to which it does not belong; of
+    several scores, the mean z. Elements with few atoms borrow from the average element. Of the atoms that symmetry
+    makes equal in a structure of the reference, one counts, so neither a supercell of a structure of the reference nor
+    one among those judged changes anything, but by rounding. Host-side: one element after the other.
 
     Args:
         x: (n, p) rows to judge.
@@ -279,17 +303,20 @@ def typicality(
         reference_structures: (m,) the structure of each, not decreasing.
         key: Typed key, for the order of structures: every other one is in the same half, and of an element with too
             many atoms those of the first remain.
-        score: One of `SCORES`.
+        scores: Names from `SCORES`.
         most: Atoms of an element that are kept of the reference, at most.
 
     Returns:
         (n,) of either sign, of the dtype of `x`; 0 and 1 are about the median and one standard deviation above it.
-        NaN where the reference has fewer atoms of the element than the score needs: no reference.
+        NaN where the reference has fewer atoms of the element than a score needs: no reference.
 
     Raises:
         ValueError: An unknown score, or rows of another width than the reference: another model, or other anchors.
     """
-    check_choice("score", score, SCORES)
+    if not scores:
+        raise ValueError("`scores` must name a score at least, got none.")
+    for score in scores:
+        check_choice("scores", score, SCORES)
     check_count("most", most)
     if x.shape[1] != reference.shape[1]:
         raise ValueError(
@@ -298,23 +325,29 @@ def typicality(
         )
     structures = np.unique(reference_structures, return_inverse=True)[1]
     place = np.asarray(statistics.permutation(key, n=int(structures.max()) + 1))[structures]
+    least, names = max(LEAST_ATOMS[score] for score in scores), tuple(scores)
     found, expected = {}, {}
     for element in np.unique(species).tolist():
         rows = np.flatnonzero(reference_species == element)
         rows = rows[_representatives(reference[rows], structures[rows])]
         rows = rows[np.argsort(place[rows], kind="stable")[:most]]
-        if len(rows) < LEAST_ATOMS[score]:
+        if len(rows) < least:
             continue
         judged = np.flatnonzero(species == element)
-        found[element] = judged, _scored(x[judged], reference[rows], score=score)
-        expected[element] = _expected(reference[rows], place[rows] % 2, score=score)
+        found[element] = judged, _logarithms(x[judged], reference[rows], scores=names)
+        halves = [reference[rows][place[rows] % 2 == half] for half in (0, 1)]
+        expected[element] = np.empty((len(names), 0), x.dtype)
+        if min(len(half) for half in halves) >= least:
+            a, b = halves
+            crossed = [_logarithms(one[:_BLOCK], other, scores=names) for one, other in ((a, b), (b, a))]
+            expected[element] = np.concatenate(crossed, axis=1)
 
     z = np.full(len(x), np.nan, x.dtype)
-    centre, spread = _scales(expected)
-    for element, (judged, scores) in found.items():
-        lowest = centre[element] + np.log(_FLOOR)
-        logarithm = np.maximum(np.log(np.maximum(scores, np.finfo(scores.dtype).tiny)), lowest)
-        z[judged] = (logarithm - centre[element]) / spread[element]
+    scales = _scales(expected)
+    for element, (judged, logarithms) in found.items():
+        centre, spread = scales[element]
+        lowest = centre + np.log(_FLOOR)
+        z[judged] = np.mean((np.maximum(logarithms, lowest) - centre) / spread, axis=0)
     return z
 
 
@@ -330,46 +363,42 @@ def _representatives(x: np.ndarray, structures: np.ndarray) -> np.ndarray:
     return first
 
 
-def _expected(reference: np.ndarray, half: np.ndarray, *, score: str) -> np.ndarray:
-    """Scores of some rows of each half, judged by the other; none where a half is too small."""
-    halves = reference[half == 0], reference[half == 1]
-    if min(len(rows) for rows in halves) < LEAST_ATOMS[score]:
-        return np.empty(0, reference.dtype)
-    a, b = halves
-    return np.concatenate([_scored(a[:_BLOCK], b, score=score), _scored(b[:_BLOCK], a, score=score)])
+def _scales(expected: Mapping[int, np.ndarray]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Centre and spread of the logarithms of each element; those of the average element count as so many atoms more."""
+    own = {}
+    for element, logarithms in expected.items():
+        if logarithms.shape[1]:
+            centre = np.median(logarithms, axis=1, keepdims=True)
+            own[element] = np.stack([centre, 1.4826 * np.median(abs(logarithms - centre), axis=1, keepdims=True)])
+    average = np.mean(list(own.values()), axis=0) if own else np.array([[[0.0]], [[1.0]]])
+    average[1] = np.where(average[1] > 0, average[1], 1)
+    scales = {}
+    for element, logarithms in expected.items():
+        share = logarithms.shape[1] / (logarithms.shape[1] + _PRIOR)
+        centre, spread = share * own.get(element, average) + (1 - share) * average
+        scales[element] = centre, spread
+    return scales
 
 
-def _scales(expected: Mapping[int, np.ndarray]) -> tuple[dict[int, float], dict[int, float]]:
-    """Centre and spread of log scores of each element; those of the average element count as so many atoms more."""
-    centre, spread = {}, {}
-    for element, scores in expected.items():
-        if len(scores):
-            logarithm = np.log(np.maximum(scores, np.finfo(scores.dtype).tiny))
-            centre[element] = float(np.median(logarithm))
-            spread[element] = float(1.4826 * np.median(np.abs(logarithm - centre[element])))
-    mean_centre = float(np.mean(list(centre.values()))) if centre else 0.0
-    mean_spread = float(np.mean(list(spread.values()))) if centre else 1.0
-    mean_spread = mean_spread or 1.0
-    for element, scores in expected.items():
-        share = len(scores) / (len(scores) + _PRIOR)
-        centre[element] = share * centre.get(element, 0.0) + (1 - share) * mean_centre
-        spread[element] = share * spread.get(element, 0.0) + (1 - share) * mean_spread
-    return centre, spread
-
-
-def _scored(x: np.ndarray, reference: np.ndarray, *, score: str) -> np.ndarray:
-    """Scores of rows of one element, in blocks of one size, by a reference of one of few sizes."""
+def _logarithms(x: np.ndarray, reference: np.ndarray, *, scores: tuple[str, ...]) -> np.ndarray:
+    """(scores, n) of rows of one element, in blocks of one size, by a reference of one of few sizes."""
     size = max(_LEAST, 1 << (len(reference) - 1).bit_length())
     filled = jnp.asarray(reference[np.arange(size) % len(reference)])
     among = jnp.asarray(np.arange(size) < len(reference))
-    scores = []
+    spacing = _spacing(filled, among) if "density" in scores else None
+    found = []
     for start in range(0, len(x), _BLOCK):
         block = x[start : start + _BLOCK]
         rows = jnp.asarray(block[np.arange(_BLOCK) % len(block)])
-        scores.append(np.asarray(_score(rows, filled, among, score=score))[: len(block)])
-    return np.concatenate(scores)
+        found.append(np.asarray(_scored(rows, filled, among, spacing, scores=scores))[:, : len(block)])
+    logarithms = np.concatenate(found, axis=1)
+    return np.log(np.maximum(logarithms, np.finfo(logarithms.dtype).tiny))
 
 
-@partial(jax.jit, static_argnames="score")
-def _score(x: Array, reference: Array, among: Array, *, score: str) -> Array:
-    return SCORES[score](x, reference, among=among)
+_spacing = jax.jit(lambda reference, among: neighbour_spacing(reference, among=among))
+
+
+@partial(jax.jit, static_argnames="scores")
+def _scored(x: Array, reference: Array, among: Array, spacing: Array | None, *, scores: tuple[str, ...]) -> Array:
+    known = {"density": {"spacing": spacing}}
+    return jnp.stack([SCORES[name](x, reference, among=among, **known.get(name, {})) for name in scores])

@@ -8,9 +8,8 @@ atypical of those that are known.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -22,163 +21,18 @@ from jaxtyping import Array
 from platonic_jax import diagnostics, groups, projection, statistics
 from platonic_jax._checks import check_choice, check_fraction
 from platonic_jax._pairs import serial_lapack
-from platonic_jax.compare._driver import Steps, provenance
-from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._driver import Steps, check_among, provenance
 from platonic_jax.compare._spaces import Choice, choose_anchors, display_names
+from platonic_jax.diagnostics._typicality import DEFAULT_SCORES
+from platonic_jax.studies._typicality_record import ALL, NONE, UNKNOWN, Against, Judged, Typicality
 from platonic_jax.tables import EmbeddingTable, pair
 
-__all__ = ["Against", "Judged", "Typicality", "typicality"]
+__all__ = ["typicality"]
 
-ALL = "all models"
-NONE, UNKNOWN = "none of them", "no reference"
 SPACES = ("own", "shared")
 OF_STRUCTURES = ("mean", "largest")
-UNIFORM = 0.01  # A p-value of held-out structures below this says that the calibration does not hold.
-_DIGITS = 5
-_NAMED = 5  # Elements that a verdict names.
 # One stream of randomness each, so that adding a draw to one leaves the others as they are.
 _STREAMS = ("parts", "anchors", "fit")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Against:
-    """A set of s structures with n atoms, against one reference, by one model.
-
-    Attributes:
-        atom_score: (n,) how far each atom lies from its element in the reference, in standard deviations of log
-            scores above the median of the reference itself; NaN without a reference.
-        atom_p_value: (n,) share of calibration atoms of the element that lie as far; NaN without a reference.
-        score: (s,) of structures, from those of their atoms; NaN where no atom has a reference.
-        p_value: (s,) share of calibration structures that lie as far.
-        atypical: share of structures whose p-value is at most the level: `value`, `low`, `high` (Wilson's interval).
-        auroc: probability that a structure lies farther than a held-out one of the reference: `value`, `low`, `high`
-            (95 % interval over structures); ½ is no difference. Empty for the held-out structures themselves.
-    """
-
-    atom_score: np.ndarray
-    atom_p_value: np.ndarray
-    score: np.ndarray
-    p_value: np.ndarray
-    atypical: Mapping[str, float]
-    auroc: Mapping[str, float] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Judged:
-    """A set of structures, against every reference, by every model.
-
-    Attributes:
-        ids: the s structures.
-        species: (n,) elements of their atoms.
-        structure_index: (n,) the structure of each atom.
-        atom_index: (n,) its place there.
-        against: by reference, by model, and by all models together where there are several.
-        regime: (s,) the reference that each structure is most typical of, by p-value; `none of them` where all are at
-            most the level, which happens to a structure of one of them no more often than the level says; `no
-            reference` where it has no atom that could be judged.
-        without_reference: by reference, the symbols of elements that it has too few atoms of, and how many atoms that
-            leaves unjudged.
-        known: by reference, how many of the structures it holds itself; they are typical by being there.
-    """
-
-    ids: Sequence[str]
-    species: np.ndarray
-    structure_index: np.ndarray
-    atom_index: np.ndarray
-    against: Mapping[str, Mapping[str, Against]]
-    regime: Sequence[str]
-    without_reference: Mapping[str, Mapping[str, int]]
-    known: Mapping[str, int]
-
-    def farthest(self, reference: str, model: str) -> tuple[str, int] | None:
-        """The structure that lies farthest from a reference, and the place of its farthest atom."""
-        found = self.against[reference][model]
-        if not np.isfinite(found.score).any():
-            return None
-        structure = int(np.nanargmax(found.score))
-        own = np.flatnonzero(self.structure_index == structure)
-        row = own[np.nanargmax(found.atom_score[own])]
-        return self.ids[structure], int(self.atom_index[row])
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Typicality:
-    """What is typical, and what is not.
-
-    Attributes:
-        models: their names.
-        references: names of the references.
-        queries: by name, the sets that were judged.
-        held_out: by reference, its held-out structures, against it.
-        uniform: by reference, by model, whether p-values of held-out structures are what they should be: `p_value` of
-            the two-sample Kolmogorov–Smirnov test of held-out against calibration scores, and `atoms`, the share of
-            held-out atoms with a p-value of at most the level, an element of a structure counting once.
-        settings: how it was made.
-        provenance: of the tables.
-    """
-
-    models: list[str]
-    references: list[str]
-    queries: Mapping[str, Judged]
-    held_out: Mapping[str, Judged]
-    uniform: Mapping[str, Mapping[str, Mapping[str, float]]]
-    settings: Mapping[str, Any]
-    provenance: Mapping[str, Any]
-
-    @property
-    def judge(self) -> str:
-        """Whose word counts: that of all models together where there are several."""
-        return self.models[0] if len(self.models) == 1 else ALL
-
-    def ranked(self, reference: str) -> list[str]:
-        """Names of the queries, those that lie farthest from a reference first."""
-        auroc = {name: judged.against[reference][self.judge].auroc["value"] for name, judged in self.queries.items()}
-        return sorted(auroc, key=lambda name: -np.nan_to_num(auroc[name], nan=-1.0))
-
-    @property
-    def verdict(self) -> str:
-        """What to make of it, in a few sentences."""
-        return " ".join([*self._calibration(), *self._sets()])
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything and the verdict, as plain lists and numbers; undefined values are null."""
-        return _rounded(plain({**vars(self), "verdict": self.verdict}))
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, whole or not at all."""
-        write_json(self.to_json(), path)
-
-    def _calibration(self) -> Iterator[str]:
-        level = self.settings["level"]
-        for name in self.references:
-            held, uniform = self.held_out[name].against[name][self.judge], self.uniform[name][self.judge]
-            told = (
-                f"of {len(held.score)} structures of {name} held out, {_percent(held.atypical)} are atypical at "
-                f"{100 * level:g} % (KS p = {uniform['p_value']:.2g})"
-            )
-            if uniform["p_value"] < UNIFORM:
-                yield f"The calibration does not hold: {told}. Do not trust the p-values."
-            else:
-                yield f"The calibration holds: {told}."
-
-    def _sets(self) -> Iterator[str]:
-        first = self.references[0]
-        for name in self.ranked(first):
-            judged = self.queries[name]
-            found = judged.against[first][self.judge]
-            told = (
-                f"{name}: {_percent(found.atypical)} of {len(found.score)} structures are atypical of {first}, AUROC "
-                f"{found.auroc['value']:.2f} ({found.auroc['low']:.2f} to {found.auroc['high']:.2f})"
-            )
-            if len(self.references) > 1:
-                counts = {place: list(judged.regime).count(place) for place in (*self.references, NONE)}
-                told += "; most typical of " + ", ".join(f"{place} {number}" for place, number in counts.items())
-            absent = judged.without_reference[first]
-            if absent:
-                elements = sorted(absent, key=lambda symbol: -absent[symbol])
-                most = ", ".join(elements[:_NAMED]) + (", …" if len(elements) > _NAMED else "")
-                told += f"; no reference for {sum(absent.values())} atoms ({most})"
-            yield f"{told}."
 
 
 class _Set(NamedTuple):
@@ -243,7 +97,7 @@ def typicality(
     references: Mapping[str, Sequence[EmbeddingTable]],
     queries: Mapping[str, Sequence[EmbeddingTable]],
     *,
-    score: str = "residual",
+    scores: Sequence[str] = DEFAULT_SCORES,
     of_structures: str = "mean",
     space: str = "own",
     anchors: Any = "random",
@@ -261,8 +115,8 @@ def typicality(
     Args:
         references: by name, the tables of what is typical, one a model, of the same structures.
         queries: by name, the tables of what is to be judged, one of each of these models.
-        score: of atoms: `residual`, from the plane in which the reference lies nearby; `distance` to the nearest atoms;
-            `density`, how much thinner the reference is than around these; `mahalanobis`.
+        scores: of atoms, whose mean counts: `residual`, from the plane in which the reference lies nearby; `distance`
+            to the nearest atoms; `density`, how much thinner the reference is than around these; `mahalanobis`.
         of_structures: of their atoms' scores the `mean`, or the `largest`, which one odd atom decides.
         space: each model's `own`, or `shared`, that of anchors.
         anchors: of the shared space, how they are chosen, among atoms of the first reference by the first model; or the
@@ -281,9 +135,9 @@ def typicality(
 
     Raises:
         ValueError: no reference or query; tables of another model, checkpoint or layer than the reference; too few
-            structures to calibrate with; an unknown score or space.
+            structures to calibrate with; unknown scores or spaces.
     """
-    check_choice("score", score, diagnostics.SCORES)
+    check_among("scores", scores, diagnostics.SCORES)
     check_choice("of_structures", of_structures, OF_STRUCTURES)
     check_choice("space", space, SPACES)
     for name, share in (("held_out", held_out), ("calibration", calibration), ("level", level)):
@@ -306,7 +160,7 @@ def typicality(
     steps = Steps(progress, len(names) * (len(parts) + 1) + len(parts))
 
     with serial_lapack():
-        scores: dict[str, dict[str, list[np.ndarray]]] = {part.name: {} for part in parts}
+        z: dict[str, dict[str, list[np.ndarray]]] = {part.name: {} for part in parts}
         for model, name in enumerate(names):
             steps.begin(f"rows of {name}")
             sets = [entry for part in parts for entry in part.sets] + list(asked.values())
@@ -314,13 +168,13 @@ def typicality(
             for i, part in enumerate(parts):
                 steps.begin(f"{name} against {part.name}")
                 fitted, judged = rows[3 * i], [*rows[3 * i + 1 : 3 * i + 3], *rows[3 * len(parts) :]]
-                scores[part.name][name] = _scores(part, fitted, judged, asked, score=score, most=most, key=key["fit"])
+                z[part.name][name] = _scores(part, fitted, judged, asked, scores=scores, most=most, key=key["fit"])
 
         found: dict[str, dict[str, dict[str, Against]]] = {name: {} for name in asked}
         held, uniform = {}, {}
         for part in parts:
             steps.begin(f"p-values against {part.name}")
-            whose = scores[part.name]
+            whose = z[part.name]
             if len(names) > 1:
                 whose[ALL] = [np.mean(of, axis=0) for of in zip(*whose.values(), strict=True)]
             of_held, uniform[part.name] = {}, {}
@@ -347,17 +201,14 @@ def typicality(
         held_out=held,
         uniform=uniform,
         settings={
-            "score": score,
+            "scores": list(scores),
             "of_structures": of_structures,
             "space": space,
             "anchors": None if anchored is None else anchored.description,
             "level": level,
             "most": most,
             "parts": "whole structures, drawn at random",
-            "structures": {
-                part.name: dict(zip(part._fields[1:], (entry.number for entry in part.sets), strict=True))
-                for part in parts
-            },
+            "structures": {part.name: part.sizes for part in parts},
             "interval": "of shares Wilson's; of AUROC ± 1.96 standard errors of its logit, by the infinitesimal "
             "jackknife over structures",
         },
@@ -451,7 +302,7 @@ def _scores(
     judged: list[np.ndarray],
     asked: Mapping[str, _Set],
     *,
-    score: str,
+    scores: Sequence[str],
     most: int,
     key: Array,
 ) -> list[np.ndarray]:
@@ -464,15 +315,16 @@ def _scores(
         reference_species=part.fitted.species,
         reference_structures=part.fitted.structure,
         key=key,
-        score=score,
+        scores=scores,
         most=most,
     )
     found = np.split(z, np.cumsum([len(rows) for rows in judged])[:-1])
     if not all(np.isfinite(of).any() for of in found[:2]):
+        least = max(diagnostics.LEAST_ATOMS[score] for score in scores)
         raise ValueError(
-            f"`references[{part.name!r}]` must hold {diagnostics.LEAST_ATOMS[score]} or more atoms of some element to "
-            f"judge others by with the score {score!r}, besides those that calibrate and are held out, got fewer: give "
-            "more structures, or another score."
+            f"`references[{part.name!r}]` must hold {least} or more atoms of some element to judge others by with the "
+            f"scores {', '.join(scores)}, besides those that calibrate and are held out, got fewer: give more "
+            "structures, or other scores."
         )
     return found
 
@@ -614,16 +466,3 @@ def _source(table: EmbeddingTable) -> dict[str, Any]:
         "num_atoms": len(table.x),
         "left_out": {entry["id"]: entry["reason"] for entry in table.skipped},
     }
-
-
-def _percent(share: Mapping[str, float]) -> str:
-    return f"{100 * share['value']:.1f} % ({100 * share['low']:.1f} to {100 * share['high']:.1f})"
-
-
-def _rounded(value: Any) -> Any:
-    """Numbers with as many digits as single precision has any use for."""
-    if isinstance(value, dict):
-        return {name: _rounded(entry) for name, entry in value.items()}
-    if isinstance(value, list):
-        return [_rounded(entry) for entry in value]
-    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
