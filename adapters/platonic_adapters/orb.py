@@ -6,6 +6,9 @@ turns with the structure to some degree.
 
 Both generations of the library are served: 0.5 (Python 3.11), whose models know how to build their graphs, and 0.7
 (Python ≥ 3.12), whose loaders return a model and an adapter for atoms.
+
+A file of one's own may hold smaller networks: widths and depths are those of its arrays; the name that goes with it
+says the rest, forces and neighbours.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from __future__ import annotations
 import inspect
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,7 +107,10 @@ def _load(spec: ModelSpec, path: Path, device: str) -> tuple[Any, Any, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            loaded = _loader(spec)(weights_path=str(path), device=device, precision="float32-highest", compile=False)
+            with _sized(spec):
+                loaded = _loader(spec)(
+                    weights_path=str(path), device=device, precision="float32-highest", compile=False
+                )
         except Exception as error:  # noqa: BLE001 - a file that is no checkpoint breaks the loader in any way it likes
             said = f"does not hold the weights of {spec.model.checkpoint} ({first_line(error)})"
             raise UserError(f"`{path}` {said}.") from error
@@ -123,11 +130,46 @@ def _loader(spec: ModelSpec) -> Any:
     return pretrained.ORB_PRETRAINED_MODELS[spec.model.checkpoint]
 
 
+def _architecture(spec: ModelSpec) -> str:
+    """The name of the library's function that builds the network."""
+    forces = "conservative" if "-conservative-" in spec.model.checkpoint else "direct"
+    return f"orb_v3_{forces}_architecture"
+
+
+@contextmanager
+def _sized(spec: ModelSpec) -> Iterator[None]:
+    """Inside, the library builds networks of the sizes in the user's file; its loaders know the published ones."""
+    name = _architecture(spec)
+    published = getattr(pretrained, name)
+    setattr(pretrained, name, partial(published, **_sizes(spec)))
+    try:
+        yield
+    finally:
+        setattr(pretrained, name, published)
+
+
+def _sizes(spec: ModelSpec) -> dict[str, int]:
+    """Widths and depths of the network in the user's file, if there is one, from the shapes of its arrays."""
+    arrays = torch.load(spec.path, map_location="cpu", weights_only=True) if spec.path else {}
+    base, head = "model._encoder._node_fn.mlp.NN-", "heads.energy.mlp.NN-"
+    if f"{base}0.weight" not in arrays or f"{head}0.weight" not in arrays:
+        return {}  # of another layout: the library's loader knows some, and says what is wrong with the rest
+    steps = {name.split(".")[2] for name in arrays if name.startswith("model.gnn_stacks.")}
+    depth = lambda mlp: sum(name.startswith(mlp) and name.endswith(".weight") for name in arrays) - 1
+    return {
+        "latent_dim": arrays[f"{base}0.weight"].shape[1],
+        "base_mlp_hidden_dim": arrays[f"{base}0.weight"].shape[0],
+        "base_mlp_depth": depth(base),
+        "head_mlp_hidden_dim": arrays[f"{head}0.weight"].shape[0],
+        "head_mlp_depth": depth(head),
+        "num_message_passing_steps": len(steps),
+    }
+
+
 def _draw(spec: ModelSpec, folder: Path) -> Path:
     """A file of weights as the library draws them, for its loader, so that the graphs are those of this very model."""
-    forces = "conservative" if "-conservative-" in spec.model.checkpoint else "direct"
     with _torch.seeded(spec.seed or 0):
-        model = getattr(pretrained, f"orb_v3_{forces}_architecture")(device="cpu")
+        model = getattr(pretrained, _architecture(spec))(device="cpu", **_sizes(spec))
     path = folder / f"{spec.model.checkpoint}.ckpt"
     torch.save(model.state_dict(), path)
     return path

@@ -39,6 +39,7 @@ def main(folder: Path) -> None:
             "self_test": selftest.run(loaded, Structures.from_atoms(crystals(), ["Cu", "GaAs", "Ti", "NaCl"])),
             **against_calculator(loaded),
         }
+    seen["small"] = small(folder)
     seen["orbit"] = orbit(f"orb:{DIRECT}@{folder / DIRECT}.ckpt")
     seen["molecule"] = {k: v.shape for k, v in loaded.embed([loaded.prepare(molecule("H2O"))])[0].items()}
     (folder / "broken.ckpt").write_bytes(b"no checkpoint")
@@ -83,6 +84,31 @@ def orbit(name: str) -> dict[str, float]:
             oxygens = rows["layer4"][2:]
             seen["oxygens"] = relative(oxygens[:1].repeat(3, 0), oxygens)
     return seen
+
+
+def small(folder: Path) -> dict:
+    """Networks of other sizes than the published ones: how far what is loaded is from what was saved."""
+    sizes = {"latent_dim": 16, "base_mlp_hidden_dim": 24, "head_mlp_hidden_dim": 20, "num_message_passing_steps": 3}
+    found = {}
+    for name, forces, depths in ((DIRECT, "direct", (1, 2)), (CONSERVATIVE, "conservative", (2, 1))):
+        torch.manual_seed(0)
+        build = getattr(pretrained, f"orb_v3_{forces}_architecture")
+        model = build(**sizes, base_mlp_depth=depths[0], head_mlp_depth=depths[1], device="cpu").eval()
+        path = folder / f"small-{forces}.ckpt"
+        torch.save(model.state_dict(), path)
+        loaded = load(f"orb:{name}@{path}")
+        graphs = [loaded.prepare(atoms) for atoms in crystals()]
+        layers, values = loaded.embed(graphs, ("forces",))
+        own = model.predict(loaded._batch(graphs))
+        redrawn = load(f"random:orb:{name}@{path}?seed=1")
+        found[name] = {
+            "layers": {layer: rows.shape[1] for layer, rows in layers.items()},
+            "redrawn": {layer: entry["width"] for layer, entry in redrawn.layers.items()},
+            "forces": deviation(own.get("grad_forces", own.get("forces")).detach().numpy(), values["forces"]),
+            "size": float(np.abs(values["forces"]).max()),
+            "published": load(f"random:{name}?seed=0").layers["layer4"]["width"],
+        }
+    return found
 
 
 def node_features(adapter, graphs: list) -> np.ndarray:

@@ -1,6 +1,9 @@
 """Orb: real architectures with random weights in Orb's own environment (`in_orb.py`)."""
 
 import argparse
+import subprocess
+import sys
+from pathlib import Path
 
 import inside
 import pytest
@@ -46,6 +49,14 @@ def test_properties_are_those_of_the_library(seen, model):
 
 
 @BOTH
+def test_a_small_network_is_read_from_its_file(seen, model):
+    found = seen["small"][model]
+    assert found["layers"] == found["redrawn"] == {f"layer{i}": 16 for i in range(3)}
+    assert found["forces"] < 1e-5 < found["size"]
+    assert found["published"] == 256
+
+
+@BOTH
 def test_all_symmetries_hold_but_the_rotation(seen, model):
     found = dict(seen[model]["self_test"])
     assert found.pop("rotation") > 1e-3
@@ -86,3 +97,23 @@ def test_a_checkpoint_becomes_a_store_that_says_how_far_it_turns(seen, folder):
     found = made.provenance["self_test"]
     assert found["rotation"] > 1e-3
     assert max(found[name] for name in ("translation", "permutation", "batch_vs_single")) < TOLERANCE
+
+
+def test_a_distilled_network_does_not_depend_on_interruptions(seen, folder):
+    program = Path(__file__).parents[2] / "notebooks" / "distil_orb.py"
+    frames = [sys.executable, program, "frames", folder / "frames.extxyz", "--number", "8"]
+    subprocess.run(frames, check=True, capture_output=True)
+    parser = argparse.ArgumentParser()
+    cli.add_embed_arguments(parser)
+    teacher = [f"orb:{DIRECT}@{folder / 'small-direct.ckpt'}", str(folder / "frames.extxyz")]
+    options = ["--properties", "energy,forces,stress", "--output", str(folder / "labels.zarr")]
+    assert environments.embed(parser.parse_args([*teacher, *options])) == 0
+    found = inside.seen(DIRECT, "in_distil_orb.py", folder)
+    assert found["same"]
+    assert found["steps before it stopped"] == 2
+    record = found["record"]
+    assert record["teacher"].startswith(f"orb:{DIRECT}@small-direct.ckpt#")
+    assert record["frames"]["training"] == 7
+    assert set(record["errors"]) == {"as is", "turned"}
+    assert found["turned"]["size of stress"] > 1e-4
+    assert max(found["turned"][name] for name in ("edges", "forces", "stress")) < 1e-5, found["turned"]
