@@ -11,6 +11,7 @@ import scipy.stats
 from sklearn.metrics import roc_auc_score
 
 from platonic_jax import diagnostics, studies
+from platonic_jax.studies._calibration import _composition_distance
 from platonic_jax.tables import EmbeddingTable
 
 
@@ -164,6 +165,21 @@ def test_a_score_that_is_the_size_of_the_force_adds_nothing_to_it(errors):
     found = studies.calibration([given], TRUE, scores=scores, num_bootstraps=20).scores["a"]
     assert found["size"]["within"]["beyond_force_size"]["value"] == pytest.approx(0, abs=1e-3)
     assert found["oracle"]["within"]["beyond_force_size"]["value"] > 0.9
+
+
+@pytest.mark.slow
+def test_compositions_of_the_reference_are_at_distance_zero(errors):
+    x = np.random.default_rng(4).normal(size=(12, 6))
+    # The composition of the first structure; then an element that none has.
+    own = model("a", errors)
+    some = own.species[own.structure_index == 0]
+    known = EmbeddingTable.from_arrays(x[: len(some)], some, np.zeros(len(some), int), model="a")
+    found = _composition_distance(own, known)
+    assert found[own.structure_index == 0] == pytest.approx(0, abs=1e-6)
+    gold = EmbeddingTable.from_arrays(x[:1], [79], [0], model="a")
+    np.testing.assert_allclose(_composition_distance(own, gold), 2.0)
+    judged = studies.calibration([own], TRUE, reference=known, num_bootstraps=20)
+    assert judged.baselines == ["force size", "composition distance"]
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="STORE",
         action="append",
         help="a store of one of the models on structures that it knows, such as relaxed crystals, once a model: adds "
-        "typicality as a score",
+        "typicality as a score, and the distance in composition as a baseline",
     )
     parser.add_argument(
         "--num-bootstraps", metavar="N", type=int, default=200, help="draws of each interval (default: 200)"
@@ -52,18 +52,22 @@ def run(args: argparse.Namespace) -> int:
     loaded = [tables.load(path) for path in args.stores]
     loaded = tables.pair(*loaded) if len(loaded) > 1 else loaded
     labels = tables.read_labels(args.labels, loaded[0])
-    scores = {}
+    scores, reference = {}, None
     if args.reference:
+        known = [tables.load(path) for path in args.reference]
+        reference = known[0]
         with _print.progress_bar() as progress:
             judged = typicality(
-                {"reference": [tables.load(path) for path in args.reference]},
+                {"reference": known},
                 {"these": loaded},
                 seed=args.seed,
                 progress=progress,
             )
         against = judged.queries["these"].against["reference"]
         scores["typicality"] = {model: against[model].atom_score for model in judged.models}
-    found = calibration(loaded, labels, scores=scores, num_bootstraps=args.num_bootstraps, seed=args.seed)
+    found = calibration(
+        loaded, labels, scores=scores, reference=reference, num_bootstraps=args.num_bootstraps, seed=args.seed
+    )
     if args.json:
         found.save(args.json)
     console = _print.console()

@@ -24,7 +24,7 @@ __all__ = ["Calibration", "calibration"]
 WORST = 10  # Atoms that are named.
 LEAST_ATOMS = 50  # Of an element, to be judged within it.
 # What needs no geometry, and has to be beaten.
-BASELINES = ("force size", "force spread")
+BASELINES = ("force size", "force spread", "composition distance")
 FIGURES = ("rank_correlation", "worst_auroc", "gain")
 
 
@@ -103,6 +103,7 @@ def calibration(
     labels: Mapping[str, Any],
     *,
     scores: Mapping[str, Mapping[str, Any]] | None = None,
+    reference: EmbeddingTable | None = None,
     k: int = 10,
     num_anchors: int = 100,
     worst: float = 0.1,
@@ -112,14 +113,16 @@ def calibration(
     """Judge scores by how they order the errors of models.
 
     Beside the scores given stand `disagreement`, the share of an atom's neighbours in the shared space that another
-    model does not see (of two or more models), and two baselines: `force size`, that which the model itself predicts,
-    and `force spread`, the distance to the forces of the other models.
+    model does not see (of two or more models), and baselines: `force size`, that which the model itself predicts,
+    `force spread`, the distance to the forces of the other models, and `composition distance`, how far the composition
+    of the structure is from all of a reference: Σ |difference of shares|, from 0 to 2.
 
     Args:
         tables: models on the same atoms, with the forces that they predict.
         labels: `forces` (n, 3) eV/Å and `energy` (s,) eV of the first table, as `tables.read_labels` finds them; NaN
             where unknown.
         scores: by name, by model, (n,) values that should be large where the model errs.
+        reference: structures that are known, for `composition distance`; none when absent.
         k: neighbours of `disagreement`.
         num_anchors: random anchors of its shared space.
         worst: share of the errors that counts as the worst.
@@ -140,18 +143,18 @@ def calibration(
                 f"`tables` must bring forces, got none of {table.model}: embed with `--properties energy,forces`."
             )
     first = common[0]
-    reference = np.asarray(labels["forces"], float)
-    if reference.shape != (len(first.x), 3):
+    truth = np.asarray(labels["forces"], float)
+    if truth.shape != (len(first.x), 3):
         raise ValueError(
-            f"`labels['forces']` must be ({len(first.x)}, 3), got {reference.shape}: read them for this table."
+            f"`labels['forces']` must be ({len(first.x)}, 3), got {truth.shape}: read them for this table."
         )
-    known = np.asarray(np.isfinite(reference).all(axis=1))
+    known = np.asarray(np.isfinite(truth).all(axis=1))
     if known.sum() <= max(k, LEAST_ATOMS):
         raise ValueError(f"`labels` must be of more than {max(k, LEAST_ATOMS)} atoms, got {int(known.sum())}.")
     structure = np.unique(first.structure_index[known], return_inverse=True)[1]
     species = first.species[known]
     forces = [table.properties["forces"][known].astype(float) for table in common]
-    errors = [np.linalg.norm(found - reference[known], axis=1) for found in forces]
+    errors = [np.linalg.norm(found - truth[known], axis=1) for found in forces]
     key = jax.random.key(seed)
 
     told = _disagreement(common, known, k=k, num_anchors=num_anchors, key=jax.random.fold_in(key, 0))
@@ -164,6 +167,8 @@ def calibration(
         if len(common) > 1:
             others = [np.linalg.norm(forces[i] - other, axis=1) for j, other in enumerate(forces) if j != i]
             found["force spread"] = np.mean(others, axis=0)
+        if reference is not None:
+            found["composition distance"] = _composition_distance(first, reference)[known]
         of_model[name] = found
 
     counts = np.bincount(species)
@@ -224,6 +229,23 @@ def _worst(
         }
         for place in np.argsort(-error)[:WORST]
     ]
+
+
+def _composition_distance(table: EmbeddingTable, reference: EmbeddingTable) -> np.ndarray:
+    """(n,) Σ |difference of shares| of each atom's structure to the nearest composition of a reference."""
+    from scipy.spatial import KDTree
+
+    shares, of_atom = _shares(table)
+    known = np.unique(_shares(reference)[0], axis=0)
+    return KDTree(known).query(shares, p=1)[0][of_atom]
+
+
+def _shares(table: EmbeddingTable) -> tuple[np.ndarray, np.ndarray]:
+    """(s, 119) share of every element in each structure, and the row that each atom's structure is."""
+    place = np.unique(table.structure_index, return_inverse=True)[1]
+    number = np.zeros((place[-1] + 1, len(chemical_symbols)))
+    np.add.at(number, (place, table.species), 1)
+    return number / number.sum(axis=1, keepdims=True), place
 
 
 def _disagreement(
