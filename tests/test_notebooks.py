@@ -13,6 +13,7 @@ SMALL = {
     "PLATONIC_MODELS": "7net-0 chgnet-0.3.0 random:7net-0?seed=0",
     "PLATONIC_ANCHORS": "30",
     "PLATONIC_STEPS": "20",
+    "PLATONIC_FAMILIES": "chgnet",
     "MPLBACKEND": "agg",
 }
 

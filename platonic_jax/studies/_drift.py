@@ -1,10 +1,8 @@
 """What has fine-tuning done to a model? The same atoms before and after, in the space of the same anchor atoms."""
 
-import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,124 +10,25 @@ import jax.numpy as jnp
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from jaxtyping import Array
-from scipy.stats import spearmanr
 
 from platonic_jax import _pairs, diagnostics, groups, numerics, projection, statistics
 from platonic_jax._checks import check_count, check_positive
 from platonic_jax._pairs import Cloud, serial_lapack
 from platonic_jax.compare._driver import provenance
 from platonic_jax.compare._estimates import cloud_of
-from platonic_jax.compare._record import plain, write_json
 from platonic_jax.compare._spaces import choose_anchors
+from platonic_jax.studies._drift_energy import changes_of_energy
+from platonic_jax.studies._drift_record import Drift
 from platonic_jax.studies._symmetry import TOLERANCE
 from platonic_jax.tables import EmbeddingTable, pair
 
 __all__ = ["Drift", "drift"]
 
-LEVEL = 0.05
 MEASURES = ("procrustes", "mutual_knn")
-LEAST_ELEMENTS = 4  # To rank them.
 _FLOOR_DRAWS = 4
 _NORMAL = 1.96
 # One stream of randomness each, so that adding a draw to one leaves the others as they are.
 _STREAMS = ("anchors", "noise", "test", "bootstrap")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Drift:
-    """How far a model has moved, and which elements with it.
-
-    Displacements are in units of the typical distance between neighbouring environments before: at 1, an atom has
-    moved as far as these lie apart.
-
-    Attributes:
-        before: name of the earlier model.
-        after: name of the later model.
-        overall: of all atoms: `num_atoms`, `num_structures`; `displacement`, `procrustes` and `mutual_knn`, each with
-            `value`, `low`, `high` (interval over structures) and `null`, the mean of what noise alone gives; and
-            `p_value`, of noise times the margin displacing structures as far.
-        unseen: the same of the atoms whose elements were never in the fine-tuning set; empty where that is not known.
-        elements: the same by element, the one displaced most first; `p_value` is corrected for their number, and `seen`
-            says whether the fine-tuning set holds the element (None where that is not known).
-        structures: for every structure its `structure`, `displacement` and `null`, means over its atoms.
-        atoms: for every atom `structure`, `atom`, `element`, `displacement` and `null`.
-        energy: empty where a table brings no energies, or `change`, and where there are labels `error_change`: by
-            `elements` the mean in eV/atom, over structures that hold the element, of |E' − E| and |E' − E₀| − |E − E₀|;
-            and `rank_correlation` of these with the displacement of elements: `value`, `low`, `high`, `p_value`, empty
-            for fewer than four elements.
-        unit: the distance that displacements are divided by, in units of the similarity.
-        null: what noise was: `kind` and `num`.
-        settings: how it was made.
-        provenance: of the tables.
-    """
-
-    before: str
-    after: str
-    overall: Mapping[str, Any]
-    unseen: Mapping[str, Any]
-    elements: Mapping[str, Mapping[str, Any]]
-    structures: Mapping[str, np.ndarray]
-    atoms: Mapping[str, np.ndarray]
-    energy: Mapping[str, Mapping[str, Any]]
-    unit: float
-    null: Mapping[str, Any]
-    settings: Mapping[str, Any]
-    provenance: Mapping[str, Any]
-
-    @property
-    def moved(self) -> list[str]:
-        """Elements displaced farther than by noise for certain, those displaced most first.
-
-        An element in few structures cannot be certain, however far it moved.
-        """
-        return [symbol for symbol, entry in self.elements.items() if entry["p_value"] < LEVEL]
-
-    @property
-    def verdict(self) -> str:
-        """What to make of it, in a few sentences."""
-        return " ".join(self._told())
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything and the verdict, as plain lists and numbers; undefined values are null."""
-        return plain({**vars(self), "verdict": self.verdict})
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, whole or not at all."""
-        write_json(self.to_json(), path)
-
-    def _told(self) -> Iterator[str]:
-        found, noise = self.overall, self.null["kind"]
-        distance = (
-            f"{_figure(found['displacement'])} of the distance between neighbouring environments, where {noise} gives "
-            f"{_number(found['displacement']['null'])} (more than {self.settings['margin']:g} times that: "
-            f"p = {found['p_value']:.2g})"
-        )
-        if found["p_value"] >= LEVEL and not self.moved:
-            yield f"{self.after} has not drifted from {self.before} beyond {noise}: atoms are displaced by {distance}."
-            return
-        yield (
-            f"{self.after} has drifted from {self.before}: atoms are displaced by {distance}; "
-            f"{_percent(found['mutual_knn'])} of the neighbours of an atom are still its neighbours."
-        )
-        unseen = [symbol for symbol, entry in self.elements.items() if entry["seen"] is False]
-        if unseen:
-            moved = [symbol for symbol in self.moved if symbol in unseen]
-            first = ", ".join(
-                f"{symbol} {_number(self.elements[symbol]['displacement']['value'])}" for symbol in moved[:5]
-            )
-            yield (
-                f"Of {len(unseen)} elements that were not fine-tuned on, {len(moved)} certainly moved"
-                f"{f', the farthest {first}' if moved else ''}."
-            )
-        else:
-            yield f"Of {len(self.elements)} elements {len(self.moved)} certainly moved."
-        for name, entry in self.energy.items():
-            if entry["rank_correlation"]:
-                what, ranked = "energy" if name == "change" else "energy error", entry["rank_correlation"]
-                yield (
-                    f"Ranked by drift, elements correlate with the change of {what} at {ranked['value']:.2f} "
-                    f"({ranked['low']:.2f} to {ranked['high']:.2f})."
-                )
 
 
 def drift(
@@ -279,7 +178,7 @@ def drift(
             "displacement": moved[:, 0],
             "null": moved[:, 1:].mean(axis=1),
         },
-        energy=_energies(
+        energy=changes_of_energy(
             first, last, labels, moved[:, 0], structure, symbols, element, num_bootstraps, key["bootstrap"]
         ),
         unit=unit,
@@ -408,94 +307,8 @@ def _standard_errors(influence: Array) -> Array:
     return jax.vmap(of_each)(influence)
 
 
-def _energies(
-    before: EmbeddingTable,
-    after: EmbeddingTable,
-    labels: Mapping[str, Any] | None,
-    moved: np.ndarray,
-    structure: np.ndarray,
-    symbols: Sequence[str],
-    element: np.ndarray,
-    num_bootstraps: int,
-    key: Array,
-) -> dict[str, dict[str, Any]]:
-    """Changes of energies, by element, and whether displacements rank the elements as they do."""
-    if any("energy" not in table.properties for table in (before, after)):
-        return {}
-    present = np.unique(before.structure_index)
-    count = np.zeros((len(present), len(symbols)))
-    np.add.at(count, (structure, element), 1)
-    total = np.zeros_like(count)
-    np.add.at(total, (structure, element), moved)
-    number = count.sum(axis=1)
-    earlier, later = (table.properties["energy"][present].astype(float) / number for table in (before, after))
-    changes = {"change": np.abs(later - earlier)}
-    if labels is not None and np.isfinite(np.asarray(labels["energy"])[present]).any():
-        reference = np.asarray(labels["energy"], float)[present] / number
-        known, share = np.isfinite(reference), count / number[:, None]
-        errors = []
-        for energy in (earlier, later):
-            per_element = np.linalg.lstsq(share[known], (energy - reference)[known], rcond=None)[0]
-            errors.append(np.abs(energy - reference - share @ per_element))
-        changes["error_change"] = errors[1] - errors[0]
-    draws = np.asarray(_weights(key, jnp.arange(len(present)), num_bootstraps=num_bootstraps), float)
-    return {name: _ranked(change, count, total, symbols, draws) for name, change in changes.items()}
-
-
-@partial(jax.jit, static_argnames="num_bootstraps")
-def _weights(key: Array, structures: Array, *, num_bootstraps: int) -> Array:
-    """(draws, s) how often each structure stands in each bootstrap sample."""
-    draw = lambda i: statistics.resample_weights(jax.random.fold_in(key, i), structures)
-    return numerics.map_rows(draw, jnp.arange(num_bootstraps))
-
-
-def _ranked(
-    change: np.ndarray, count: np.ndarray, total: np.ndarray, symbols: Sequence[str], draws: np.ndarray
-) -> dict[str, Any]:
-    """Of a change in each structure: its mean by element, and how its order agrees with that of displacements."""
-    known = np.isfinite(change)
-    change, count, total = change[known], count[known], total[known]
-
-    def by_element(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        holds = weights @ (count > 0)
-        with np.errstate(invalid="ignore"):
-            return (weights @ total) / (weights @ count), ((weights * change) @ (count > 0)) / holds
-
-    def correlation(weights: np.ndarray) -> tuple[float, float]:
-        displaced, changed = by_element(weights)
-        both = np.isfinite(displaced) & np.isfinite(changed)
-        if both.sum() < LEAST_ELEMENTS or np.ptp(displaced[both]) == 0 or np.ptp(changed[both]) == 0:
-            return np.nan, np.nan
-        ranked, p_value = np.asarray(spearmanr(displaced[both], changed[both]))
-        return float(ranked), float(p_value)
-
-    whole = np.ones(len(change))
-    value, p_value = correlation(whole)
-    ranking = {}
-    if np.isfinite(value):
-        low, high = np.nanquantile([correlation(weights[known])[0] for weights in draws], [0.025, 0.975])
-        ranking = {"value": value, "low": float(low), "high": float(high), "p_value": p_value}
-    of_elements = zip(symbols, by_element(whole)[1], strict=True)
-    return {
-        "elements": {symbol: float(entry) for symbol, entry in of_elements if np.isfinite(entry)},
-        "rank_correlation": ranking,
-    }
-
-
 def _entry(value: float, error: float, null: float, *, most: float) -> dict[str, float]:
     low, high = max(value - _NORMAL * error, 0), min(value + _NORMAL * error, most)
     if not np.isfinite(error):
         low = high = np.nan
     return {"value": float(value), "low": float(low), "high": float(high), "null": float(null)}
-
-
-def _figure(entry: Mapping[str, float]) -> str:
-    return f"{_number(entry['value'])} ({_number(entry['low'])} to {_number(entry['high'])})"
-
-
-def _percent(entry: Mapping[str, float]) -> str:
-    return f"{100 * entry['value']:.0f} % ({100 * entry['low']:.0f} to {100 * entry['high']:.0f} %)"
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}" if abs(value) >= 0.01 or value == 0 else f"{value:.0e}"

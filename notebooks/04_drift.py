@@ -1,0 +1,224 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What fine-tuning does to what it was not shown
+#
+# **You will learn** how far a model moves when it is fine-tuned on copper dimers; whether gold, which it was not shown,
+# moves with it; whether replaying what the model said of other crystals keeps gold in place; and whether the energies
+# agree with the geometry.
+#
+# By default the dimers are labelled by ASE's embedded-atom potential, 20 steps are taken, and crystal prototypes are
+# judged, in some minutes; this shows how it is done, not what comes out. For the real thing set `PLATONIC_DIMERS`,
+# dimers of copper, gold and other elements with energies and forces; `PLATONIC_CRYSTALS`, crystals; and
+# `PLATONIC_STEPS=100`. On the command line the judgement is `platonic drift`. The programs that fine-tune are in
+# `fine_tuning/`; they are short, and meant to be changed.
+
+# %%
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import ase.io
+import matplotlib.pyplot as plt
+import numpy as np
+from ase import Atoms
+from ase.calculators.emt import EMT
+from matplotlib.ticker import NullFormatter
+from platonic_adapters import environments, registry, structures
+
+from platonic_jax import studies, tables
+
+RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/04"))
+FOLDER = Path(os.environ.get("PLATONIC_STORES", "stores/drift"))
+RECIPES = Path(__file__).parent if "__file__" in globals() else Path()
+STEPS = os.environ.get("PLATONIC_STEPS", "20")
+FAMILIES = os.environ.get("PLATONIC_FAMILIES", "chgnet sevennet").split()
+# What to embed before, and after.
+MODELS = {"chgnet": ("chgnet-0.3.0", "chgnet:chgnet-0.3.0@{}"), "sevennet": ("7net-0", "sevennet:{}")}
+ELEMENTS = {*range(1, 84), *range(89, 95)}  # Both models know them.
+RESULTS.mkdir(parents=True, exist_ok=True)
+FOLDER.mkdir(parents=True, exist_ok=True)
+
+# %% [markdown]
+# ## What is learned, what is replayed, what is judged
+#
+# Copper's dimers are learned, and those of all elements are judged. Of the crystals, every second one is replayed, the
+# others are judged.
+
+
+# %%
+def pressed_and_pulled(symbol):
+    """Dimers as the embedded-atom potential sees them."""
+    for distance in np.linspace(2.0, 3.5, 16):
+        atoms = Atoms(f"{symbol}2", [[0, 0, 0], [distance, 0, 0]], cell=[20, 20, 20], calculator=EMT())
+        atoms.get_forces()
+        yield atoms
+
+
+def written(name, atoms):
+    ase.io.write(FOLDER / name, list(atoms))
+    return FOLDER / name
+
+
+dimers = os.environ.get("PLATONIC_DIMERS")
+if dimers is None:
+    made = [atoms for symbol in ("Ni", "Cu", "Pd", "Ag", "Pt", "Au") for atoms in pressed_and_pulled(symbol)]
+    dimers = written("dimers.extxyz", made)
+learned = written("learned.extxyz", (atoms for atoms in ase.io.read(dimers, ":") if set(atoms.symbols) == {"Cu"}))
+source = os.environ.get("PLATONIC_CRYSTALS", "prototypes?max_atoms=4")
+crystals, _ = structures.read(source, duplicates="skip")
+crystals = [atoms for atoms in map(crystals.atoms, range(len(crystals))) if ELEMENTS.issuperset(atoms.numbers)]
+replayed = written("replayed.extxyz", crystals[::2])
+judged = written("judged.extxyz", [*crystals[1::2], *ase.io.read(dimers, ":")])
+
+# %% [markdown]
+# ## Fine-tuning
+#
+# The same dimers, steps, learning rate and seed in every run: naive; with replay of what the model said of crystals,
+# energies, forces and, of CHGNet, magnetic moments; and with replay of that and of the rows before the read-out. Taking
+# no step at all is the control.
+
+# %%
+RUNS = {
+    "unchanged": ["--steps", "0"],
+    "naive": ["--steps", STEPS],
+    "replay": ["--steps", STEPS, "--replay", str(replayed)],
+    "rows": ["--steps", STEPS, "--replay", str(replayed), "--row-weight", "10"],
+}
+
+
+def tuned(family, run):
+    """The checkpoint of a run, in the environment of the family."""
+    checkpoint = FOLDER / f"{family}-{run}.pth.tar"
+    if not checkpoint.exists():
+        python = environments.ensure(next(known for known in registry.families() if known.name == family))
+        program = RECIPES / "fine_tuning" / f"tune_{family}.py"
+        subprocess.run([python, program, learned, checkpoint, *RUNS[run]], check=True)
+    return checkpoint
+
+
+def embedded(model, name):
+    """The crystals and the dimers, as a model sees them."""
+    store = FOLDER / f"{name}.zarr"
+    options = ["--properties", "energy", "--duplicates", "skip"]
+    subprocess.run(["platonic", "embed", model, str(judged), "-o", str(store), *options], check=True)
+    table = tables.load(store)
+    crystal = table.structures.pbc.any(axis=1)[table.structure_index]
+    return {"crystals": table.select(crystal), "dimers": table.select(~crystal)}
+
+
+found = {}
+for family in FAMILIES:
+    start, form = MODELS[family]
+    before = embedded(start, f"{family}-before")
+    labels = {"dimers": tables.read_labels(judged, before["dimers"])}
+    for run in RUNS:
+        after = embedded(form.format(tuned(family, run)), f"{family}-{run}")
+        for kind in before:
+            found[family, run, kind] = studies.drift(before[kind], after[kind], seen=["Cu"], labels=labels.get(kind))
+
+# %% [markdown]
+# ## How far has gold moved?
+#
+# In distances between neighbouring environments; beside it what remains of an atom's neighbours, and by how much
+# energies of structures with gold changed.
+
+
+# %%
+def told(entry):
+    return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"
+
+
+measured = []
+for (family, run, kind), one in found.items():
+    for element in ("Au", "Cu"):
+        of = one.elements[element]
+        naive = found[family, "naive", kind].elements[element]["displacement"]["value"]
+        line = {
+            "family": family,
+            "run": run,
+            "kind": kind,
+            "element": element,
+            "to_naive": of["displacement"]["value"] / naive,
+            "atoms": of["num_atoms"],
+            **{name: of[name] for name in ("displacement", "mutual_knn", "p_value")},
+            "energy": {name: entry["elements"][element] for name, entry in one.energy.items()},
+            "elements": {name: entry["rank_correlation"] for name, entry in one.energy.items()},
+        }
+        measured.append(line)
+        print(
+            f"{family:9s} {run:9s} {kind:8s} {element}: moved {told(of['displacement'])}, p = {of['p_value']:.3f}, "
+            f"{line['to_naive']:.2f} of naive, "
+            f"neighbours kept {of['mutual_knn']['value']:.2f}, energy {1e3 * line['energy']['change']:.0f} meV/atom"
+        )
+    print(f"    {one.verdict}")
+(RESULTS / "drift.json").write_text(json.dumps(measured, indent=1))
+
+# %% [markdown]
+# ## Which elements?
+#
+# Every point is an element that was not fine-tuned on: how far its atoms moved, and by how much the energies of the
+# structures that hold it changed.
+
+# %%
+figure, axes = plt.subplots(len(FAMILIES), 2, figsize=(9, 4 * len(FAMILIES)), squeeze=False, layout="constrained")
+for row, family in zip(axes, FAMILIES, strict=True):
+    for axis, kind in zip(row, ("crystals", "dimers"), strict=True):
+        for run in list(RUNS)[1:]:
+            one = found[family, run, kind]
+            entries = {symbol: entry for symbol, entry in one.elements.items() if not entry["seen"]}
+            moved = [entry["displacement"]["value"] for entry in entries.values()]
+            change = [1e3 * one.energy["change"]["elements"][symbol] for symbol in entries]
+            axis.plot(moved, change, ".", ms=4, label=run)
+            place = list(entries).index("Au")
+            axis.annotate("Au", (moved[place], change[place]), fontweight="bold")
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.set_title(f"{MODELS[family][0]}, {kind}", loc="left")
+        axis.set_xlabel("moved, in distances between neighbours")
+    row[0].set_ylabel("change of energy / meV per atom")
+axes[0, 0].legend(frameon=False)
+figure.savefig(RESULTS / "drift.png", dpi=120, bbox_inches="tight")
+
+# %% [markdown]
+# ## What it showed
+#
+# 38 copper dimers with DFT labels (PBE; forces below 30 eV/Å), 140 crystals of MP-20 of at most six atoms replayed, 140
+# others judged, 30 of them with gold, and 582 dimers of 87 elements. Adam at 1e-3 falling to 0; chgnet-0.3.0 100 steps,
+# 7net-0 30, with four crystals a step instead of eight (by hand: the notebook takes the same for both). Of gold in
+# crystals: how far it moved (95 % interval), that over naive, and the change of energies of crystals with gold. p is
+# against rounding; the control, weights written and read again, has p = 1.
+#
+# | model | run | moved | of naive | p | energy, meV/atom |
+# |---|---|---|---|---|---|
+# | chgnet-0.3.0 | naive | 0.096 (0.094 to 0.098) | 1 | 0.001 | 53 |
+# | chgnet-0.3.0 | replay of labels | 0.051 (0.050 to 0.052) | 0.53 | 0.001 | 4 |
+# | chgnet-0.3.0 | replay of labels and rows | 0.024 (0.024 to 0.025) | 0.25 | 0.001 | 3 |
+# | 7net-0 | naive | 0.091 (0.085 to 0.097) | 1 | 0.001 | 9 |
+# | 7net-0 | replay of labels | 0.090 (0.086 to 0.095) | 1.00 | 0.001 | 5 |
+# | 7net-0 | replay of labels and rows | 0.048 (0.047 to 0.050) | 0.53 | 0.001 | 2 |
+#
+# - *Labels hold the energies, not the rows.* Replaying energies, forces and moments keeps the energies of gold crystals
+#   twelve times better than naive tuning, but their place only twice: the read-out leaves directions free in which rows
+#   may move. Ten times the weight on labels changed the first, not the second. In 7net-0, whose read-out is linear,
+#   replayed labels halve the change of energies and hold no row; rows have to be replayed too.
+# - *Gold dimers move all the same*, 0.89 to 0.98 of naive in chgnet-0.3.0: no dimer was replayed. Not all of it is
+#   harm: their energies come nearer to DFT, from 0.43 to 0.27 eV/atom naively, in 7net-0 from
+#   0.21 to 0.16.
+# - *Which elements move farthest says little of whose energies change* in chgnet-0.3.0: the rank correlation is 0.24 in
+#   crystals naively, -0.02 with labels replayed, and with the change of the error of dimers against DFT -0.01.
+#   In 7net-0, naively, it is 0.69 (0.62 to 0.72) with the change of energy of dimers, 0.22 (0.09 to 0.29) with that of
+#   the error.
+# - *A faster rate moves more*: at 1e-2, in an earlier set of crystals, gold moved 0.63 naively and 0.45 with replay.
+#
+# **To try next**: your own data in place of the dimers; dimers among what is replayed; other seeds as the null
+# (`reseeded=`); MACE's own recipes, `fine_tuning/tune_mace.py`.
