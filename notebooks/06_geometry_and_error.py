@@ -150,10 +150,10 @@ for model, atoms in found.worst.items():
 # %% [markdown]
 # ## What it showed
 #
-# Rank correlation of each score with the force error within each element (Spearman, 95 % interval over structures); in
-# brackets what is left of it once the size of the force is known. The reference is MP-20's training set; for QUESTS, and
-# for want of time, its first 5,000 structures. First 11,185 atoms of 1,068 heated and compressed crystals, MatterSim's
-# `mpf-TP`, then 17,172 atoms of 997 frames of the highest stress in MPtrj, all with DFT forces.
+# Rank correlation of each score with the force error within each element (Spearman, 95 % interval over structures);
+# in brackets what is left of it once the size of the force is known. The reference is MP-20's training set; for
+# QUESTS, and for want of time, its first 5,000 structures. First 11,185 atoms of 1,068 heated and compressed
+# crystals, MatterSim's `mpf-TP`, then 17,172 atoms of 997 frames of the highest stress in MPtrj, all with DFT forces.
 #
 # | heated and compressed | 7net-0 | chgnet-0.3.0 |
 # |---|---|---|
@@ -173,17 +173,18 @@ for model, atoms in found.worst.items():
 # | size of the force | 0.47 (0.42 to 0.51) | 0.57 (0.54 to 0.62) |
 # | spread of forces between the two | 0.61 (0.57 to 0.65) [0.44] | 0.73 (0.70 to 0.76) [0.56] |
 #
-# - *Typicality foresees errors where a model has to extrapolate*: on heated and compressed crystals, which neither model
-#   has seen, it tells more than the size of the force, the entropy of QUESTS or the composition, with one model and no
-#   forces. Of the worst tenth of 7net-0's atoms it has an AUROC of 0.95.
-# - *And says nothing where it does not.* Frames of the highest stress lie as far from relaxed crystals (notebook 05), but
-#   they are of MPtrj, which both models were trained on: far from the reference is not far from what a model knows. Take
-#   its training set as the reference, where you can.
+# - *Typicality foresees errors where a model has to extrapolate*: on heated and compressed crystals, which neither
+#   model has seen, it tells more than the size of the force, the entropy of QUESTS or the composition, with one model
+#   and no forces. Of the worst tenth of 7net-0's atoms it has an AUROC of 0.95.
+# - *And says nothing where it does not.* Frames of the highest stress lie as far from relaxed crystals (notebook 05),
+#   but they are of MPtrj, which both models were trained on: far from the reference is not far from what a model
+#   knows. Take its training set as the reference, where you can.
 # - *The disagreement of neighbourhoods tells little*, though more than nothing.
 # - *A second model tells more*: whoever can run two should look at the spread of their forces first.
-# - *Energies of structures*: on heated crystals typicality has 0.24 (0.18 to 0.31) and 0.23 (0.17 to 0.29), the best of
-#   them; on stressed ones -0.08 and -0.18.
+# - *Energies of structures*: on heated crystals typicality has 0.24 (0.18 to 0.31) and 0.23 (0.17 to 0.29), the best
+#   of them; on stressed ones -0.08 and -0.18.
 #
 # The figures are in `results/06`.
 #
-# **To try next**: frames of your own; scores of your own, in `scores`; a reference that holds what the model was taught.
+# **To try next**: frames of your own; scores of your own, in `scores`; a reference that holds what the model was
+# taught.
