@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from platonic_jax import (
         anchors,
+        arithmetic,
         compare,
         diagnostics,
         groups,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         projection,
         report,
         statistics,
+        stitching,
         studies,
         sweep,
         tables,
@@ -36,6 +38,7 @@ _FROM_TABLES = ("EmbeddingTable", "load")
 __all__ = [
     "EmbeddingTable",
     "anchors",
+    "arithmetic",
     "compare",
     "diagnostics",
     "groups",
@@ -48,6 +51,7 @@ __all__ = [
     "projection",
     "report",
     "statistics",
+    "stitching",
     "studies",
     "sweep",
     "tables",

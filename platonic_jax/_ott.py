@@ -1,4 +1,4 @@
-"""The only importer of ott-jax: entropic optimal transport between uniform clouds, from a matrix of costs.
+"""The only importer of ott-jax: entropic optimal transport between clouds, from a matrix of costs.
 
 ott promotes dtypes and ranks freely, so strict promotion is relaxed around its calls, and only there. It is given costs
 rather than points: the products behind them belong to `numerics`, and ott-jax 0.6.0 cannot compute them block by
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.scipy.special import xlogy
 from jaxtyping import Array, Float
 from ott.geometry import epsilon_scheduler, geometry
 from ott.problems.linear import linear_problem
@@ -48,11 +49,19 @@ class GromovPlan(NamedTuple):
 
 
 # Compiled here, once per shape: called as it is, the loop inside would be compiled anew every time.
-@partial(jax.jit, static_argnames=("symmetric", "threshold", "max_iterations"))
+@partial(jax.jit, static_argnames=("symmetric", "threshold", "max_iterations", "tau"))
 def entropic_cost(
-    cost: Float[Array, "n m"], *, epsilon: Scalar, symmetric: bool, threshold: float, max_iterations: int
+    cost: Float[Array, "n m"],
+    *,
+    epsilon: Scalar,
+    symmetric: bool,
+    threshold: float,
+    max_iterations: int,
+    a: Float[Array, " n"] | None = None,
+    b: Float[Array, " m"] | None = None,
+    tau: float = 1.0,
 ) -> TransportCost:
-    """OT_ε = min over plans P of ⟨P, C⟩ + ε KL(P | a ⊗ b), with uniform marginals a and b.
+    """OT_ε = min over plans P of ⟨P, C⟩ + ε KL(P | a ⊗ b), whose marginals are a and b, or near them.
 
     Solved in the log domain, which does not overflow whatever the costs. The value is the semi-dual objective at the
     potential that ott returns: its error is of second order in that of the potential, and with the potential held fixed
@@ -65,7 +74,14 @@ def entropic_cost(
             which converge in a few steps.
         threshold: Largest deviation of the marginals, in the 1-norm, that counts as converged (static).
         max_iterations: Number of iterations after which it gives up (static).
+        a: Masses of the rows, 0 for rows that are not there; uniform, 1 in all, when absent.
+        b: Masses of the columns.
+        tau: 1 where marginals must be met; below, ρ KL(P1 | a) + ρ KL(Pᵀ1 | b) is added, ρ = ε τ / (1 − τ) (static).
+            The value is then that of the plan found, which errs in first order of the potentials.
     """
+    n, m = cost.shape
+    a = jnp.full(n, 1 / n, cost.dtype) if a is None else a
+    b = jnp.full(m, 1 / m, cost.dtype) if b is None else b
     solver = sinkhorn.Sinkhorn(
         threshold=threshold,
         max_iterations=max_iterations,
@@ -75,12 +91,46 @@ def entropic_cost(
     )
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         blur = epsilon_scheduler.Epsilon(lax.stop_gradient(epsilon))
-        frozen = geometry.Geometry(cost_matrix=lax.stop_gradient(cost), epsilon=blur)
-        solution = solver(linear_problem.LinearProblem(frozen))
-    g = lax.stop_gradient(solution.g).astype(cost.dtype)
-    f = -epsilon * jax.nn.logsumexp((g[None, :] - cost) / epsilon, axis=1)
-    value = jnp.mean(f) + jnp.mean(g) + epsilon * jnp.log(jnp.asarray(cost.shape[1], cost.dtype))
+        # Where masses need not be met, ott takes the entropy by itself: moved into the costs, it is that from a ⊗ b.
+        of_mass = _logarithm(a)[:, None] + _logarithm(b)[None, :] if tau < 1 else jnp.zeros_like(cost)
+        frozen = geometry.Geometry(cost_matrix=lax.stop_gradient(cost - epsilon * of_mass), epsilon=blur)
+        problem = linear_problem.LinearProblem(
+            frozen, a=lax.stop_gradient(a), b=lax.stop_gradient(b), tau_a=tau, tau_b=tau
+        )
+        solution = solver(problem)
+    f, g = (lax.stop_gradient(potential).astype(cost.dtype) for potential in (solution.f, solution.g))
+    if tau < 1:
+        value = _of_plan(cost, f, g, a, b, epsilon=epsilon, tau=tau)
+    else:
+        g = jnp.where(b > 0, g - lax.stop_gradient(epsilon * _logarithm(b)), 0)
+        f = -epsilon * jax.nn.logsumexp((g[None, :] - cost) / epsilon, axis=1, b=b[None, :])
+        value = jnp.sum(a * f) + jnp.sum(b * g)
     return TransportCost(value, jnp.isfinite(value) & solution.converged)  # pyright: ignore[reportOperatorIssue]
+
+
+def _logarithm(mass: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Zero where there is none."""
+    return jnp.log(jnp.where(mass > 0, mass, 1))
+
+
+def _of_plan(
+    cost: Float[Array, "n m"],
+    f: Float[Array, " n"],
+    g: Float[Array, " m"],
+    a: Float[Array, " n"],
+    b: Float[Array, " m"],
+    *,
+    epsilon: Scalar,
+    tau: float,
+) -> Scalar:
+    """The cost of the plan a b exp((f + g − C) / ε), whose derivative with respect to C is the plan itself."""
+    there = (a > 0)[:, None] & (b > 0)[None, :]
+    logarithm = lax.stop_gradient(jnp.where(there, (f[:, None] + g[None, :] - cost) / epsilon, 0))
+    ratio, product = jnp.exp(logarithm), a[:, None] * b[None, :]
+    entropy = jnp.sum(product * (ratio * (logarithm - 1) + 1))
+    carried = jnp.sum(ratio * b[None, :], axis=1), jnp.sum(ratio * a[:, None], axis=0)
+    divergences = sum(jnp.sum(mass * (xlogy(of, of) - of + 1)) for of, mass in zip(carried, (a, b), strict=True))
+    return jnp.sum(product * ratio * cost) + epsilon * entropy + epsilon * tau / (1 - tau) * divergences
 
 
 @partial(jax.jit, static_argnames=("epsilon", "threshold", "max_iterations"))

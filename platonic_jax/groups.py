@@ -3,16 +3,38 @@
 Host-side: from structures, not from embeddings. Labels are whole numbers or words, one for each row.
 """
 
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["chemical_systems", "combined", "coordination", "element_groups", "families"]
+__all__ = [
+    "Prototypes",
+    "chemical_systems",
+    "combined",
+    "coordination",
+    "element_groups",
+    "families",
+    "prototypes",
+    "reduced_formulas",
+]
 
 # Atoms nearer than this many sums of their covalent radii are neighbours: between the first shell and the second in
 # the elements and binary salts that the tests name.
 BOND_FACTOR = 1.15
+SYMPREC = 0.05  # Å, within which spglib takes places for equal.
+
+
+@contextmanager
+def _noble_gases() -> Iterator[None]:
+    """Wherever pymatgen orders a formula, it says that they have no electronegativity."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No Pauling electronegativity")
+        yield
 
 
 @lru_cache(maxsize=2)
@@ -96,6 +118,86 @@ def chemical_systems(structures: Any) -> np.ndarray:
     from pymatgen.core import Composition
 
     return np.array([Composition(formula).chemical_system for formula in structures.formulas])
+
+
+@lru_cache(maxsize=4)
+def reduced_formulas(structures: Any) -> np.ndarray:
+    """Formula of every structure without a common divisor, such as `TiO2`.
+
+    Args:
+        structures: Structures with `formulas`, as a table brings them.
+
+    Returns:
+        (s,) words, one for each structure. Kept, for the structures asked for last.
+    """
+    from pymatgen.core import Composition
+
+    formulas, place = np.unique(np.asarray(structures.formulas, str), return_inverse=True)
+    with _noble_gases():
+        return np.array([Composition(formula).reduced_formula for formula in formulas])[place]
+
+
+class Prototypes(NamedTuple):
+    """What every structure is a case of.
+
+    Attributes:
+        label: (s,) words: space group, and of every element how many atoms a primitive cell has, on sites of which
+            symmetry. Two structures with one label differ in their elements, and in what symmetry leaves free.
+        elements: For every structure its elements, each in the same role as the same place of another with this label;
+            roles that nothing else tells apart are filled by increasing electronegativity.
+    """
+
+    label: np.ndarray
+    elements: list[tuple[str, ...]]
+
+
+@lru_cache(maxsize=2)
+def prototypes(structures: Any) -> Prototypes:
+    """Prototypes by space group and site symmetry (spglib), and which element plays which role in each.
+
+    Args:
+        structures: Structures with `species`, `positions`, `cells` and `offsets`, periodic in all directions.
+
+    Returns:
+        Labels and roles. Where spglib finds no symmetry, the label is the structure's own. Kept, for the structures
+        asked for last.
+    """
+    import spglib
+    from ase.data import chemical_symbols
+    from pymatgen.core import Element
+
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")  # It speaks of every tolerance that it tries.
+    with _noble_gases():
+        values = {chemical_symbols[z]: Element.from_Z(int(z)).X for z in np.unique(structures.species)}
+    electronegativity = {symbol: float(np.nan_to_num(value)) for symbol, value in values.items()}
+    labels, elements = [], []
+    for i in range(len(structures)):
+        rows = slice(structures.offsets[i], structures.offsets[i + 1])
+        positions, cell = np.asarray(structures.positions[rows], float), np.asarray(structures.cells[i], float)
+        symbols = np.array([chemical_symbols[z] for z in structures.species[rows]])
+        try:
+            fractional = (positions @ np.linalg.inv(cell)).tolist()
+            numbers = structures.species[rows].tolist()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # About how it will tell failure one day.
+                found = spglib.get_symmetry_dataset((cell.tolist(), fractional, numbers), symprec=SYMPREC)
+        except np.linalg.LinAlgError:
+            found = None
+        if found is None:
+            labels.append(f"alone {structures.ids[i]}")
+            elements.append(tuple(np.unique(symbols).tolist()))
+            continue
+        cells = len(symbols) / len(np.unique(found.mapping_to_primitive))
+        roles = []
+        for symbol in np.unique(symbols).tolist():
+            own = np.flatnonzero(symbols == symbol)
+            orbits = np.unique(found.crystallographic_orbits[own])
+            sites = sorted(found.site_symmetry_symbols[orbit] for orbit in orbits)
+            roles.append((round(len(own) / cells), ",".join(sites), electronegativity[symbol], symbol))
+        roles.sort()
+        labels.append(" ".join([str(found.number), *(f"{number}({sites})" for number, sites, _, _ in roles)]))
+        elements.append(tuple(symbol for *_, symbol in roles))
+    return Prototypes(np.array(labels), elements)
 
 
 def combined(*labels: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.scipy.linalg import cho_solve
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import ArrayLike
@@ -34,6 +35,7 @@ __all__ = [
     "normalise",
     "pca",
     "polar_factor",
+    "ridge_solve",
     "row_mesh",
     "rows_per_tile",
     "safe_norm",
@@ -342,6 +344,25 @@ def pca(x: Float[Array, "n p"], *, num_components: int) -> PCA:
     total = jnp.sum(variance)
     explained = jnp.where(total > 0, variance[:num_components] / jnp.where(total > 0, total, 1), 0)
     return PCA(matmul(x, components.T), components, explained)
+
+
+def ridge_solve(
+    gram: Float[Array, "d d"], target: Float[Array, "d t"], *, ridge: float | Float[Array, ""]
+) -> Float[Array, "d t"]:
+    """(G + ridge tr(G) 1)⁻¹ T; zero where G vanishes.
+
+    Args:
+        gram: Symmetric matrix without negative eigenvalues, such as XᵀX.
+        target: Right-hand sides, such as XᵀY.
+        ridge: Strength of the penalty, relative to the trace.
+
+    Returns:
+        The solutions; NaN where the ridge is too weak for the digits of the dtype.
+    """
+    trace = jnp.trace(gram)
+    penalty = jnp.where(trace > 0, ridge * trace, 1)
+    factor = jnp.linalg.cholesky(gram + penalty * jnp.eye(gram.shape[0], dtype=gram.dtype), symmetrize_input=False)
+    return cho_solve((factor, True), target)
 
 
 @jax.custom_jvp

@@ -15,13 +15,14 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from pymatgen.core import Element
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
 from platonic_jax._files import replacing
 from platonic_jax.compare import Comparison, Matrix
-from platonic_jax.studies import Typicality
+from platonic_jax.studies import Stitching, Typicality
 from platonic_jax.sweep import PCA, Sweep
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "ranked_pairs",
     "save",
     "save_all",
+    "stitching",
     "sweep",
     "typicality",
     "window",
@@ -455,18 +457,72 @@ def typicality(found: Typicality, *, reference: str | None = None) -> Figure:
     for place, (name, judged) in enumerate(sets.items()):
         p_values = np.sort(judged.against[reference][found.judge].p_value)
         p_values = p_values[np.isfinite(p_values)]
-        style = {"color": "#222222", "lw": 1.8} if place == 0 else {"color": f"C{(place - 1) % 10}", "lw": 1.0}
+        style = {"color": "#222222", "lw": 1.8}
+        if place:  # Ten colours, then the same broken.
+            style = {"color": f"C{(place - 1) % 10}", "lw": 1.0, "ls": "-" if place <= 10 else "--"}  # noqa: PLR2004
         right.step(p_values, np.arange(1, len(p_values) + 1) / max(1, len(p_values)), where="post", label=name, **style)
     uniform = np.geomspace(0.001, 1, 100)
-    right.plot(uniform, uniform, color=_GREY, lw=0.8, ls="--", label="uniform")
+    right.plot(uniform, uniform, color=_GREY, lw=0.8, ls=":", label="uniform")
     right.axvline(found.settings["level"], color=_GREY, lw=0.6, ls=":")
     right.set(xscale="log", xlim=(0.001, 1), ylim=(0, 1))
     right.set_xlabel(f"p-value against {reference}, {found.judge}", fontsize=TEXT)
     right.set_ylabel("share of structures", fontsize=TEXT)
-    right.legend(fontsize=TEXT - 1, frameon=False)
+    right.legend(fontsize=TEXT - 1, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     for ax in (left, right):
         ax.tick_params(labelsize=TEXT)
         _thin(ax)
+    return figure
+
+
+def stitching(found: Stitching) -> Figure:
+    """What a model's rows miss of another's by each map, and how far its read-out is off on them, with 95 % intervals.
+
+    Args:
+        found: the result.
+
+    Returns:
+        The figure, of page width, or half of it where the target has no read-out.
+    """
+    groups = {found.source: found.methods, **found.controls}
+    names = [*found.methods, *(f"{name} alone" for name in found.baselines)]
+    figures = {"left": (1, "share of variance missed")}
+    if found.read_out:
+        figures["mae"] = (1000, f"energy by the read-out of {found.target}, MAE in meV/atom")
+    width = COLUMN * len(figures)
+    figure = Figure(figsize=(width, 0.9 + 0.26 * len(names)), layout="constrained")
+    for ax, (field, (unit, text)) in zip(
+        figure.subplots(1, len(figures), squeeze=False)[0], figures.items(), strict=True
+    ):
+        for place, (name, methods) in enumerate(groups.items()):
+            shown = {method: entry[field] for method, entry in methods.items()}
+            if place == 0:
+                shown |= {f"{what} alone": of[field] for what, of in found.baselines.items() if field in of}
+            at = [names.index(method) + 0.22 * (place - (len(groups) - 1) / 2) for method in shown]
+            value, low, high = (
+                unit * np.array([entry[end] for entry in shown.values()]) for end in ("value", "low", "high")
+            )
+            colour = "#222222" if place == 0 else f"C{place - 1}"
+            ax.hlines(at, low, high, color=colour, lw=1.2)
+            ax.plot(value, at, "o" if place == 0 else "s", ms=3.2, color=colour, label=name)
+        if field == "mae":
+            ax.set_xscale("log")
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.xaxis.set_major_formatter("{x:g}")
+            ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.set_yticks(range(len(names)), names if field == "left" else [])
+        ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.set_xlabel(text, fontsize=TEXT)
+        ax.grid(axis="x", lw=0.3, color="#dddddd")
+        ax.tick_params(labelsize=TEXT)
+        _thin(ax)
+    if found.controls:
+        figure.legend(
+            *figure.axes[0].get_legend_handles_labels(),
+            loc="outside upper right",
+            ncols=len(groups),
+            fontsize=TEXT,
+            frameon=False,
+        )
     return figure
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from platonic_adapters import store as _store
 from platonic_adapters import structures as _structures
+from platonic_adapters.protocol import Readout
 from platonic_adapters.structures import Structures
 
 __all__ = ["EmbeddingTable", "element_baseline", "load", "pair", "read_labels"]
@@ -39,6 +40,8 @@ class EmbeddingTable:
         skipped: structures of the input that the model could not take: `id`, `hash`, `reason`.
         properties: what the model predicted, where it was asked to: `energy` (s,) eV, `forces` (n, 3) eV/Å, `stress`
             (s, 3, 3) eV/Å³.
+        readout: what the model's energy makes of rows of this layer, where the store brings it; `stitching.energies`
+            applies it.
     """
 
     x: np.ndarray
@@ -50,6 +53,7 @@ class EmbeddingTable:
     layer: str
     skipped: Sequence[Mapping[str, str]] = ()
     properties: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    readout: Readout | None = None
 
     def __post_init__(self) -> None:
         """Check the arrays once, here, so that no algorithm has to."""
@@ -94,6 +98,7 @@ class EmbeddingTable:
         provenance: Mapping[str, Any] | None = None,
         layer: str = "embedding",
         properties: Mapping[str, ArrayLike] | None = None,
+        readout: Readout | None = None,
     ) -> "EmbeddingTable":
         """Bring your own embeddings.
 
@@ -107,6 +112,7 @@ class EmbeddingTable:
             provenance: anything worth keeping beside the numbers.
             layer: the name of the layer.
             properties: what the model predicted: `energy`, `forces`, `stress`.
+            readout: the model's energy read-out of these rows.
 
         Returns:
             The table.
@@ -130,6 +136,7 @@ class EmbeddingTable:
             provenance={"model": model, **(provenance or {})},
             layer=layer,
             properties={name: np.asarray(array, dtype=np.float32) for name, array in (properties or {}).items()},
+            readout=readout,
         )
 
     @property
@@ -197,6 +204,7 @@ def load(path: str | Path, layer: str | None = None, *, limit: int | None = None
         layer=name,
         skipped=tuple(store.skipped),
         properties={name: store.property(name) for name in store.properties if name in (*OF_ATOMS, *OF_STRUCTURES)},
+        readout=store.readout if store.readout and store.readout.layer == name else None,
     )
     return table if limit is None else _of_structures(table, np.arange(len(store.structures)) < limit)
 
@@ -242,6 +250,7 @@ def element_baseline(table: EmbeddingTable) -> EmbeddingTable:
         layer="one-hot",
         skipped=(),
         properties={},
+        readout=None,
     )
 
 

@@ -22,7 +22,7 @@ from pymatgen.core import Structure
 
 from platonic_adapters import _torch
 from platonic_adapters.errors import UserError, first_line
-from platonic_adapters.protocol import boxed
+from platonic_adapters.protocol import Readout, boxed, by_number
 from platonic_adapters.registry import ModelSpec
 
 if TYPE_CHECKING:
@@ -122,6 +122,24 @@ class CHGNet:
             found["forces"] = np.concatenate([_numpy(f) for f in out["f"]])
             found["stress"] = np.stack([_numpy(s) for s in out["s"]]) / GPA
         return layers, {name: found[name] for name in properties}
+
+    def readout(self) -> Readout | None:
+        """The dense layers of the energy, and the energies of the composition model; none of other architectures."""
+        layers = list(getattr(self.model.mlp, "layers", ()))
+        dense = [layer for layer in layers if isinstance(layer, torch.nn.Linear)]
+        between = {type(layer).__name__.lower() for layer in layers} - {"linear", "dropout"}
+        if not (self.model.mlp_first and self.model.is_intensive and dense and len(between) <= 1):
+            return None
+        composition = self.model.composition_model
+        shift = 0.0 if composition is None else _numpy(composition.fc.weight)[0][[z - 1 for z in sorted(ELEMENTS)]]
+        return Readout(
+            layer=self.default_layer,
+            weights=[_numpy(layer.weight).T.copy() for layer in dense],
+            biases=[_numpy(layer.bias) for layer in dense],
+            activation=between.pop() if between else "identity",
+            scale=by_number(sorted(ELEMENTS), 1.0),
+            shift=by_number(sorted(ELEMENTS), shift),
+        )
 
 
 def _checkpoint_file(version: str) -> Path:

@@ -110,6 +110,7 @@ def export(
         provenance=_provenance(spec, adapter, structures, known, source, batch_atoms),
         skipped=[*skipped, *unknown],
         properties=properties,
+        readout=getattr(adapter, "readout", lambda: None)(),
         overwrite=overwrite,
         block_rows=block_rows,
     )

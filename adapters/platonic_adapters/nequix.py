@@ -29,7 +29,7 @@ from nequix.model import bessel_basis, polynomial_cutoff  # pyright: ignore[repo
 from platonic_adapters import caches
 from platonic_adapters._elements import MATERIALS_PROJECT
 from platonic_adapters.errors import DownloadError, UserError, first_line
-from platonic_adapters.protocol import boxed, file_checkpoint, num_cores
+from platonic_adapters.protocol import Readout, boxed, by_number, file_checkpoint, num_cores
 from platonic_adapters.registry import ModelSpec
 
 if TYPE_CHECKING:
@@ -168,6 +168,22 @@ class Nequix:
             volume = np.array([graph.volume for graph in prepared])[:, None, None]
             found["stress"] = (virial + virial.transpose(0, 2, 1)) / (2 * volume)
         return layers, {name: found[name].astype(np.float32) for name in properties}
+
+    def readout(self) -> Readout:
+        """A linear map, then the model's scale and shift, and the energy of each isolated atom."""
+        width = self.layers[self.default_layer]["width"]
+        rows = e3nn.IrrepsArray(f"{width}x0e", jnp.concatenate([jnp.zeros((1, width)), jnp.eye(width)]))
+        seen = np.asarray(self.model.readout(rows).array)
+        numbers = list(self._index)
+        energies = np.asarray(self.model.atom_energies)[[self._index[z] for z in numbers]]
+        return Readout(
+            layer=self.default_layer,
+            weights=[seen[1:] - seen[:1]],
+            biases=[seen[0]],
+            activation="identity",
+            scale=by_number(numbers, float(self.model.scale)),
+            shift=by_number(numbers, energies + float(self.model.shift)),
+        )
 
 
 @eqx.filter_jit

@@ -10,7 +10,7 @@ import importlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,11 +21,39 @@ from platonic_adapters.registry import ModelSpec
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["Adapter", "boxed", "file_checkpoint", "load", "num_cores"]
+__all__ = ["Adapter", "Readout", "boxed", "by_number", "file_checkpoint", "load", "num_cores"]
+
+NUMBERS = 119  # Atomic numbers from 0 to 118, the index of what depends on the element.
+
+
+class Readout(NamedTuple):
+    """A model's energy read-out as arrays: what it makes of the rows of one layer.
+
+    The energy of an atom of element z is scale_z f(x) + shift_z, in eV, with f dense layers from the layer's width to
+    one number and the activation between them; that of a structure is the sum over its atoms.
+
+    Attributes:
+        layer: the layer whose rows x are.
+        weights: of each dense layer (inputs, outputs), float32.
+        biases: of each dense layer (outputs,), float32.
+        activation: `identity`, `silu`, `gelu`, `relu` or `tanh`.
+        scale: (119,) float32, by atomic number; NaN where the model does not know the element.
+        shift: (119,) float32, eV, the same.
+    """
+
+    layer: str
+    weights: Sequence[np.ndarray]
+    biases: Sequence[np.ndarray]
+    activation: str
+    scale: np.ndarray
+    shift: np.ndarray
 
 
 class Adapter(Protocol):
     """A loaded model, seen by the export loop.
+
+    It may also have `readout() -> Readout`, where its energy is a sum over atoms of what dense layers make of the rows
+    of one layer.
 
     Attributes:
         layers: layer → `{"width": int, "what": str, "irreps": str, …}`, in the order of the network.
@@ -80,6 +108,18 @@ def load(spec: ModelSpec, *, device: str, threads: int | None) -> Adapter:
             " remove the file and try again."
         )
     return OrbitAverage(adapter, spec.orbit_average) if spec.orbit_average else adapter
+
+
+def by_number(numbers: Sequence[int], values: Any) -> np.ndarray:
+    """(119,) float32, values by atomic number, NaN for all others.
+
+    Args:
+        numbers: atomic numbers.
+        values: one for each of them, or one for all.
+    """
+    found = np.full(NUMBERS, np.nan, np.float32)
+    found[list(numbers)] = values
+    return found
 
 
 def num_cores() -> int:

@@ -25,7 +25,7 @@ from torch_geometric.loader.dataloader import Collater  # pyright: ignore[report
 
 from platonic_adapters import _torch
 from platonic_adapters.errors import DownloadError, UserError, first_line
-from platonic_adapters.protocol import boxed
+from platonic_adapters.protocol import Readout, boxed, by_number
 from platonic_adapters.registry import ModelSpec
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 FETCHED = {"7net-omat": SEVENNET_omat}
 GEOMETRY, HIDDEN = "edge_embedding", "reduce_input_to_hidden"
+ENERGY, RESCALE = "reduce_hidden_to_energy", "rescale_atomic_energy"
 
 
 def load(spec: ModelSpec, *, device: str, threads: int | None) -> SevenNet:
@@ -123,6 +124,46 @@ class SevenNet:
             "stress": np.stack([xx, xy, zx, xy, yy, yz, zx, yz, zz], axis=1).reshape(-1, 3, 3),
         }
         return layers, {name: found[name] for name in properties}
+
+    def readout(self) -> Readout:
+        """Two linear maps, of which a modality may shift the first, then a scale and a shift for each element."""
+        modules, modal = self.model._modules, self.model.modal_map
+        modality = None if self._modality is None else modal[self._modality]
+        dense = [_dense(modules[name], modality) for name in (HIDDEN, ENERGY)]
+        numbers, types = zip(*self.model.type_map.items(), strict=True)
+        place = torch.tensor(types, device=self._device)
+        state = {KEY.ATOM_TYPE: place, KEY.BATCH: torch.zeros_like(place)}
+        if modality is not None:
+            state[KEY.MODAL_TYPE] = torch.tensor([modality], device=self._device)
+        shift, whole = (
+            _numpy(
+                modules[RESCALE](
+                    state | {KEY.SCALED_ATOMIC_ENERGY: torch.full((len(types), 1), x, device=self._device)}
+                )[KEY.ATOMIC_ENERGY]
+            )[:, 0]
+            for x in (0.0, 1.0)
+        )
+        return Readout(
+            layer=self.default_layer,
+            weights=[weights for weights, _ in dense],
+            biases=[bias for _, bias in dense],
+            activation="identity",
+            scale=by_number(numbers, whole - shift),
+            shift=by_number(numbers, shift),
+        )
+
+
+def _dense(module: Any, modality: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and bias of a linear map of scalars, with what the modality adds, as its last inputs, in the bias."""
+    inputs = module.linear.irreps_in.dim
+    device = next(module.parameters()).device
+    with torch.no_grad():
+        bias = module.linear(torch.zeros(1, inputs, device=device))
+        weights = module.linear(torch.eye(inputs, device=device)) - bias
+    width = inputs - (module.num_modalities if module.num_modalities > 1 else 0)
+    if width < inputs and modality is not None:
+        bias = bias + weights[width + modality]
+    return _numpy(weights[:width]), _numpy(bias[0])
 
 
 def _read(spec: ModelSpec) -> Any:

@@ -4,6 +4,8 @@
     optional energy (s,) eV · forces (n, 3) eV/Å · stress (s, 3, 3) eV/Å³, float32; a structure that is not periodic in
     every direction has no stress (NaN)
     optional orbit_spread (n,) float32: of a model averaged over rotations, see `averaging`
+    optional readout/{weights/<i>, biases/<i>, scale, shift} float32, its attributes layer and activation: the model's
+    energy read-out, see `protocol.Readout`
     by_row/{energy, stress}, the same at the first row of each structure, for writers
     structures/{ids, hashes, formulas, num_atoms, positions, cells, pbc} · done (blocks,) bool
     attributes: schema, complete, default_layer, layers, properties, skipped, and the provenance
@@ -31,6 +33,7 @@ import zarr
 
 from platonic_adapters.averaging import SPREAD
 from platonic_adapters.errors import StoreError
+from platonic_adapters.protocol import Readout
 from platonic_adapters.structures import Structures
 
 __all__ = [
@@ -152,6 +155,19 @@ class Store:
             )
         return values
 
+    @cached_property
+    def readout(self) -> Readout | None:
+        """The model's energy read-out, where it can be written as dense layers."""
+        if "readout" not in self.group:
+            return None
+        what = _group(self.group, "readout").attrs
+        number = range(len(list(_group(self.group, "readout/weights").array_keys())))
+        weights, biases = (
+            [_values(self.group, f"readout/{name}/{i}") for i in number] for name in ("weights", "biases")
+        )
+        scale, shift = (_values(self.group, f"readout/{name}") for name in ("scale", "shift"))
+        return Readout(str(what["layer"]), weights, biases, str(what["activation"]), scale, shift)
+
     def property(self, name: str) -> np.ndarray:
         """Energy (s,) eV, forces (n, 3) eV/Å, stress (s, 3, 3) eV/Å³, or orbit_spread (n,); float32."""
         if name not in self.properties:
@@ -239,6 +255,7 @@ def create(
     provenance: Mapping[str, Any],
     skipped: Iterable[Mapping[str, str]] = (),
     properties: Sequence[str] = (),
+    readout: Readout | None = None,
     overwrite: bool = False,
     block_rows: int = BLOCK_ROWS,
 ) -> Writer:
@@ -252,6 +269,7 @@ def create(
         provenance: the attributes that say how the rows come to be.
         skipped: what of the input gets no rows.
         properties: which of `PROPERTIES` to store.
+        readout: the model's energy read-out, where it has one of dense layers.
         overwrite: replace what stands at `path`, if it is a store.
         block_rows: rows of a block.
 
@@ -274,6 +292,8 @@ def create(
         with _beside(path) as made:
             group = zarr.open_group(made, mode="w", zarr_format=3, attributes=attributes)
             _save_structures(group, structures)
+            if readout is not None:
+                _save_readout(group, readout)
             n, s = int(structures.offsets[-1]), len(structures)
             for name, layer in layers.items():
                 _empty(group, f"layers/{name}", (n, int(layer["width"])), block_rows)
@@ -443,6 +463,16 @@ def _save_structures(group: zarr.Group, structures: Structures) -> None:
             group.create_array(f"structures/{field.name}", data=data, chunks=_whole(data))
 
 
+def _save_readout(group: zarr.Group, readout: Readout) -> None:
+    group.create_group("readout", attributes={"layer": readout.layer, "activation": readout.activation})
+    for name in ("weights", "biases"):
+        for i, values in enumerate(getattr(readout, name)):
+            group.create_array(f"readout/{name}/{i}", data=np.asarray(values, np.float32), chunks=values.shape)
+    for name in ("scale", "shift"):
+        values = np.asarray(getattr(readout, name), np.float32)
+        group.create_array(f"readout/{name}", data=values, chunks=values.shape)
+
+
 def _load_structures(group: zarr.Group) -> Structures:
     read: dict[str, Any] = {"species": _values(group, "species")}
     for field in fields(Structures):
@@ -468,6 +498,12 @@ def _empty(group: zarr.Group, name: str, shape: tuple[int, ...], block_rows: int
 def _row_array(name: str) -> str:
     """Where a property is written block by block: as rows, because blocks share structures but never rows."""
     return name if PROPERTIES[name][0] else f"by_row/{name}"
+
+
+def _group(group: zarr.Group, name: str) -> zarr.Group:
+    found = group[name]
+    assert isinstance(found, zarr.Group)
+    return found
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array:

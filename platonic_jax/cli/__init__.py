@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from platonic_adapters import cli as adapters_cli
 
 from platonic_jax._files import replacing
-from platonic_jax.cli import _calibration, _drift, _phonons, _print, _symmetry, _typicality
+from platonic_jax.cli import _arithmetic, _calibration, _drift, _phonons, _print, _stitching, _symmetry, _typicality
 
 if TYPE_CHECKING:
     from platonic_jax.compare import Comparison
@@ -40,6 +40,8 @@ Do two interatomic potentials know the same chemistry in the same way?
   find the atypical       platonic typicality --reference R.zarr QUERY.zarr …
   foresee errors          platonic calibrate A.zarr B.zarr --labels DFT.extxyz
   see what training moved platonic drift BEFORE.zarr AFTER.zarr --seen Cu
+  add and subtract        platonic arithmetic "TiO2 - Ti + Zr" A.zarr
+  swap read-outs          platonic stitch FROM.zarr TO.zarr
 
 Every command explains itself, with an example: platonic COMMAND --help
 """
@@ -290,6 +292,8 @@ def _parser() -> argparse.ArgumentParser:
         "typicality": _typicality,
         "calibrate": _calibration,
         "drift": _drift,
+        "arithmetic": _arithmetic,
+        "stitch": _stitching,
     }
     for name, module in studies.items():
         module.add(command(name, partial(_study, module.run), module.DESCRIPTION, module.EXAMPLES))
@@ -584,5 +588,9 @@ def _explain(error: OSError) -> str:
 
 
 def _say(text: str, *, code: int) -> int:
-    sys.stderr.write(f"platonic: {' '.join(text.split())}\n")
+    lines = text.splitlines()
+    # A caret stands under a place in the line above it.
+    kept = lines[-2:] if lines and lines[-1].strip() == "^" else []
+    said = " ".join(" ".join(lines[: len(lines) - len(kept)]).split())
+    sys.stderr.write("\n".join([f"platonic: {said}", *kept]) + "\n")
     return code

@@ -9,6 +9,8 @@ a `flax.nnx` module of its own, and freely combined in a `SharedSpace`:
   of them. As the temperature falls each becomes one atom, so what was learned is portable: atoms, not vectors.
 - `AnchorWeights`: one positive weight an anchor.
 
+Beside them, `Attention`: how much each atom of a crystal counts where crystals are pooled.
+
 `fit` minimises an objective of `learn.objectives`, or any function of (space, rows, batch), on batches of structures,
 and keeps the state that is best on held-out ones. What was learned is read back as `anchors.Anchors`, one file that
 every command takes.
@@ -25,10 +27,11 @@ same way: on the data it was fitted to, any flexible map agrees.
 from platonic_jax.learn import objectives
 from platonic_jax.learn._data import Batch, Data, held_out_groups
 from platonic_jax.learn._fit import Fit, fit
-from platonic_jax.learn._modules import AnchorWeights, Metric, SharedSpace, SoftAnchors, frozen
+from platonic_jax.learn._modules import AnchorWeights, Attention, Metric, SharedSpace, SoftAnchors, frozen
 
 __all__ = [
     "AnchorWeights",
+    "Attention",
     "Batch",
     "Data",
     "Fit",

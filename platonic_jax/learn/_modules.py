@@ -152,6 +152,42 @@ class AnchorWeights(nnx.Module):
         return np.flatnonzero(weights >= least * weights.max()).astype(np.int32)
 
 
+class Attention(nnx.Module):
+    """How much each atom counts where crystals are pooled: softmax over its atoms of a score that is linear in rows.
+
+    All atoms of a crystal count alike at first. Weights of a crystal sum to 1 whatever its cell, so that
+    `arithmetic.pool(x, structure_index, weights=…)` is the same for a supercell.
+
+    Args:
+        width: Columns of the rows.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from platonic_jax import learn
+        >>> learn.Attention(2)(jnp.eye(2), jnp.array([0, 0]), num_structures=1).tolist()
+        [0.5, 0.5]
+    """
+
+    def __init__(self, width: int) -> None:
+        check_count("width", width)
+        self.direction = nnx.Param(jnp.zeros(width, jnp.result_type(float)))
+
+    def __call__(
+        self, x: Float[Array, "n p"], structure_index: Int[Array, " n"], *, num_structures: int
+    ) -> Float[Array, " n"]:
+        """The weight of each atom in its crystal, from 0 to 1.
+
+        Args:
+            x: Rows of atoms.
+            structure_index: The crystal of each, from 0.
+            num_structures: The number of crystals (static).
+        """
+        score = numerics.matmul(x, self.direction[...].astype(x.dtype)[:, None])[:, 0]
+        largest = jax.ops.segment_max(score, structure_index, num_structures)
+        raised = jnp.exp(score - jax.lax.stop_gradient(largest)[structure_index])
+        return raised / jax.ops.segment_sum(raised, structure_index, num_structures)[structure_index]
+
+
 class SharedSpace(nnx.Module):
     """Models in the space of the same anchors, any part of which may be learned.
 

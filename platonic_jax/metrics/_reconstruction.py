@@ -4,13 +4,12 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Bool, Float, Int
 
 from platonic_jax import numerics
 from platonic_jax._checks import check_count, check_paired, check_positive
 from platonic_jax._typing import Scalar
-from platonic_jax.numerics import centre, map_rows, matmul, rows_per_tile, safe_norm
+from platonic_jax.numerics import centre, map_rows, matmul, ridge_solve, rows_per_tile, safe_norm
 
 
 def gfre(
@@ -81,7 +80,7 @@ def gfre_rows(
     train = _train_rows(x.shape[0], train)
     x, y = _standardised(x, train), _standardised(y, train)
     fitted = jnp.where(train[:, None], x, 0)
-    return safe_norm(y - matmul(x, _ridge_solve(matmul(fitted.T, x), matmul(fitted.T, y), ridge=ridge)))
+    return safe_norm(y - matmul(x, ridge_solve(matmul(fitted.T, x), matmul(fitted.T, y), ridge=ridge)))
 
 
 def lfre(
@@ -181,9 +180,9 @@ def _local_errors(
         offset = (x_i - mean_x)[None]
         if k <= x.shape[1]:  # The form of a kernel: k × k however wide the clouds are.
             overlap = matmul(around_x, offset.T)
-            offset_y = matmul(_ridge_solve(matmul(around_x, around_x.T), overlap, ridge=ridge).T, around_y)
+            offset_y = matmul(ridge_solve(matmul(around_x, around_x.T), overlap, ridge=ridge).T, around_y)
         else:
-            local_map = _ridge_solve(matmul(around_x.T, around_x), matmul(around_x.T, around_y), ridge=ridge)
+            local_map = ridge_solve(matmul(around_x.T, around_x), matmul(around_x.T, around_y), ridge=ridge)
             offset_y = matmul(offset, local_map)
         return safe_norm(y_i - mean_y - offset_y[0])
 
@@ -200,14 +199,6 @@ def _standardised(x: Float[Array, "n p"], train: Bool[Array, " n"]) -> Float[Arr
     weights = train.astype(x.dtype)
     x = centre(x, weights=weights)
     return x / jnp.sqrt(jnp.sum(weights[:, None] * x * x) / jnp.sum(weights))
-
-
-def _ridge_solve(gram: Float[Array, "d d"], target: Float[Array, "d t"], *, ridge: float) -> Float[Array, "d t"]:
-    """(G + ridge tr(G) 1)⁻¹ T; zero where G vanishes."""
-    trace = jnp.trace(gram)
-    penalty = jnp.where(trace > 0, ridge * trace, 1)
-    factor = jnp.linalg.cholesky(gram + penalty * jnp.eye(gram.shape[0], dtype=gram.dtype), symmetrize_input=False)
-    return cho_solve((factor, True), target)
 
 
 def _root_mean_square(errors: Float[Array, " n"], rows: Bool[Array, " n"]) -> Scalar:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from ase import Atoms
 from chgnet.model import CHGNet
-from in_common import alone, redrawn
+from in_common import alone, read_out, redrawn
 from platonic_adapters import protocol, registry, store
 from platonic_adapters.errors import UserError
 from pymatgen.core import Structure
@@ -19,7 +19,7 @@ def main(name: str, path: str) -> None:
     adapter = protocol.load(registry.resolve(name), device="cpu", threads=1)
     model = CHGNet.load(model_name=name.removeprefix("chgnet-"), use_device="cpu", verbose=False)
     structures = [found.structures.atoms(i) for i in range(4)]
-    seen = {"energy": [], "forces": [], "stress": [], "from_last": [], "atom_fea": []}
+    seen = {"energy": [], "forces": [], "stress": [], "from_last": [], "atom_fea": [], "from_readout": []}
     for i, atoms in enumerate(structures):
         structure = Structure(atoms.cell.array, list(atoms.numbers), atoms.positions, coords_are_cartesian=True)
         graph = model.graph_converter(structure)
@@ -32,6 +32,7 @@ def main(name: str, path: str) -> None:
         with torch.no_grad():
             energy = float(model.mlp(rows).sum()) + float(model.composition_model([graph])) * len(atoms)
         seen["from_last"].append(energy)
+        seen["from_readout"].append(read_out(adapter, rows.numpy(), atoms.numbers))
     seen["alone"] = alone(found, structures, adapter)
     seen["random"] = redrawn(name, structures, adapter)
     seen["local"] = local(name, model, structures[0])

@@ -41,6 +41,19 @@ def redrawn(name, structures, adapter):
     return {"apart": [float(np.linalg.norm(rows[0] - x)) / sizes[0] for x in rows[1:]], "sizes": sizes, "hashes": same}
 
 
+def read_out(adapter, rows, numbers):
+    """The energy that an adapter's read-out, as plain arrays, makes of the rows of a structure; and what it is."""
+    found, x = adapter.readout(), rows.astype(np.float64)
+    activations = {"identity": lambda x: x, "silu": lambda x: x / (1 + np.exp(-x))}
+    for i, (weights, bias) in enumerate(zip(found.weights, found.biases, strict=True)):
+        x = x @ weights + bias
+        if i < len(found.weights) - 1:
+            x = activations[found.activation](x)
+    assert found.layer == adapter.default_layer
+    assert sorted(np.flatnonzero(np.isfinite(found.shift))) == sorted(adapter.elements)
+    return float((found.scale[numbers] * x[:, 0] + found.shift[numbers]).sum())
+
+
 def alone(found, structures, adapter):
     """Largest deviation of the stored rows from those of each structure embedded by itself."""
     rows = np.concatenate([adapter.embed([adapter.prepare(s)])[0][adapter.default_layer] for s in structures])

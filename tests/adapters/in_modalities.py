@@ -10,7 +10,7 @@ import numpy as np
 import requests
 import sevenn._const as const
 from ase.build import bulk
-from in_common import load, offline, refusal
+from in_common import load, offline, read_out, refusal
 from platonic_adapters import registry, selftest
 from platonic_adapters.structures import Structures
 from sevenn.calculator import SevenNetCalculator
@@ -29,6 +29,9 @@ def main(folder):
         seen[modality] = {
             "energy": abs(float(values["energy"][-1]) - rattled.get_potential_energy()),
             "forces": float(np.abs(values["forces"][-len(rattled) :] - rattled.get_forces()).max()),
+            "read_out": abs(
+                read_out(adapter, layers["layer4"][-len(rattled) :], rattled.numbers) - rattled.get_potential_energy()
+            ),
             "widths": [layer["width"] for layer in adapter.layers.values()],
             "self_test": selftest.run(adapter, Structures.from_atoms(crystals, ["Cu", "GaAs", "Ti", "NaCl"])),
             "sha256": adapter.checkpoint["sha256"],

@@ -10,7 +10,7 @@ import e3nn_jax as e3nn
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
-from in_common import load, offline, refusal
+from in_common import load, offline, read_out, refusal
 from nequix.calculator import NequixCalculator
 from platonic_adapters import protocol, registry, selftest
 from platonic_adapters.structures import Structures
@@ -29,11 +29,12 @@ def main(weights, folder):
 
     # The model's own read-out of our rows, against the library's own loader and calculator.
     model, species = adapter.model, graphs[-1].species
-    read_out = model.readout(e3nn.IrrepsArray("128x0e", rows)).array[:, 0]
-    energy = float((read_out * model.scale + model.shift + model.atom_energies[species]).sum())
+    of_atoms = model.readout(e3nn.IrrepsArray("128x0e", rows)).array[:, 0]
+    energy = float((of_atoms * model.scale + model.shift + model.atom_energies[species]).sum())
     rattled.calc = NequixCalculator(model_path=weights, use_kernel=False)
     away = {
         "read_out": abs(energy - rattled.get_potential_energy()),
+        "arrays": abs(read_out(adapter, rows, rattled.numbers) - rattled.get_potential_energy()),
         "energy": abs(float(values["energy"][-1]) - rattled.get_potential_energy()),
         "forces": float(np.abs(values["forces"][-len(rattled) :] - rattled.get_forces()).max()),
         "stress": float(np.abs(values["stress"][-1] - rattled.get_stress(voigt=False)).max()),

@@ -4,7 +4,7 @@ import json
 import sys
 
 import torch
-from in_common import alone, redrawn
+from in_common import alone, read_out, redrawn
 from platonic_adapters import protocol, registry, store
 from sevenn.calculator import SevenNetCalculator
 
@@ -14,7 +14,7 @@ def main(name: str, path: str) -> None:
     adapter = protocol.load(registry.resolve(name), device="cpu", threads=1)
     calculator = SevenNetCalculator(name, device="cpu")
     structures = [found.structures.atoms(i) for i in range(4)]
-    seen = {"energy": [], "forces": [], "stress": [], "from_last": [], "from_hidden": []}
+    seen = {"energy": [], "forces": [], "stress": [], "from_last": [], "from_hidden": [], "from_readout": []}
     modules = list(adapter.model._modules.items())
     names = [module for module, _ in modules]
     for i, atoms in enumerate(structures):
@@ -35,6 +35,7 @@ def main(name: str, path: str) -> None:
                 for module in names[names.index(start) : names.index("force_output")]:
                     state = adapter.model._modules[module](state)
             seen[key].append(float(state["inferred_total_energy"]))
+        seen["from_readout"].append(read_out(adapter, found.layer(rows=rows), atoms.numbers))
     seen["alone"] = alone(found, structures, adapter)
     seen["random"] = redrawn(name, structures, adapter)
     print(json.dumps(seen))  # noqa: T201

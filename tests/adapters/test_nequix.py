@@ -38,6 +38,7 @@ def test_layers_are_the_scalars_of_each_convolution(seen):
 @pytest.mark.slow
 def test_the_models_own_read_out_of_our_rows_is_its_calculators_energy(seen):
     assert seen["away"]["read_out"] < 1e-4
+    assert seen["away"]["arrays"] < 1e-4
     assert seen["away"]["layers"] < 1e-4  # whether or not forces were asked for
 
 

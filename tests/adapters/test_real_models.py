@@ -5,10 +5,13 @@ import time
 from pathlib import Path
 
 import inside
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from platonic_adapters import cli, environments, selftest, store, structures
 from platonic_adapters.errors import StoreError
+
+from platonic_jax import load, stitching
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
@@ -98,6 +101,7 @@ def test_the_models_own_read_out_of_our_rows_is_its_energy(exported, own):
     """So the default layer is the true last one; `hidden` too, where there is one."""
     _, found = exported
     np.testing.assert_allclose(own["from_last"], own["energy"], rtol=1e-5)
+    np.testing.assert_allclose(own["from_readout"], own["energy"], rtol=1e-5)
     if "from_hidden" in own:
         np.testing.assert_allclose(own["from_hidden"], own["energy"], rtol=1e-5)
     if "atom_fea" in own:
@@ -112,6 +116,21 @@ def test_properties_are_those_of_the_models_own_calculator(exported, own):
     forces = np.concatenate(own["forces"])
     np.testing.assert_allclose(found.property("forces")[: len(forces)], forces, atol=2e-3)
     np.testing.assert_allclose(found.property("stress")[:4], own["stress"], atol=2e-4)
+
+
+def test_the_store_brings_the_read_out_that_makes_energies_of_rows(exported):
+    """Every structure's, to 1e-4 eV an atom, through the table and `stitching`."""
+    table = load(exported[1].path)
+    index = jnp.asarray(table.structure_index)
+    found = stitching.energies(
+        jnp.asarray(table.x),
+        jnp.asarray(table.species),
+        index,
+        readout=table.readout,
+        num_structures=int(index[-1]) + 1,
+    )
+    away = np.abs(np.asarray(found) - table.properties["energy"]) / np.bincount(table.structure_index)
+    assert away.max() < 1e-4
 
 
 def test_a_local_file_is_the_model_that_it_holds(own):

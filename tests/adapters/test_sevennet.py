@@ -25,6 +25,7 @@ def test_two_modalities_are_relatives_with_their_own_names():
 def test_a_modality_has_the_librarys_properties(seen, modality):
     assert seen[modality]["energy"] < 1e-4
     assert seen[modality]["forces"] < 1e-4
+    assert seen[modality]["read_out"] < 1e-4
 
 
 @pytest.mark.slow

@@ -1,0 +1,272 @@
+"""`platonic arithmetic`: crystals as vectors, added and subtracted; and how far that carries."""
+
+import argparse
+import csv
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from platonic_jax.cli import _print, _probes
+
+if TYPE_CHECKING:
+    from platonic_jax.studies import Analogies, Arithmetic, Polymorphs, Reactions
+    from platonic_jax.tables import EmbeddingTable
+
+DESCRIPTION = (
+    "Add and subtract crystals, and rank all others by how near they lie to the sum, beside sums of random crystals. "
+    "With an\n"
+    "arrow, a balanced reaction, the vector of its products less its reactants. Or one of three benchmarks: "
+    "`analogies`, how often\n"
+    "A₁C − A₁B + A₂B is A₂C; `polymorphs`, whether the phase is kept; `reactions`, whether vectors tell energies."
+)
+EXAMPLES = """\
+  platonic arithmetic "TiO2 - Ti + Zr"
+  platonic arithmetic "MgO - mp-153 + Ca@chgnet-0.3.0" a.zarr b.zarr
+  platonic arithmetic "2 Mg + O2 -> 2 MgO" a.zarr
+  platonic arithmetic analogies a.zarr random.zarr --json analogies.json
+  platonic arithmetic polymorphs a.zarr b.zarr --copies a-rattled.zarr --copies b-rattled.zarr
+  platonic arithmetic reactions a.zarr --equations reactions.csv
+"""
+BENCHMARKS = ("analogies", "polymorphs", "reactions")
+DEFAULT_MODEL, DEFAULT_INPUT = "7net-0", "prototypes?max_atoms=20"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "what",
+        metavar="EXPRESSION",
+        help="crystals by formula, id or structure file, joined by + and - between spaces, numbers before and @MODEL "
+        f"behind a name; a reaction, with ->; or {', '.join(BENCHMARKS)}",
+    )
+    parser.add_argument(
+        "stores",
+        metavar="STORE",
+        nargs="*",
+        help=f"stores made by `platonic embed`, of the same structures (default: {DEFAULT_MODEL} on the crystal "
+        "prototypes of pymatgen and the elements of ASE, made once)",
+    )
+    parser.add_argument(
+        "--space", choices=("shared", "own"), default="shared", help="that of anchors, or each model's own rows"
+    )
+    parser.add_argument(
+        "--anchors", metavar="METHOD", default="direct", help="how anchors are chosen (default: direct)"
+    )
+    parser.add_argument("-k", metavar="K", type=int, help="the number of anchors (default: 100; 30 for reactions)")
+    parser.add_argument(
+        "--similarity", metavar="NAME", help="to anchors (default: whitened; cosine for polymorphs and reactions)"
+    )
+    parser.add_argument(
+        "--how",
+        choices=("mean", "sum", "covariance"),
+        default="mean",
+        help="of an expression, the pooling (default: mean)",
+    )
+    parser.add_argument("--answers", metavar="N", type=int, default=10, help="crystals to name (default: 10)")
+    parser.add_argument(
+        "--copies",
+        metavar="STORE",
+        action="append",
+        default=[],
+        help="for polymorphs: a store of the same crystals disturbed, with ids such as mp-2657~1, once a model",
+    )
+    parser.add_argument(
+        "--energies",
+        metavar="FILE",
+        help="for polymorphs: a CSV file with a column `id`, or `material_id`, and one of energies, eV/atom",
+    )
+    parser.add_argument(
+        "--equations",
+        metavar="FILE",
+        help="for reactions: a CSV file with the columns `equation` and, eV as written, `energy`",
+    )
+    parser.add_argument("--device", default="auto", help="for structure files: auto, cpu or cuda (default: auto)")
+    parser.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="everything random follows from it (default: 0)"
+    )
+    parser.add_argument("--json", metavar="PATH", help="write the result here as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, reckon, and print."""
+    from platonic_jax import studies, tables
+
+    loaded = [tables.load(path) for path in args.stores or [_default_store(args)]]
+    settings = {"space": args.space, "anchors": args.anchors, "seed": args.seed}
+    # Those of each study, where none is asked for.
+    settings |= {name: value for name in ("k", "similarity") if (value := getattr(args, name)) is not None}
+    if args.what == "analogies":
+        found = studies.analogies(loaded, **settings)
+        shown = [_analogies(found)]
+    elif args.what == "polymorphs":
+        found = studies.polymorphs(
+            loaded,
+            copies=[tables.load(path) for path in args.copies],
+            energies=_energies(args.energies, loaded[0]) if args.energies else None,
+            **settings,
+        )
+        shown = [_within(found), *([_across(found)] if found.across else [])]
+    elif args.what == "reactions" or studies.ARROW in args.what:
+        equations, energies = _equations(args)
+        found = studies.reactions(equations, loaded, energies=energies, **settings)
+        shown = [_reactions(found)]
+    else:
+        with tempfile.TemporaryDirectory(prefix="platonic-") as folder:
+            files = _files(args, loaded, Path(folder))
+            found = studies.arithmetic(
+                args.what, loaded, files=files, how=args.how, num_answers=args.answers, **settings
+            )
+        shown = [_answers(found)]
+    if args.json:
+        found.save(args.json)
+    console = _print.console()
+    for table in shown:
+        console.print(table)
+    console.print(found.verdict, markup=False, highlight=False)
+    return 0
+
+
+def _default_store(args: argparse.Namespace) -> Path:
+    """Prototypes and elements by a model that brings its weights, with energies to tell the stable phase; made once."""
+    from ase.build import bulk
+    from ase.data import chemical_symbols
+    from platonic_adapters import caches, store, structures
+    from platonic_adapters.errors import StoreError
+
+    kept = caches.directory() / "crystals" / f"{DEFAULT_MODEL}.zarr"
+    with suppress(StoreError):  # Not made yet, or not to its end.
+        store.open(kept)
+        return kept
+    prototypes = structures.read(DEFAULT_INPUT)[0]
+    atoms, ids = [prototypes.atoms(i) for i in range(len(prototypes))], list(prototypes.ids)
+    for symbol in chemical_symbols[1:]:
+        try:
+            atoms.append(bulk(symbol))
+        except (ValueError, RuntimeError, KeyError):  # No simple structure is known.
+            continue
+        ids.append(symbol)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    known = structures.Structures.from_atoms(atoms, ids)
+    if _probes.embed(DEFAULT_MODEL, known, kept, args=args, properties=["energy"]):
+        raise RuntimeError(f"crystal prototypes could not be embedded with {DEFAULT_MODEL}: name a STORE.")
+    return kept
+
+
+def _files(
+    args: argparse.Namespace, loaded: "Sequence[EmbeddingTable]", folder: Path
+) -> "dict[str, list[EmbeddingTable]]":
+    """The structure files that are named, as each model sees them."""
+    from platonic_adapters import structures
+
+    from platonic_jax import tables
+
+    found = {}
+    for i, name in enumerate(word for word in args.what.split() if Path(word).is_file()):
+        known = structures.read(name, duplicates="skip")[0]
+        if len(known) != 1:
+            raise ValueError(f"{name!r} must hold one crystal, got {len(known)}.")
+        found[name] = []
+        for j, table in enumerate(loaded):
+            kept = folder / f"{i}-{j}.zarr"
+            if _probes.embed(table.model, known, kept, args=args):
+                raise RuntimeError(f"{name!r} could not be embedded with {table.model}.")
+            found[name].append(tables.load(kept, table.layer))
+    return found
+
+
+def _energies(path: str, table: "EmbeddingTable") -> Any:
+    from platonic_jax import training
+
+    values = training.read_targets(path, table)
+    numbers = [column for column in values.values() if column.dtype.kind == "f"]
+    if len(numbers) != 1:
+        raise ValueError(f"{path!r} must have one column of energies, got {len(numbers)} columns of numbers.")
+    return numbers[0]
+
+
+def _equations(args: argparse.Namespace) -> tuple[list[str], list[float] | None]:
+    if args.what != "reactions":
+        return [args.what], None
+    if not args.equations:
+        raise ValueError("`--equations` must name a file, got none.")
+    with Path(args.equations).open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    if not lines or "equation" not in lines[0]:
+        raise ValueError(f"{args.equations!r} must have a column `equation`, and lines below it, got none.")
+    if "energy" not in lines[0]:
+        return [line["equation"] for line in lines], None
+    return [line["equation"] for line in lines], [float(line["energy"] or "nan") for line in lines]
+
+
+def _answers(found: "Arithmetic") -> Any:
+    table = _print.new_table(f"nearest to {found.expression}, of {found.provenance['num_structures']} crystals")
+    for head in ("crystal", "id"):
+        table.add_column(head)
+    table.add_column("similarity", justify="right")
+    table.add_column("")
+    for answer in found.answers:
+        said = "a term" if answer["is_term"] else ""
+        table.add_row(answer["formula"], answer["id"], f"{answer['similarity']:.4f}", said)
+    return table
+
+
+def _analogies(found: "Analogies") -> Any:
+    num = found.num
+    table = _print.new_table(
+        f"{num['quadruples']} quadruples of {num['prototypes']} prototypes among {num['candidates']} crystals [95 %]"
+    )
+    table.add_column("vectors")
+    for head in ("first", "first ten", "median rank", f"phase, of {num['phase']}"):
+        table.add_column(head, justify="right")
+    for name, figures in found.found.items():
+        table.add_row(name, *(_print.with_interval(figures[figure]) for figure in found.chance))
+    table.add_row("chance", *(f"{value:.3g}" for value in found.chance.values()))
+    return table
+
+
+def _within(found: "Polymorphs") -> Any:
+    heads = {
+        "identity": "nearest has the formula",
+        "separation": "phases told from copies (AUROC)",
+        "energy": "rank correlation with energy",
+    }
+    first = next(iter(found.within.values()))["mean"]
+    table = _print.new_table(f"{found.num['phases']} pairs of phases of {found.num['formulas']} formulas [95 %]")
+    table.add_column("model")
+    table.add_column("crystals as")
+    for figure in first:
+        table.add_column(heads[figure], justify="right")
+    for model, of in found.within.items():
+        for how, figures in of.items():
+            table.add_row(model, how, *(_print.with_interval(entry) for entry in figures.values()))
+    table.add_row("chance", "", *(f"{found.chance[figure]:.3f}" for figure in first))
+    return table
+
+
+def _across(found: "Polymorphs") -> Any:
+    table = _print.new_table(f"the same phase found again; by chance {found.chance['phase']:.3f} [95 %]")
+    table.add_column("models")
+    for how in next(iter(found.across.values())):
+        table.add_column(how, justify="right")
+    for models, of in found.across.items():
+        table.add_row(models, *(_print.with_interval(entry) for entry in of.values()))
+    return table
+
+
+def _reactions(found: "Reactions") -> Any:
+    if found.errors:
+        table = _print.new_table(f"{len(found.equations)} reactions: mean absolute error, eV per atom [95 %]")
+        table.add_column("read-out of")
+        table.add_column("error", justify="right")
+        for name, entry in found.errors.items():
+            table.add_row(name, _print.with_interval(entry))
+        return table
+    table = _print.new_table("change of environments, per atom")
+    table.add_column("reaction")
+    for model in found.norms:
+        table.add_column(model, justify="right")
+    for i, equation in enumerate(found.equations):
+        table.add_row(equation, *(f"{norm[i]:.4f}" for norm in found.norms.values()))
+    return table

@@ -1,0 +1,298 @@
+"""Sums of crystals, and the crystals that lie nearest to them."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from platonic_jax import arithmetic as vectors
+from platonic_jax import projection, statistics
+from platonic_jax._checks import check_choice, check_count
+from platonic_jax.compare._driver import provenance
+from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._spaces import Choice, choose_anchors, display_names
+from platonic_jax.studies import _terms
+from platonic_jax.tables import EmbeddingTable, pair
+
+__all__ = ["Arithmetic", "arithmetic"]
+
+SPACES = ("shared", "own")
+
+
+class Space(NamedTuple):
+    """How rows become coordinates.
+
+    Attributes:
+        choice: the anchors, None where each model's own rows are taken.
+        similarity: of rows to anchors.
+    """
+
+    choice: Choice | None
+    similarity: str
+
+    def rows(self, table: EmbeddingTable, *, of: EmbeddingTable | None = None) -> np.ndarray:
+        """(n, w) the coordinates of a table's rows, or of other rows, `of`, by the same model."""
+        other = table if of is None else of
+        if self.choice is None:
+            return other.x
+        known = self.choice.mapped(table)
+        return np.asarray(
+            _project(
+                jnp.asarray(self.choice.mapped(other)),
+                jnp.asarray(known[self.choice.rows]),
+                jnp.asarray(known),
+                self.choice.weights,
+                similarity=self.similarity,
+            )
+        )
+
+    def told(self) -> dict[str, Any]:
+        """What a record says of it."""
+        if self.choice is None:
+            return {"space": "each model's own rows"}
+        return {
+            "space": "shared",
+            "anchors": self.choice.method,
+            "k": len(self.choice.rows),
+            "similarity": self.similarity,
+        }
+
+
+@partial(jax.jit, static_argnames="similarity")
+def _project(x: Array, anchors: Array, reference: Array, weights: Array | None, *, similarity: str) -> Array:
+    return projection.relative(x, anchors, similarity=similarity, weights=weights, reference=reference)
+
+
+def space_of(
+    space: str, tables: Sequence[EmbeddingTable], *, anchors: Any, k: int, similarity: str, key: Array
+) -> Space:
+    """The space that is asked for, of models on the same atoms."""
+    check_choice("space", space, SPACES)
+    choice = choose_anchors(anchors, tables[0], k=min(k, len(tables[0].x)), key=key) if space == "shared" else None
+    return Space(choice, similarity)
+
+
+pooled = jax.jit(vectors.pool, static_argnames=("how", "num_structures", "elements"))
+
+
+def crystals_of(rows: np.ndarray, table: EmbeddingTable, *, how: str = "mean") -> np.ndarray:
+    """(s, w) one vector for each structure that has atoms, in their order."""
+    index = np.unique(table.structure_index, return_inverse=True)[1]
+    return np.asarray(
+        pooled(jnp.asarray(rows), jnp.asarray(index, jnp.int32), how=how, num_structures=int(index[-1]) + 1)
+    )
+
+
+def element_means(rows: np.ndarray, species: np.ndarray) -> np.ndarray:
+    """(n, w) every row replaced by the mean of its element's."""
+    elements, place, number = np.unique(species, return_inverse=True, return_counts=True)
+    total = np.zeros((len(elements), rows.shape[1]))
+    np.add.at(total, place, rows)
+    return (total / number[:, None])[place].astype(rows.dtype)
+
+
+def with_interval(
+    values: np.ndarray, *, clusters: np.ndarray, of: str = "mean", num_bootstraps: int, key: Array
+) -> dict[str, float]:
+    """The mean or median of (n,) values, NaN where unknown, and its 95 % interval from drawing whole clusters."""
+    known = np.isfinite(values)
+    if not known.any():
+        return {"value": np.nan, "low": np.nan, "high": np.nan}
+    drawn = _bootstrap(
+        jnp.asarray(values[known], jnp.float32),
+        jnp.asarray(clusters[known], jnp.int32),
+        key,
+        of=of,
+        num_bootstraps=num_bootstraps,
+    )
+    return {name: float(getattr(drawn, name)) for name in ("value", "low", "high")}
+
+
+@partial(jax.jit, static_argnames=("of", "num_bootstraps"))
+def _bootstrap(values: Array, clusters: Array, key: Array, *, of: str, num_bootstraps: int) -> statistics.Bootstrap:
+    statistic = {"mean": jnp.mean, "median": jnp.median}[of]
+    return statistics.bootstrap(statistic, values, clusters=clusters, num_bootstraps=num_bootstraps, key=key)
+
+
+def percent(entry: Mapping[str, float]) -> str:
+    """A share with its interval, as verdicts say it."""
+    return f"{100 * entry['value']:.0f} % ({100 * entry['low']:.0f} to {100 * entry['high']:.0f})"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Arithmetic:
+    """A sum of crystals, and what lies nearest to it.
+
+    Attributes:
+        expression: as it was written.
+        terms: what each term means: `coefficient`, `name`, `model`, `id`, `formula`; where a formula has several
+            `phases`, which they are, and `because` of what one was taken.
+        answers: the nearest crystals: `id`, `formula`, `similarity`, from −1 to 1, and whether it `is_term`.
+        null: the largest similarity to sums of random crystals with the same coefficients: `mean`, `high`, the 95th
+            percentile, `num` draws; and `p_value`, the share of sums that have a crystal as near.
+        models: names.
+        settings: how it was made.
+        provenance: of the tables.
+    """
+
+    expression: str
+    terms: Sequence[Mapping[str, Any]]
+    answers: Sequence[Mapping[str, Any]]
+    null: Mapping[str, float]
+    models: list[str]
+    settings: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    @property
+    def verdict(self) -> str:
+        """What lies nearest, and whether something lies as near to any sum."""
+        said = [
+            f"{term['name']} is {term['id']}, of {len(term['phases'])} phases, by {term['because']}."
+            for term in self.terms
+            if term["phases"]
+        ]
+        others = [answer for answer in self.answers if not answer["is_term"]]
+        best = self.answers[0]
+        said.append(f"Nearest is {best['formula']} ({best['id']}), with a similarity of {best['similarity']:.3f}.")
+        if best["is_term"] and others:
+            then = others[0]
+            said.append(
+                f"It is a term itself; of the others, {then['formula']} ({then['id']}), with {then['similarity']:.3f}."
+            )
+        null = self.null
+        near = "as near" if null["p_value"] > 0.05 else "so near"  # noqa: PLR2004
+        said.append(
+            f"To sums of random crystals the nearest has {null['mean']:.3f} on average, {null['high']:.3f} in one of "
+            f"twenty: something lies {near} to {100 * null['p_value']:.1f} % of them."
+        )
+        return " ".join(said)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything and the verdict, as plain lists and numbers."""
+        names = (field.name for field in dataclasses.fields(self))
+        return plain({**{name: getattr(self, name) for name in names}, "verdict": self.verdict})
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` to a file, whole or not at all."""
+        write_json(self.to_json(), path)
+
+
+def arithmetic(
+    expression: str,
+    tables: Sequence[EmbeddingTable],
+    *,
+    files: Mapping[str, Sequence[EmbeddingTable]] | None = None,
+    how: str = "mean",
+    space: str = "shared",
+    anchors: Any = "direct",
+    k: int = 100,
+    similarity: str = "whitened",
+    num_answers: int = 10,
+    num_draws: int = 1000,
+    seed: int = 0,
+) -> Arithmetic:
+    """Add and subtract crystals, and rank those of the tables by how near they lie.
+
+    Each model's vectors are taken from the mean of its crystals, so that a term by one model may stand beside one by
+    another, where the space is shared.
+
+    Args:
+        expression: such as `TiO2 - Ti + Zr`: crystals by formula, id or file, joined by + and − between spaces, with a
+            number before a name and `@MODEL` behind it.
+        tables: of the models, on the same structures; answers are the first one's.
+        files: by name, tables of a crystal that is not in the store, one for each model.
+        how: the pooling, as in `arithmetic.pool`, but `elements`.
+        space: `shared`, that of anchors, or each model's `own`.
+        anchors: how they are chosen, or the anchors, as `compare` takes them.
+        k: their number, where a method chooses.
+        similarity: of rows to anchors, as in `projection.relative`.
+        num_answers: crystals to name.
+        num_draws: sums of random crystals.
+        seed: everything random follows from it.
+
+    Returns:
+        Answers and their null.
+
+    Raises:
+        ValueError: an expression that does not parse, a name that no crystal has, or terms by several models in spaces
+            of their own.
+    """
+    check_choice("how", how, ("sum", "mean", "covariance"))
+    check_count("num_answers", num_answers)
+    check_count("num_draws", num_draws)
+    common = pair(*tables) if len(tables) > 1 else list(tables)
+    names = display_names(common)
+    crystals = _terms.Crystals(common, names, files)
+    found = [crystals.find(term) for term in _terms.parse(expression)]
+    if space == "own" and any(one.table for one in found):
+        raise ValueError("`space` must be 'shared' where terms are by several models, got 'own'.")
+    key = jax.random.key(seed)
+    place = space_of(space, common, anchors=anchors, k=k, similarity=similarity, key=jax.random.fold_in(key, 0))
+
+    centred = {}
+    for i in sorted({0, *(one.table for one in found)}):
+        table = common[i]
+        of_files = [of for tables in (files or {}).values() for of in (_by_model(tables, table),)]
+        v = crystals_of(place.rows(table), table, how=how)
+        extra = [crystals_of(place.rows(table, of=of), of, how=how) for of in of_files]
+        centred[i] = np.concatenate([v, *extra]) - v.mean(axis=0)
+    candidates = centred[0][: len(crystals.present)]
+    where = {int(structure): row for row, structure in enumerate(crystals.present)}
+    row_of = lambda structure: where.get(structure, len(where) + structure - len(crystals.structures))
+    rows = [row_of(one.structure) for one in found]
+    terms = np.stack([centred[one.table][row] for one, row in zip(found, rows, strict=True)])
+    coefficients = np.array([one.term.coefficient for one in found], candidates.dtype)
+    near = np.asarray(_similarity(coefficients @ terms, candidates))
+
+    drawn = jax.random.randint(jax.random.fold_in(key, 1), (num_draws, len(found)), 0, len(candidates))
+    sums = np.einsum("t,dtw->dw", coefficients, candidates[np.asarray(drawn)])
+    null = np.asarray(_nearest(jnp.asarray(sums), jnp.asarray(candidates)))
+    order = np.argsort(-near, kind="stable")[:num_answers]
+    of_first = {row for one, row in zip(found, rows, strict=True) if one.table == 0}
+    return Arithmetic(
+        expression=expression,
+        terms=_terms.told(found),
+        answers=[
+            {
+                "id": crystals.structures.ids[crystals.present[i]],
+                "formula": str(crystals.formulas[crystals.present[i]]),
+                "similarity": float(near[i]),
+                "is_term": i in of_first,
+            }
+            for i in order.tolist()
+        ],
+        null={
+            "mean": float(null.mean()),
+            "high": float(np.quantile(null, 0.95)),
+            "num": num_draws,
+            "p_value": float((1 + np.sum(null >= near.max())) / (1 + num_draws)),
+        },
+        models=names,
+        settings={**place.told(), "pooling": how, "origin": "the mean of each model's crystals"},
+        provenance=provenance(tables, common, names, seed=seed),
+    )
+
+
+def _by_model(tables: Sequence[EmbeddingTable], table: EmbeddingTable) -> EmbeddingTable:
+    for other in tables:
+        if (other.model, other.layer) == (table.model, table.layer):
+            return other
+    raise ValueError(f"`files` must be seen by {table.model} {table.layer} too: embed them with it.")
+
+
+@jax.jit
+def _similarity(target: Array, candidates: Array) -> Array:
+    origin = jnp.zeros(candidates.shape[1], candidates.dtype)  # They are centred already.
+    return vectors.analogy(target[None, :], jnp.ones(1, candidates.dtype), candidates, origin=origin)
+
+
+@jax.jit
+def _nearest(targets: Array, candidates: Array) -> Array:
+    """(d,) the largest similarity of each target to a candidate."""
+    return jax.lax.map(lambda target: jnp.max(_similarity(target, candidates)), targets, batch_size=64)

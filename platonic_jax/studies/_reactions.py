@@ -1,0 +1,261 @@
+"""Does what changes in a reaction tell its energy? Products less reactants, as vectors."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from platonic_jax import arithmetic as vectors
+from platonic_jax._checks import check_count
+from platonic_jax.compare._driver import provenance
+from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._spaces import display_names
+from platonic_jax.studies import _terms
+from platonic_jax.studies._arithmetic import crystals_of, element_means, space_of, with_interval
+from platonic_jax.tables import EmbeddingTable, pair
+
+__all__ = ["Reactions", "reactions"]
+
+LEAST = 5  # Reactions, for a read-out to be fitted on the others.
+CONSTANT, OWN = "constant", "own energies"
+_RIDGES = 10.0 ** np.arange(-6, 3)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reactions:
+    """Vectors of reactions, and how well they tell energies.
+
+    Attributes:
+        models: names.
+        equations: as they were written.
+        energies: (r,) eV for an equation as written; NaN where unknown.
+        norms: by model, (r,) length of the vector, over the number of atoms that react.
+        predicted: by model, and by `A → B` for reactants seen by A and products by B, (r,) eV, each reaction by a
+            linear read-out of the others'.
+        errors: the same by name, and `constant`, the mean of the others, which is all that composition tells of
+            balanced reactions; and `MODEL, own energies`, what the model itself predicts: mean absolute error in eV per
+            atom, `value`, `low`, `high` over reactions.
+        projections: by model, rank correlation of the length with the size of the energy per atom.
+        phases: terms whose formula has several crystals: which was taken, and why.
+        settings: how it was made.
+        provenance: of the tables.
+    """
+
+    models: list[str]
+    equations: Sequence[str]
+    energies: np.ndarray
+    norms: Mapping[str, np.ndarray]
+    predicted: Mapping[str, np.ndarray]
+    errors: Mapping[str, Mapping[str, float]]
+    projections: Mapping[str, float]
+    phases: Sequence[Mapping[str, Any]]
+    settings: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    @property
+    def verdict(self) -> str:
+        """Whether vectors tell energies, and how far a model's own energies go."""
+        said = [
+            f"{entry['name']} is {entry['id']}, of {len(entry['phases'])} phases, by {entry['because']}."
+            for entry in self.phases
+        ]
+        if CONSTANT not in self.errors:
+            largest = {model: self.equations[int(np.argmax(norm))] for model, norm in self.norms.items()}
+            said += [f"{model}: environments change most in {equation}." for model, equation in largest.items()]
+            return " ".join(said)
+        base = self.errors[CONSTANT]
+        said.append(f"A constant errs by {_figure(base)} eV/atom.")
+        for name in self.predicted:
+            found = self.errors[name]
+            told = "tells reaction energies" if found["high"] < base["low"] else "tells no more for certain"
+            said.append(f"{name} {told}: {_figure(found)}.")
+        return " ".join(said)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything and the verdict, as plain lists and numbers; undefined values are null."""
+        names = (field.name for field in dataclasses.fields(self))
+        return plain({**{name: getattr(self, name) for name in names}, "verdict": self.verdict})
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` to a file, whole or not at all."""
+        write_json(self.to_json(), path)
+
+
+def _figure(entry: Mapping[str, float]) -> str:
+    return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"
+
+
+def reactions(
+    equations: Sequence[str],
+    tables: Sequence[EmbeddingTable],
+    *,
+    energies: Sequence[float] | None = None,
+    space: str = "shared",
+    anchors: Any = "direct",
+    k: int = 30,
+    similarity: str = "cosine",
+    num_bootstraps: int = 1000,
+    seed: int = 0,
+) -> Reactions:
+    """Products less reactants, of balanced reactions, and what a linear read-out of it knows of their energies.
+
+    Vectors are sums over the atoms of formula units. Whatever an element's rows have in common cancels, so composition
+    tells nothing here, and a read-out fitted on other reactions can know their energies by environments alone. Vectors
+    and energies are taken per atom that reacts.
+
+    Args:
+        equations: such as `2 Mg + O2 -> 2 MgO`, of formulas or ids of the tables.
+        tables: of the models, on the same structures.
+        energies: of the equations as written, eV; NaN where unknown.
+        space: `shared`, that of anchors, or each model's `own`, where models are not mixed.
+        anchors: how they are chosen, or the anchors, as `compare` takes them.
+        k: their number, where a method chooses.
+        similarity: of rows to anchors, as in `projection.relative`.
+        num_bootstraps: draws of each interval, over reactions.
+        seed: everything random follows from it.
+
+    Returns:
+        Vectors' lengths, predictions, errors and a verdict.
+
+    Raises:
+        ValueError: an equation that does not parse or is not balanced, a crystal that is not there, or energies of
+            fewer than five reactions.
+    """
+    check_count("num_bootstraps", num_bootstraps)
+    common = pair(*tables) if len(tables) > 1 else list(tables)
+    names = display_names(common)
+    crystals = _terms.Crystals(common, names)
+    sides, found = _coefficients(equations, crystals)
+    size = np.abs(sides[1] @ _sizes(crystals))
+    given = np.full(len(equations), np.nan) if energies is None else np.asarray(energies, float)
+    if given.shape != (len(equations),):
+        raise ValueError(f"`energies` must be one an equation, got {given.size} for {len(equations)}.")
+    known = np.isfinite(given)
+    if known.any() and known.sum() < LEAST:
+        raise ValueError(
+            f"`energies` must be known of at least {LEAST} reactions, got {known.sum()}: give more, or none."
+        )
+
+    key = jax.random.key(seed)
+    place = space_of(space, common, anchors=anchors, k=k, similarity=similarity, key=jax.random.fold_in(key, 0))
+    units = {}
+    for name, table in zip(names, common, strict=True):
+        rows = place.rows(table)
+        summed = crystals_of(rows - element_means(rows, table.species), table, how="sum")
+        units[name] = summed / _formula_units(crystals)[:, None]
+    per_atom = lambda vector: np.asarray(vector) / size[:, None]
+    x = {name: per_atom(vectors.reaction(jnp.asarray(v), jnp.asarray(sides.sum(axis=0)))) for name, v in units.items()}
+    mixed = {
+        f"{a} → {b}": per_atom(
+            vectors.reaction(jnp.asarray(units[a]), jnp.asarray(sides[0]))
+            + vectors.reaction(jnp.asarray(units[b]), jnp.asarray(sides[1]))
+        )
+        for a in names
+        for b in names
+        if a != b and space == "shared"
+    }
+    norms = {name: np.linalg.norm(v, axis=1) for name, v in x.items()}
+
+    predicted, errors, projections = {}, {}, {}
+    if known.any():
+        y = given / size
+        predictions = {CONSTANT: _left_out(np.zeros((known.sum(), 1)), y[known])}
+        predictions |= {name: _left_out(v[known], y[known]) for name, v in (x | mixed).items()}
+        for name, table in zip(names, common, strict=True):
+            if "energy" in table.properties:
+                own = np.asarray(table.properties["energy"], float)[crystals.present] / _formula_units(crystals)
+                predictions[f"{name}, {OWN}"] = (sides.sum(axis=0) @ own / size)[known]
+        for i, (name, guess) in enumerate(predictions.items()):
+            error = np.abs(guess - y[known])
+            errors[name] = with_interval(
+                error,
+                clusters=np.arange(len(error)),
+                num_bootstraps=num_bootstraps,
+                key=jax.random.fold_in(key, 1 + i),
+            )
+            if name in x | mixed:
+                predicted[name] = np.full(len(equations), np.nan)
+                predicted[name][known] = guess * size[known]
+        projections = {name: _rank_correlation(norm[known], np.abs(y[known])) for name, norm in norms.items()}
+    return Reactions(
+        models=names,
+        equations=list(equations),
+        energies=given,
+        norms=norms,
+        predicted=predicted,
+        errors=errors,
+        projections=projections,
+        phases=[entry for entry in _terms.told(found) if entry["phases"]],
+        settings={
+            **place.told(),
+            "pooling": "sum over a formula unit, rows less the mean of their element",
+            "read-out": "ridge regression, each reaction by the others; its penalty by leaving out one of these",
+            "interval": f"95 %, {num_bootstraps} bootstraps over reactions",
+        },
+        provenance=provenance(tables, common, names, seed=seed),
+    )
+
+
+def _coefficients(equations: Sequence[str], crystals: _terms.Crystals) -> tuple[np.ndarray, list[_terms.Found]]:
+    """(2, r, s) of reactants and of products; and the terms, each crystal once."""
+    where = {int(structure): row for row, structure in enumerate(crystals.present)}
+    sides = np.zeros((2, len(equations), len(where)), np.float32)
+    terms: dict[str, _terms.Found] = {}
+    for i, equation in enumerate(equations):
+        of_equation = [crystals.find(term) for term in _terms.parse_reaction(equation)]
+        amounts = [one.term.coefficient * one.units for one in of_equation]
+        compositions = [crystals.composition(one.structure) for one in of_equation]
+        lost = _terms.imbalance(list(zip(amounts, compositions, strict=True)))
+        if lost:
+            told = ", ".join(f"{element} {number:+g}" for element, number in lost.items())
+            raise ValueError(f"the reaction must be balanced, got products with {told} in {equation!r}.")
+        for one, amount in zip(of_equation, amounts, strict=True):
+            sides[int(amount > 0), i, where[one.structure]] += amount
+            terms.setdefault(one.term.name, one)
+    return sides, list(terms.values())
+
+
+def _sizes(crystals: _terms.Crystals) -> np.ndarray:
+    """(s,) atoms of a formula unit."""
+    return np.array([sum(crystals.composition(int(i)).values()) for i in crystals.present])
+
+
+def _formula_units(crystals: _terms.Crystals) -> np.ndarray:
+    """(s,) formula units of each crystal's cell."""
+    return np.asarray(crystals.sizes)[crystals.present] / _sizes(crystals)
+
+
+def _left_out(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(r,) the prediction of each row by a ridge regression of the others, the penalty chosen among them too."""
+    found = np.empty(len(y))
+    for i in range(len(y)):
+        others = np.arange(len(y)) != i
+        found[i] = _ridge(x[others].astype(float), y[others], x[i].astype(float))
+    return found
+
+
+def _ridge(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> float:
+    centre, mean = x.mean(axis=0), y.mean()
+    u, s, v = np.linalg.svd(x - centre, full_matrices=False)
+    size = max(float((s**2).mean()), np.finfo(float).tiny)
+
+    def missed(ridge: float) -> float:
+        """Mean squared error of each row by the others, in closed form."""
+        shrink = s**2 / (s**2 + ridge * size)
+        hat = (u**2) @ shrink + 1 / len(y)
+        left = y - mean - u @ (shrink * (u.T @ (y - mean)))
+        return float(np.mean((left / np.maximum(1 - hat, 1e-9)) ** 2))
+
+    best = min(_RIDGES, key=missed)
+    coefficients = v.T @ (s / (s**2 + best * size) * (u.T @ (y - mean)))
+    return float((at - centre) @ coefficients + mean)
+
+
+def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    from scipy.stats import spearmanr
+
+    return float(np.asarray(spearmanr(a, b))[0])

@@ -1,0 +1,382 @@
+"""Does one model's read-out understand another model's rows, once they are mapped to its space?"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ase.data import chemical_symbols
+from jaxtyping import Array
+
+from platonic_jax import anchors as anchor_methods
+from platonic_jax import groups, learn, metrics, numerics, statistics
+from platonic_jax._checks import check_count, check_fraction
+from platonic_jax.compare._driver import provenance
+from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._spaces import display_names, whole_structures
+from platonic_jax.stitching import Map, apply, energies, fit
+from platonic_jax.tables import EmbeddingTable, element_baseline, pair
+
+__all__ = ["Stitching", "stitching"]
+
+# What is fitted to all pairs of rows, what to those of the anchors alone, and what is not fitted at all.
+METHODS = ("orthogonal", "affine", "ridge", "relative", "curved", "anchor pairs", "zero-shot")
+FITTED = METHODS[:5]
+LEAST_ATOMS = 50  # Of an element, to be judged alone.
+LOCAL_ROWS = 6000  # That see local maps, whose search for neighbours takes the square of their number.
+# One stream of randomness each, so that adding a draw to one leaves the others as they are.
+_STREAMS = ("split", "anchors", "bootstrap", "local")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stitching:
+    """What is left of a target model's rows and energies when they are made from a source model's rows.
+
+    Everything is judged on atoms of chemical systems of which nothing was fitted. `left` is the share of the variance
+    of the target's rows that a map misses: 0 is a perfect map, 1 no better than their mean. Energies are those that
+    the target's own read-out makes of mapped rows, against those that it makes of its own, in eV/atom.
+
+    Attributes:
+        source: name of the model that rows come from.
+        target: name of the model that they are mapped to.
+        methods: by method: `left`; `elements`, by symbol the share of the variance within the element, with
+            `num_atoms`; and, where the target has a read-out, `mae`, `median` and `rmse` of energies. Figures are
+            `value`, `low`, `high`.
+        controls: the same for every control, by name.
+        baselines: the same for `element`, the mean row of an atom's element; and of energies alone for `composition`,
+            the least squares fit of one energy an element.
+        reconstruction: `gfre` and `lfre`, source → target.
+        read_out: of the target's read-out: `spread`, the standard deviation of the energies judged, in eV/atom; and
+            `deviation`, the largest from energies that the target predicted, None where its store has none. Empty
+            where it has no read-out.
+        num: `fitted` and `judged` atoms, `structures` and `systems` that are judged, and structures `left_out` of that
+            because nothing was fitted of one of their elements.
+        settings: how it was made.
+        provenance: of the tables.
+        maps: by method, the map from the source; not in the JSON.
+    """
+
+    source: str
+    target: str
+    methods: Mapping[str, Mapping[str, Any]]
+    controls: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    baselines: Mapping[str, Mapping[str, Any]]
+    reconstruction: Mapping[str, Mapping[str, float]]
+    read_out: Mapping[str, Any]
+    num: Mapping[str, int]
+    settings: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    maps: Mapping[str, Map]
+
+    @property
+    def best(self) -> str:
+        """The method, fitted to all pairs, with the least error of energies, or else of rows: of what is judged."""
+        return min(FITTED, key=lambda name: self.methods[name][self._figure]["value"])
+
+    @property
+    def verdict(self) -> str:
+        """What to make of it, in a few sentences."""
+        best, zero, element = self.methods[self.best], self.methods["zero-shot"], self.baselines["element"]
+        told = [
+            f"Of chemistry that nothing was fitted to, the {self.best} map from {self.source} misses "
+            f"{_percent(best['left'])} of the variance of the rows of {self.target}; anchors alone miss "
+            f"{_percent(zero['left'])}, the mean row of the element {_percent(element['left'])}."
+        ]
+        if not self.read_out:
+            told.append(f"The store of {self.target} brings no read-out, so energies were not tried.")
+            return " ".join(told)
+        composition = self.baselines["composition"]
+        told.append(
+            f"Its read-out is off by {_milli(best['mae'])} meV/atom on these rows (mean absolute error), and by "
+            f"{_milli(zero['mae'])} with anchors alone, where the composition alone is by {_milli(composition['mae'])}"
+            + "".join(f" and {name} by {_milli(methods[self.best]['mae'])}" for name, methods in self.controls.items())
+            + "."
+        )
+        rivals = [composition, element, *(methods[self.best] for methods in self.controls.values())]
+        if best["mae"]["high"] < min(rival["mae"]["low"] for rival in rivals):
+            told.append("So the read-out understands them: better than what needs no trained source.")
+        else:
+            told.append(
+                "So it is not certain that the read-out understands them: what needs no trained source is near."
+            )
+        return " ".join(told)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the maps, and the verdict, as plain lists and numbers; undefined values are null."""
+        shown = {name: value for name, value in vars(self).items() if name != "maps"}
+        return plain({**shown, "best": self.best, "verdict": self.verdict})
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` to a file, whole or not at all."""
+        write_json(self.to_json(), path)
+
+    @property
+    def _figure(self) -> str:
+        return "mae" if self.read_out else "left"
+
+
+def stitching(
+    source: EmbeddingTable,
+    target: EmbeddingTable,
+    *,
+    controls: Sequence[EmbeddingTable] = (),
+    k: int = 300,
+    num_components: int = 20,
+    held_out: float = 0.3,
+    num_neighbours: int = 20,
+    num_bootstraps: int = 200,
+    seed: int = 0,
+) -> Stitching:
+    """Map rows of one model to the space of another, and judge them there on chemistry of which nothing was fitted.
+
+    The methods are those of `stitching.fit`, and `anchor pairs`: the ridge map fitted to the anchors' pairs alone.
+    `zero-shot` is `"anchors"`, with whitened cosines of leading principal components; `relative` and `curved` take
+    `"rbf"`.
+
+    Args:
+        source: rows to map.
+        target: the same atoms in the other model; with its read-out, energies are judged too.
+        controls: other sources, such as models with random weights.
+        k: number of anchors, drawn at random among the atoms that are fitted.
+        num_components: principal components that the zero-shot map keeps, of each model its own; no more than one for
+            ten anchors.
+        held_out: share of the chemical systems that are judged, drawn at random.
+        num_neighbours: rows that a local map is fitted to (LFRE).
+        num_bootstraps: draws of each interval, over chemical systems; the maps are not fitted anew.
+        seed: everything random follows from it.
+
+    Returns:
+        Figures, and a verdict.
+
+    Raises:
+        ValueError: other atoms, tables without structures, or too few atoms for so many anchors.
+    """
+    check_fraction("held_out", held_out)
+    check_count("num_components", num_components)
+    first, last, *others = pair(source, target, *controls)
+    if first.structures is None:
+        raise ValueError("`source` must bring its structures, got bare arrays: whole chemical systems are held out.")
+    key = {name: jax.random.fold_in(jax.random.key(seed), i) for i, name in enumerate(_STREAMS)}
+    system = np.unique(groups.chemical_systems(first.structures), return_inverse=True)[1]
+    held = learn.held_out_groups(system[first.structure_index], fraction=held_out, key=key["split"])
+    fitted = np.flatnonzero(~held)
+    strange = np.unique(first.structure_index[~np.isin(first.species, first.species[fitted])])
+    judged = np.flatnonzero(held & ~np.isin(first.structure_index, strange))
+    check_count("k", k, most=len(fitted), of="the number of fitted atoms", fix="ask for fewer anchors")
+    if not len(judged):
+        raise ValueError("`target` must have structures to judge, got none of which every element was fitted.")
+
+    num_components = min(num_components, max(1, k // 10))
+    judge = _Judge(last, fitted, judged, system, num_bootstraps=num_bootstraps, key=key["bootstrap"])
+    names = display_names([first, last, *others])
+    with jax.enable_x64(True):  # noqa: FBT003
+        rows = np.asarray(anchor_methods.random(jnp.asarray(first.x[fitted]), k, key=key["anchors"]))
+        y = jnp.asarray(last.x[fitted], jnp.float64)
+        maps, found = {}, {}
+        for name, table in zip([first.model, *names[2:]], [first, *others], strict=True):
+            x = jnp.asarray(table.x[fitted], jnp.float64)
+            maps[name] = {method: _fit(x, y, rows, method=method, c=num_components) for method in METHODS}
+            to_judge = jnp.asarray(table.x[judged], jnp.float64)
+            found[name] = {method: judge.of_rows(_apply(map, to_judge)) for method, map in maps[name].items()}
+        one_hot = jnp.asarray(element_baseline(first).x, jnp.float64)
+        element = _apply(_fitted(one_hot[fitted], y, method="affine"), one_hot[judged])
+        baselines = {"element": judge.of_rows(element)}
+        if judge.own is not None:
+            baselines["composition"] = judge.of_energies(_of_composition(first, judge))
+        reconstruction = _reconstruction(
+            first, last, ~held, judged, judge, num_neighbours=num_neighbours, key=key["local"]
+        )
+    return Stitching(
+        source=names[0],
+        target=names[1],
+        methods=found.pop(first.model),
+        controls=found,
+        baselines=baselines,
+        reconstruction=reconstruction,
+        read_out=judge.told,
+        num={
+            "fitted": len(fitted),
+            "judged": len(judged),
+            "structures": len(judge.structures),
+            "systems": len(judge.weights[0]),
+            "left_out": len(strange),
+        },
+        settings={
+            "k": k,
+            "num_components": num_components,
+            "held_out": held_out,
+            "num_neighbours": num_neighbours,
+            "local_rows": LOCAL_ROWS,
+            "least_atoms": LEAST_ATOMS,
+            "layers": {names[0]: first.layer, names[1]: last.layer},
+            "interval": f"95 %, {num_bootstraps} bootstraps over held-out chemical systems, maps not fitted anew",
+        },
+        provenance=provenance([source, target, *controls], [first, last, *others], names, seed=seed),
+        maps=maps[first.model],
+    )
+
+
+_fitted = partial(jax.jit, static_argnames=("method", "similarity", "num_components"))(fit)
+_apply = jax.jit(apply)
+
+
+def _fit(x: Array, y: Array, rows: np.ndarray, *, method: str, c: int) -> Map:
+    if method in ("relative", "curved"):
+        return _fitted(x, y, method=method, anchors=rows, similarity="rbf")
+    if method == "anchor pairs":
+        return _fitted(x[rows], y[rows], method="ridge")
+    if method == "zero-shot":
+        return _fitted(x, y, method="anchors", anchors=rows, similarity="whitened", num_components=c)
+    return _fitted(x, y, method=method)
+
+
+class _Judge:
+    """Errors of rows and energies on held-out atoms, with intervals over chemical systems."""
+
+    def __init__(
+        self,
+        target: EmbeddingTable,
+        fitted: np.ndarray,
+        judged: np.ndarray,
+        system: np.ndarray,
+        *,
+        num_bootstraps: int,
+        key: Array,
+    ) -> None:
+        self.y, self.species = target.x[judged].astype(np.float64), target.species[judged]
+        self.structures, self.place = np.unique(target.structure_index[judged], return_inverse=True)
+        self.fitted_structures = np.unique(target.structure_index[fitted])
+        self.system = np.unique(system[self.structures], return_inverse=True)[1]
+        self.of_atom = self.system[self.place]
+        self.size = np.bincount(self.place)
+        number = int(self.system.max()) + 1
+        self.weights = np.concatenate([np.ones((1, number)), _draws(key, number, num=num_bootstraps)])
+        mean = target.x[fitted].astype(np.float64).mean(axis=0)
+        self.spread = ((self.y - mean) ** 2).sum(axis=1)
+        elements, count = np.unique(self.species, return_counts=True)
+        self.elements = [int(z) for z in elements[count >= LEAST_ATOMS]]
+        self.readout, self.own, self.told, self.all_own = target.readout, None, {}, np.zeros(0)
+        if self.readout is not None:
+            whole = _energies(target.x, target.species, target.structure_index, self.readout)
+            of_each = np.bincount(target.structure_index, minlength=len(whole))
+            self.all_own = whole / np.maximum(of_each, 1)
+            self.own = self.all_own[self.structures]
+            predicted = target.properties.get("energy")
+            deviation = None
+            if predicted is not None:
+                present = of_each > 0
+                deviation = float(np.abs((whole - predicted[: len(whole)])[present] / of_each[present]).max())
+            self.told = {"spread": float(self.own.std()), "deviation": deviation}
+
+    def of_rows(self, rows: Array) -> dict[str, Any]:
+        """What mapped rows miss of the target's, overall and within elements, and what its read-out makes of them."""
+        mapped = np.asarray(rows)
+        missed = ((mapped - self.y) ** 2).sum(axis=1)
+        within = {}
+        for z in self.elements:
+            of = self.species == z
+            around = ((self.y[of] - self.y[of].mean(axis=0)) ** 2).sum(axis=1)
+            share = self.ratio(missed[of], around, self.of_atom[of])
+            within[chemical_symbols[z]] = {**share, "num_atoms": int(of.sum())}
+        found: dict[str, Any] = {"left": self.ratio(missed, self.spread, self.of_atom), "elements": within}
+        if self.own is not None:
+            found |= self.of_energies(_energies(mapped, self.species, self.place, self.readout) / self.size)
+        return found
+
+    def of_energies(self, found: np.ndarray) -> dict[str, Any]:
+        """Errors of energies per atom, in eV/atom, against the target's own."""
+        away, one = found - self.own, np.ones(len(found))
+        return {
+            "mae": self.ratio(np.abs(away), one, self.system),
+            "median": self.median(np.abs(away)),
+            "rmse": self.ratio(away**2, one, self.system, root=True),
+        }
+
+    def ratio(
+        self, above: np.ndarray, below: np.ndarray, system: np.ndarray, *, root: bool = False
+    ) -> dict[str, float]:
+        """Σ above / Σ below, or its root, and the interval over systems."""
+        number = self.weights.shape[1]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            draws = (self.weights @ np.bincount(system, above, number)) / (
+                self.weights @ np.bincount(system, below, number)
+            )
+        return _entry(np.sqrt(draws) if root else draws)
+
+    def median(self, errors: np.ndarray) -> dict[str, float]:
+        """The error that half of the structures stay below, and its interval over systems."""
+        order = np.argsort(errors)
+        share = np.cumsum(self.weights[:, self.system[order]], axis=1)
+        draws = errors[order][(share >= share[:, -1:] / 2).argmax(axis=1)]
+        return _entry(draws)
+
+
+def _entry(draws: np.ndarray) -> dict[str, float]:
+    """The first, and the interval of the others."""
+    low, high = np.nanquantile(draws[1:], [0.025, 0.975])
+    return {"value": float(draws[0]), "low": float(low), "high": float(high)}
+
+
+def _draws(key: Array, number: int, *, num: int) -> np.ndarray:
+    """(num, number) how often each of so many systems stands in each bootstrap sample."""
+    check_count("num_bootstraps", num)
+    draw = lambda i: statistics.resample_weights(jax.random.fold_in(key, i), jnp.arange(number))
+    return np.asarray(jax.jit(lambda: numerics.map_rows(draw, jnp.arange(num)))(), float)
+
+
+def _energies(x: np.ndarray, species: np.ndarray, index: np.ndarray, readout: Any) -> np.ndarray:
+    found = energies(
+        jnp.asarray(x),
+        jnp.asarray(species),
+        jnp.asarray(index, jnp.int32),
+        readout=readout,
+        num_structures=int(index.max()) + 1,
+    )
+    return np.asarray(found, float)
+
+
+def _of_composition(table: EmbeddingTable, judge: _Judge) -> np.ndarray:
+    """Energies per atom of what is judged, from one energy an element, fitted to the target's own."""
+    elements, column = np.unique(table.species, return_inverse=True)
+    share = np.zeros((len(judge.all_own), len(elements)))
+    np.add.at(share, (table.structure_index, column), 1)
+    share /= np.maximum(share.sum(axis=1, keepdims=True), 1)
+    known = judge.fitted_structures
+    return share[judge.structures] @ np.linalg.lstsq(share[known], judge.all_own[known], rcond=None)[0]
+
+
+def _reconstruction(
+    source: EmbeddingTable,
+    target: EmbeddingTable,
+    train: np.ndarray,
+    judged: np.ndarray,
+    judge: _Judge,
+    *,
+    num_neighbours: int,
+    key: Array,
+) -> dict[str, dict[str, float]]:
+    """GFRE and LFRE on what is judged, the latter among atoms of some structures alone."""
+    x, y = (jnp.asarray(table.x, jnp.float64) for table in (source, target))
+    system = np.full(len(source.x), -1)
+    system[judged] = judge.of_atom
+    errors = np.asarray(jax.jit(metrics.gfre_rows)(x, y, train=jnp.asarray(train)))
+    some = whole_structures(source.structure_index, LOCAL_ROWS, key=key)
+    local = np.asarray(metrics.lfre_rows(x[some], y[some], k=num_neighbours, train=jnp.asarray(train[some])))
+
+    def root_mean(errors: np.ndarray, system: np.ndarray) -> dict[str, float]:
+        of = system >= 0
+        return judge.ratio(errors[of] ** 2, np.ones(of.sum()), system[of], root=True)
+
+    return {"gfre": root_mean(errors, system), "lfre": root_mean(local, system[some])}
+
+
+def _percent(entry: Mapping[str, float]) -> str:
+    return f"{100 * entry['value']:.0f} % ({100 * entry['low']:.0f} to {100 * entry['high']:.0f})"
+
+
+def _milli(entry: Mapping[str, float]) -> str:
+    return f"{1000 * entry['value']:.0f} ({1000 * entry['low']:.0f} to {1000 * entry['high']:.0f})"
