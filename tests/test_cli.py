@@ -18,7 +18,7 @@ from platonic_jax.cli import main
 
 COMMANDS = (
     *("demo", "models", "embed", "compare", "sweep", "learn"),
-    *("symmetry", "phonons", "typicality", "calibrate", "drift", "stitch"),
+    *("symmetry", "phonons", "typicality", "calibrate", "drift", "arithmetic", "stitch"),
 )
 QUICK = ["--num-permutations", "19", "--num-bootstraps", "19", "--measures", "procrustes,mutual_knn"]
 
