@@ -13,6 +13,7 @@ from platonic_jax.studies import _terms
 from platonic_jax.studies._analogies import quadruples
 from platonic_jax.tables import EmbeddingTable
 
+pytestmark = pytest.mark.slow
 CATIONS, ANIONS = ("Li", "Na", "K", "Rb"), ("F", "Cl", "Br")
 PHASES = ("rocksalt", "cesiumchloride")
 WIDTH = 12

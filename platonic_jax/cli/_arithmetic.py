@@ -55,9 +55,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--anchors", metavar="METHOD", default="direct", help="how anchors are chosen (default: direct)"
     )
     parser.add_argument("-k", metavar="K", type=int, help="the number of anchors (default: 100; 30 for reactions)")
-    parser.add_argument(
-        "--similarity", metavar="NAME", help="to anchors (default: whitened; cosine for polymorphs and reactions)"
-    )
+    parser.add_argument("--similarity", metavar="NAME", help="to anchors (default: whitened; cosine for reactions)")
     parser.add_argument(
         "--how",
         choices=("mean", "sum", "covariance"),

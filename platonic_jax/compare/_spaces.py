@@ -18,6 +18,10 @@ from platonic_jax.tables import EmbeddingTable
 ANCHORS = ("random", "farthest_point", "kmeans", "direct")
 
 
+# Compiled once for all who describe rows by anchors.
+relative = jax.jit(projection.relative, static_argnames="similarity")
+
+
 class Space(NamedTuple):
     """A model as measures see it.
 

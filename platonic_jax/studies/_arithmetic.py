@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Array
 
 from platonic_jax import arithmetic as vectors
-from platonic_jax import projection, statistics
+from platonic_jax import statistics
 from platonic_jax._checks import check_choice, check_count
 from platonic_jax.compare._driver import provenance
 from platonic_jax.compare._record import plain, write_json
-from platonic_jax.compare._spaces import Choice, choose_anchors, display_names
+from platonic_jax.compare._spaces import Choice, choose_anchors, display_names, relative
 from platonic_jax.studies import _terms
 from platonic_jax.tables import EmbeddingTable, pair
 
@@ -43,12 +43,12 @@ class Space(NamedTuple):
             return other.x
         known = self.choice.mapped(table)
         return np.asarray(
-            _project(
+            relative(
                 jnp.asarray(self.choice.mapped(other)),
                 jnp.asarray(known[self.choice.rows]),
-                jnp.asarray(known),
-                self.choice.weights,
                 similarity=self.similarity,
+                weights=self.choice.weights,
+                reference=jnp.asarray(known),
             )
         )
 
@@ -62,11 +62,6 @@ class Space(NamedTuple):
             "k": len(self.choice.rows),
             "similarity": self.similarity,
         }
-
-
-@partial(jax.jit, static_argnames="similarity")
-def _project(x: Array, anchors: Array, reference: Array, weights: Array | None, *, similarity: str) -> Array:
-    return projection.relative(x, anchors, similarity=similarity, weights=weights, reference=reference)
 
 
 def space_of(

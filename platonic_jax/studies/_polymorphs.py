@@ -96,7 +96,7 @@ def polymorphs(
     space: str = "shared",
     anchors: Any = "direct",
     k: int = 100,
-    similarity: str = "cosine",
+    similarity: str = "whitened",
     epsilon: float = 0.01,
     num_bootstraps: int = 200,
     seed: int = 0,

@@ -9,7 +9,6 @@ atypical of those that are known.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,11 +17,11 @@ import numpy as np
 from ase.data import chemical_symbols
 from jaxtyping import Array
 
-from platonic_jax import diagnostics, groups, projection, statistics
+from platonic_jax import diagnostics, groups, statistics
 from platonic_jax._checks import check_choice, check_fraction
 from platonic_jax._pairs import serial_lapack
 from platonic_jax.compare._driver import Steps, check_among, provenance
-from platonic_jax.compare._spaces import Choice, choose_anchors, display_names
+from platonic_jax.compare._spaces import Choice, choose_anchors, display_names, relative
 from platonic_jax.diagnostics._typicality import DEFAULT_SCORES
 from platonic_jax.studies._typicality_record import ALL, NONE, UNKNOWN, Against, Judged, Typicality
 from platonic_jax.tables import EmbeddingTable, pair
@@ -287,13 +286,10 @@ def _rows(sets: Sequence[_Set], model: int, anchored: _Anchored | None) -> list[
         return [table.x for table in tables]
     x = np.concatenate([anchored.choice.mapped(table) for table in tables]).astype(np.float32)
     anchors, fitted = (jnp.asarray(of[model], jnp.float32) for of in (anchored.anchors, anchored.fitted))
-    shared = _project(jnp.asarray(x), anchors, fitted, anchored.choice.weights, similarity=anchored.similarity)
+    shared = relative(
+        jnp.asarray(x), anchors, similarity=anchored.similarity, weights=anchored.choice.weights, reference=fitted
+    )
     return np.split(np.asarray(shared), np.cumsum([len(table.x) for table in tables])[:-1])
-
-
-@partial(jax.jit, static_argnames="similarity")
-def _project(x: Array, anchors: Array, fitted: Array, weights: Array | None, *, similarity: str) -> Array:
-    return projection.relative(x, anchors, similarity=similarity, weights=weights, reference=fitted)
 
 
 def _scores(
