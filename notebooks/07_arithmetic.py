@@ -155,18 +155,19 @@ print("rank correlation of length and energy", reacted.projections)
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-for model, of in kept.within.items():
+for i, (model, of) in enumerate(kept.within.items()):
     entries = [of[how]["separation"] for how in of]
+    place = np.arange(len(of)) + 0.1 * (i - (len(kept.within) - 1) / 2)
     value, low, high = (np.array([entry[field] for entry in entries]) for field in ("value", "low", "high"))
-    axes[0].errorbar(list(of), value, yerr=[value - low, high - value], fmt="o", ms=4, capsize=2, label=model)
+    axes[0].errorbar(place, value, yerr=[value - low, high - value], fmt="o", ms=4, capsize=2, label=model)
 axes[0].axhline(0.5, color="0.7", lw=0.8)
+axes[0].set_xticks(range(len(of)), list(of))
 axes[0].set_ylabel("phases told from copies, AUROC")
-axes[0].legend(frameon=False, fontsize=8)
 size = np.abs(reacted.energies) if energies is not None else np.arange(len(reacted.equations))
 for model, norm in reacted.norms.items():
     axes[1].plot(size, norm, "o", ms=3, label=model)
 axes[1].set(xlabel="|ΔE| as written, eV" if energies is not None else "reaction", ylabel="length per atom")
-axes[1].legend(frameon=False, fontsize=8)
+figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=8)
 figure.savefig(RESULTS / "arithmetic.png", dpi=160)
 
 # %% [markdown]
@@ -205,6 +206,9 @@ figure.savefig(RESULTS / "arithmetic.png", dpi=160)
 # - *The phase is found again* between 7net-0, 7net-l3i5 and nequix-mp-1 in 0.66 to 0.82 of cases, where chance has
 #   0.38; from or to chgnet-0.3.0 in 0.48 to 0.59. Between 7net-0 and the untrained MACE it is found in 0.60 to 0.70:
 #   most of it is geometry that every network sees. In plain cosines it is not found (0.35 to 0.45).
+# - *Phases that lie apart differ in energy*: among 2,458 pairs of phases of 25 elements with DFT energies the rank
+#   correlation of distance and difference of energy is 0.61 (0.44 to 0.78) for means of 7net-0, 0.65 (0.48 to 0.75) for
+#   its clouds, 0.69 (0.53 to 0.82) and 0.71 (0.56 to 0.81) for those of chgnet-0.3.0.
 # - Identity: the nearest other crystal has the same formula in 0.66 to 1.00 of cases, 0.02 by chance.
 #
 # **Reactions.** 56 balanced ones with energies of formation; plain cosines to 30 anchors, a ridge read-out of the
