@@ -220,8 +220,8 @@ figure.savefig(RESULTS / "arithmetic.png", dpi=160)
 # | 7net-0 | 0.30 (0.23 to 0.36) [0.11] | 0.85 [0.96] |
 # | 7net-l3i5 | 0.41 (0.33 to 0.51) [0.06] | 0.81 [0.95] |
 # | chgnet-0.3.0 | 0.13 (0.10 to 0.17) [0.18] | 0.93 [0.97] |
-# | nequix-mp-1 | 0.21 (0.16 to 0.27) | 0.95 |
-# | MACE with random weights | 0.82 (0.67 to 1.02) | 0.35 |
+# | nequix-mp-1 | 0.21 (0.16 to 0.27) [0.10] | 0.95 [0.97] |
+# | MACE with random weights | 0.82 (0.67 to 1.02) [0.76] | 0.35 [0.43] |
 # | reactants by chgnet-0.3.0, products by 7net-0 | 0.27 (0.21 to 0.33) | |
 # | a constant, all that composition knows | 1.14 (0.97 to 1.31) | |
 # | 7net-0's own energies; chgnet-0.3.0's | 0.23 (0.16 to 0.31); 0.04 (0.03 to 0.05) | |
