@@ -137,6 +137,11 @@ def test_a_term_by_another_model_stands_in_the_shared_space(salts):
         studies.arithmetic("NaCl-rocksalt@b - KF-rocksalt", both, space="own")
 
 
+def test_what_cancels_has_no_neighbours(salts):
+    with pytest.raises(ValueError, match="`expression` must not cancel, got 'NaCl-rocksalt - NaCl-rocksalt'"):
+        studies.arithmetic("NaCl-rocksalt - NaCl-rocksalt", [table(salts)], k=10)
+
+
 def test_a_file_stands_beside_the_crystals(salts):
     alone = Structures.from_atoms([bulk("NaCl", "rocksalt", a=4.0)], ["my-rocksalt"])
     files = {"my.cif": [table(alone)]}
@@ -290,5 +295,7 @@ def test_both_sides_the_same_give_nothing():
 def test_what_is_not_balanced_is_refused():
     with pytest.raises(ValueError, match=r"must be balanced, got products with Na -1 in '2 Na \+ Cl -> NaCl'"):
         studies.reactions(["2 Na + Cl -> NaCl"], [table(reacting())])
+    with pytest.raises(ValueError, match="must name no models, got @a in 'Na@a"):
+        studies.reactions(["Na@a + 1/2 Cl2 -> NaCl"], [table(reacting())])
     with pytest.raises(ValueError, match="known of at least 5 reactions, got 1"):
         studies.reactions(["Na + 1/2 Cl2 -> NaCl"], [table(reacting())], energies=[1.0])

@@ -23,6 +23,7 @@ from platonic_jax.tables import EmbeddingTable, pair
 __all__ = ["Arithmetic", "arithmetic"]
 
 SPACES = ("shared", "own")
+_NOTHING = 1e-5  # Of the size of the terms: what rounding leaves of a sum that cancels.
 
 
 class Space(NamedTuple):
@@ -161,10 +162,9 @@ class Arithmetic:
                 f"It is a term itself; of the others, {then['formula']} ({then['id']}), with {then['similarity']:.3f}."
             )
         null = self.null
-        near = "as near" if null["p_value"] > 0.05 else "so near"  # noqa: PLR2004
         said.append(
             f"To sums of random crystals the nearest has {null['mean']:.3f} on average, {null['high']:.3f} in one of "
-            f"twenty: something lies {near} to {100 * null['p_value']:.1f} % of them."
+            f"twenty: something lies as near to {100 * null['p_value']:.1f} % of them."
         )
         return " ".join(said)
 
@@ -215,8 +215,8 @@ def arithmetic(
         Answers and their null.
 
     Raises:
-        ValueError: an expression that does not parse, a name that no crystal has, or terms by several models in spaces
-            of their own.
+        ValueError: an expression that does not parse or that cancels, a name that no crystal has, or terms by several
+            models in spaces of their own.
     """
     check_choice("how", how, ("sum", "mean", "covariance"))
     check_count("num_answers", num_answers)
@@ -233,7 +233,7 @@ def arithmetic(
     centred = {}
     for i in sorted({0, *(one.table for one in found)}):
         table = common[i]
-        of_files = [of for tables in (files or {}).values() for of in (_by_model(tables, table),)]
+        of_files = [_by_model(seen, table) for seen in (files or {}).values()]
         v = crystals_of(place.rows(table), table, how=how)
         extra = [crystals_of(place.rows(table, of=of), of, how=how) for of in of_files]
         centred[i] = np.concatenate([v, *extra]) - v.mean(axis=0)
@@ -243,7 +243,10 @@ def arithmetic(
     rows = [row_of(one.structure) for one in found]
     terms = np.stack([centred[one.table][row] for one, row in zip(found, rows, strict=True)])
     coefficients = np.array([one.term.coefficient for one in found], candidates.dtype)
-    near = np.asarray(_similarity(coefficients @ terms, candidates))
+    target = coefficients @ terms
+    if np.linalg.norm(target) <= _NOTHING * np.linalg.norm(terms):
+        raise ValueError(f"`expression` must not cancel, got {expression!r}: nothing is near to nothing.")
+    near = np.asarray(_similarity(target, candidates))
 
     drawn = jax.random.randint(jax.random.fold_in(key, 1), (num_draws, len(found)), 0, len(candidates))
     sums = np.einsum("t,dtw->dw", coefficients, candidates[np.asarray(drawn)])

@@ -24,7 +24,7 @@ from platonic_jax.tables import EmbeddingTable, pair
 __all__ = ["COPY", "Polymorphs", "clouds_of", "polymorphs"]
 
 REPRESENTATIONS = ("mean", "covariance", "cloud")
-COPY = "~"  # `mp-2657~1` is a copy of `mp-2657`.
+COPY = "~"  # `mp-2657~1` is a copy of `mp-2657`, and so is `mp-2657` itself in a table of copies.
 _EQUAL = 1e-4  # Of a cloud's extent: atoms nearer than this are one.
 FIGURES = ("identity", "separation", "energy")
 
@@ -288,12 +288,11 @@ def _copies(
         if len(own) != 1 or own[0].structures is None:
             raise ValueError(f"`copies` must hold one table by {table.model} {table.layer}, got {len(own)}.")
         structures = own[0].structures
-        originals = [structures.ids[i].rpartition(COPY)[0] for i in np.unique(own[0].structure_index)]
-        originals = [name.partition(COPY)[0] for name in originals]
-        strange = [name for name in originals if name not in place]
+        originals = [structures.ids[i].partition(COPY)[0] for i in np.unique(own[0].structure_index)]
+        strange = [original for original in originals if original not in place]
         if strange:
             raise ValueError(f"`copies` must be of the tables' structures, as `ID{COPY}1`, got one of {strange[0]!r}.")
-        found[name] = own[0], np.array([place[name] for name in originals], np.int32)
+        found[name] = own[0], np.array([place[original] for original in originals], np.int32)
     return found
 
 

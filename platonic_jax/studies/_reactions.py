@@ -207,6 +207,9 @@ def _coefficients(equations: Sequence[str], crystals: _terms.Crystals) -> tuple[
     terms: dict[str, _terms.Found] = {}
     for i, equation in enumerate(equations):
         of_equation = [crystals.find(term) for term in _terms.parse_reaction(equation)]
+        named = [one.term.model for one in of_equation if one.term.model]
+        if named:
+            raise ValueError(f"a reaction must name no models, got @{named[0]} in {equation!r}: all pairs are tried.")
         amounts = [one.term.coefficient * one.units for one in of_equation]
         compositions = [crystals.composition(one.structure) for one in of_equation]
         lost = _terms.imbalance(list(zip(amounts, compositions, strict=True)))
