@@ -1,0 +1,52 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Do two potentials know the same chemistry in the same way?
+#
+# **You will learn**, in fifteen lines, to embed crystals with two trained models and one with random weights, to
+# compare them in the space of shared anchor atoms, and to read the answer. The models come with their libraries; each
+# family gets an environment of its own, made on first use.
+
+# %%
+from pathlib import Path
+
+import stores
+
+import platonic_jax as pj
+
+results = Path("results/00")
+results.mkdir(parents=True, exist_ok=True)
+
+# %% [markdown]
+# Crystal prototypes, and one table a model: the same atoms in the same order. For structures of your
+# own set `PLATONIC_STRUCTURES` to a file that ASE reads.
+
+# %%
+tables = stores.tables("7net-0 chgnet-0.3.0 random:7net-0?seed=0")
+
+# %% [markdown]
+# Each value stands beside what it would be by chance, within each element too, and beside the element
+# alone.
+
+# %%
+comparison = pj.compare.compare(tables, anchors="direct", k=50, measures=("procrustes", "mutual_knn"))
+comparison.save(results / "compare.json")
+names, neighbours = pj.plots.labels(comparison), comparison.measures["mutual_knn"]
+for i, j, _ in pj.plots.ranked_pairs(comparison, "mutual_knn"):
+    chance = neighbours.null_within_element[i, j]
+    print(f"{names[i]} and {names[j]}: {neighbours.value[i, j]:.2f} of neighbours are the same, by chance {chance:.2f}")
+
+# %%
+pj.plots.save(pj.plots.matrix(comparison, "mutual_knn").figure, results / "neighbours.png")
+print("open", pj.report.write(comparison, results / "report"))
+
+# %% [markdown]
+# **To try next**: your own structures; `01_platonic_space` for what the numbers mean; `platonic demo`
+# for the same from the shell.
