@@ -51,10 +51,20 @@ def salts():
         ("mp-2657 - mp-390", [(1, "mp-2657", None), (-1, "mp-390", None)]),
         ("- 2*MgO + 1/2 O2 + 3NaCl@b", [(-2, "MgO", None), (0.5, "O2", None), (3, "NaCl", "b")]),
         ("0.5* a.cif", [(0.5, "a.cif", None)]),
+        ("2 * MgO − Ti", [(2, "MgO", None), (-1, "Ti", None)]),
     ],
 )
 def test_expressions_are_read(text, expected):
     assert [(term.coefficient, term.name, term.model) for term in _terms.parse(text)] == expected
+
+
+def test_known_names_are_taken_as_they_stand():
+    found = _terms.parse("2 4H-SiC - 1000041 + 2MgO.cif@b", known={"4H-SiC", "1000041", "2MgO.cif"})
+    assert [(term.coefficient, term.name, term.model) for term in found] == [
+        (2, "4H-SiC", None),
+        (-1, "1000041", None),
+        (1, "2MgO.cif", "b"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -205,6 +215,7 @@ def test_phases_are_told_from_copies_and_found_again(salts):
     copies = [copies_of(salts, noise=0.02), copies_of(salts, noise=0.02, model="b", turned=True)]
     gap = np.where(["cesium" in name for name in salts.ids], 1.0, 0.0) * np.arange(len(salts))
     found = studies.polymorphs(tables, copies=copies, energies=gap, k=12, num_bootstraps=20)
+    assert found.chance["identity"] == pytest.approx(1 / 23)
     assert found.num == {"crystals": 24, "formulas": 12, "phases": 12, "copies": 24}
     for how in ("mean", "covariance", "cloud"):
         assert found.within["a"][how]["separation"]["value"] > 0.99
@@ -299,3 +310,25 @@ def test_what_is_not_balanced_is_refused():
         studies.reactions(["Na@a + 1/2 Cl2 -> NaCl"], [table(reacting())])
     with pytest.raises(ValueError, match="known of at least 5 reactions, got 1"):
         studies.reactions(["Na + 1/2 Cl2 -> NaCl"], [table(reacting())], energies=[1.0])
+
+
+def test_what_cycles_tell_is_not_counted():
+    """Rows know nothing; but a read-out of the other reactions of a compound would know its energy."""
+    of = reacting()
+    blind = EmbeddingTable.from_arrays(
+        np.random.default_rng(3).normal(size=(len(of.species), 40)),
+        of.species,
+        np.repeat(np.arange(len(of)), np.diff(of.offsets)),
+        structures=of,
+        model="a",
+    )
+    rng = np.random.default_rng(4)
+    energy = {f"{c}{a}-{phase}": rng.normal() for c in CATIONS for a in ANIONS for phase in PHASES}
+    # Every salt twice: formed, and fallen apart again.
+    formed = [f"1/2 {c}2 + {a} -> {c}{a}-{phase}" for c in CATIONS for a in ANIONS for phase in PHASES]
+    fallen = [" -> ".join(reversed(equation.split(" -> "))) for equation in formed]
+    values = list(energy.values())
+    found = studies.reactions(
+        formed + fallen, [blind], energies=values + [-value for value in values], space="own", num_bootstraps=20
+    )
+    assert found.errors["a"]["high"] > 0.8 * found.errors["constant"]["value"]

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 
@@ -91,7 +92,7 @@ def test_every_example_is_understood(capsys, command):
     examples = [line.strip() for line in capsys.readouterr().out.split("example:\n")[1].splitlines() if line.strip()]
     assert examples
     for example in examples:
-        words = example.replace('"', "").split()
+        words = shlex.split(example)
         assert words[:2] == ["platonic", command]
         assert isinstance(cli._parser().parse_args(words[1:]), argparse.Namespace)
 
@@ -305,3 +306,18 @@ def test_demo_stops_where_an_export_fails(monkeypatch, tmp_path):
     monkeypatch.setattr("platonic_adapters.environments.embed", lambda args: 1)
     assert main(["demo", "-o", str(tmp_path / "demo")]) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["Fe - O", "--energies", "e.csv"], "`--energies` must be left out here, got one: it is for polymorphs."),
+        (["analogies", "--answers", "3"], "`--answers` must be left out here, got one: it is for sums."),
+        (["reactions"], "`--equations` must name a file, got none."),
+        (["Fe - "], "the expression must have a crystal here, got the end:\n  Fe - \n      ^"),
+    ],
+)
+def test_arithmetic_refuses_what_it_would_ignore(stores, capsys, given, said):
+    what, *options = given
+    assert main(["arithmetic", what, stores[0], *options]) == 2
+    assert said in capsys.readouterr().err

@@ -58,11 +58,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--similarity", metavar="NAME", help="to anchors (default: whitened; cosine for reactions)")
     parser.add_argument(
         "--how",
-        choices=("mean", "sum", "covariance"),
-        default="mean",
+        choices=("mean", "covariance"),
         help="of an expression, the pooling (default: mean)",
     )
-    parser.add_argument("--answers", metavar="N", type=int, default=10, help="crystals to name (default: 10)")
+    parser.add_argument("--answers", metavar="N", type=int, help="of an expression, crystals to name (default: 10)")
     parser.add_argument(
         "--copies",
         metavar="STORE",
@@ -91,14 +90,17 @@ def run(args: argparse.Namespace) -> int:
     """Read, reckon, and print."""
     from platonic_jax import studies, tables
 
+    kind = args.what if args.what in BENCHMARKS else "reactions" if studies.ARROW in args.what else "sums"
+    _check_options(args, kind)
     loaded = [tables.load(path) for path in args.stores or [_default_store(args)]]
+    loaded = tables.pair(*loaded) if len(loaded) > 1 else loaded
     settings = {"space": args.space, "anchors": args.anchors, "seed": args.seed}
     # Those of each study, where none is asked for.
     settings |= {name: value for name in ("k", "similarity") if (value := getattr(args, name)) is not None}
-    if args.what == "analogies":
+    if kind == "analogies":
         found = studies.analogies(loaded, **settings)
         shown = [_analogies(found)]
-    elif args.what == "polymorphs":
+    elif kind == "polymorphs":
         found = studies.polymorphs(
             loaded,
             copies=[tables.load(path) for path in args.copies],
@@ -106,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
             **settings,
         )
         shown = [_within(found), *([_across(found)] if found.across else [])]
-    elif args.what == "reactions" or studies.ARROW in args.what:
+    elif kind == "reactions":
         equations, energies = _equations(args)
         found = studies.reactions(equations, loaded, energies=energies, **settings)
         shown = [_reactions(found)]
@@ -114,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory(prefix="platonic-") as folder:
             files = _files(args, loaded, Path(folder))
             found = studies.arithmetic(
-                args.what, loaded, files=files, how=args.how, num_answers=args.answers, **settings
+                args.what, loaded, files=files, how=args.how or "mean", num_answers=args.answers or 10, **settings
             )
         shown = [_answers(found)]
     if args.json:
@@ -124,6 +126,20 @@ def run(args: argparse.Namespace) -> int:
         console.print(table)
     console.print(found.verdict, markup=False, highlight=False)
     return 0
+
+
+def _check_options(args: argparse.Namespace, kind: str) -> None:
+    """Refuse what would be ignored."""
+    where = {
+        "how": "sums",
+        "answers": "sums",
+        "copies": "polymorphs",
+        "energies": "polymorphs",
+        "equations": "reactions",
+    }
+    for name, of in where.items():
+        if getattr(args, name) and of != kind:
+            raise ValueError(f"`--{name}` must be left out here, got one: it is for {of}.")
 
 
 def _default_store(args: argparse.Namespace) -> Path:
@@ -148,7 +164,7 @@ def _default_store(args: argparse.Namespace) -> Path:
     kept.parent.mkdir(parents=True, exist_ok=True)
     known = structures.Structures.from_atoms(atoms, ids)
     if _probes.embed(DEFAULT_MODEL, known, kept, args=args, properties=["energy"]):
-        raise RuntimeError(f"crystal prototypes could not be embedded with {DEFAULT_MODEL}: name a STORE.")
+        raise ValueError(f"`STORE` must be given, got none, and {DEFAULT_MODEL} could not embed the prototypes.")
     return kept
 
 
@@ -169,7 +185,7 @@ def _files(
         for j, table in enumerate(loaded):
             kept = folder / f"{i}-{j}.zarr"
             if _probes.embed(table.model, known, kept, args=args):
-                raise RuntimeError(f"{name!r} could not be embedded with {table.model}.")
+                raise ValueError(f"{name!r} must be a crystal that {table.model} can embed, got one that it cannot.")
             found[name].append(tables.load(kept, table.layer))
     return found
 
@@ -195,7 +211,15 @@ def _equations(args: argparse.Namespace) -> tuple[list[str], list[float] | None]
         raise ValueError(f"{args.equations!r} must have a column `equation`, and lines below it, got none.")
     if "energy" not in lines[0]:
         return [line["equation"] for line in lines], None
-    return [line["equation"] for line in lines], [float(line["energy"] or "nan") for line in lines]
+    energies = []
+    for number, line in enumerate(lines, 2):
+        try:
+            energies.append(float(line["energy"] or "nan"))
+        except ValueError:
+            raise ValueError(
+                f"{args.equations!r} must have numbers in column `energy`, got {line['energy']!r} in line {number}."
+            ) from None
+    return [line["equation"] for line in lines], energies
 
 
 def _answers(found: "Arithmetic") -> Any:

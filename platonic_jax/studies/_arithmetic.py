@@ -202,7 +202,7 @@ def arithmetic(
             number before a name and `@MODEL` behind it.
         tables: of the models, on the same structures; answers are the first one's.
         files: by name, tables of a crystal that is not in the store, one for each model.
-        how: the pooling, as in `arithmetic.pool`, but `elements`.
+        how: the pooling, `mean` or `covariance`, as in `arithmetic.pool`.
         space: `shared`, that of anchors, or each model's `own`.
         anchors: how they are chosen, or the anchors, as `compare` takes them.
         k: their number, where a method chooses.
@@ -218,13 +218,13 @@ def arithmetic(
         ValueError: an expression that does not parse or that cancels, a name that no crystal has, or terms by several
             models in spaces of their own.
     """
-    check_choice("how", how, ("sum", "mean", "covariance"))
+    check_choice("how", how, ("mean", "covariance"))
     check_count("num_answers", num_answers)
     check_count("num_draws", num_draws)
     common = pair(*tables) if len(tables) > 1 else list(tables)
     names = display_names(common)
     crystals = _terms.Crystals(common, names, files)
-    found = [crystals.find(term) for term in _terms.parse(expression)]
+    found = [crystals.find(term) for term in _terms.parse(expression, crystals.known)]
     if space == "own" and any(one.table for one in found):
         raise ValueError("`space` must be 'shared' where terms are by several models, got 'own'.")
     key = jax.random.key(seed)

@@ -99,7 +99,8 @@ def merging(
     Args:
         tables: two or more models on the same atoms; models with random weights are only judged.
         values: (s,) the property of each structure of the first table; NaN where unknown.
-        anchors: how anchors are chosen, in the space of the first table; or the anchors, as rows or as atoms.
+        anchors: how anchors are chosen, in the space of the first table and among all its atoms, those of what is held
+            out too, of which nothing but the rows is known; or the anchors, as rows or as atoms.
         k: the number of anchors, where a method chooses them.
         similarity: of rows to anchors, as in `projection.relative`.
         held_out: share of the chemical systems that are judged, drawn at random.

@@ -26,7 +26,7 @@ __all__ = ["COPY", "Polymorphs", "clouds_of", "polymorphs"]
 REPRESENTATIONS = ("mean", "covariance", "cloud")
 COPY = "~"  # `mp-2657~1` is a copy of `mp-2657`, and so is `mp-2657` itself in a table of copies.
 _EQUAL = 1e-4  # Of a cloud's extent: atoms nearer than this are one.
-FIGURES = ("identity", "separation", "energy")
+MOST = 2000  # Crystals, of which all pairs are compared.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -135,6 +135,8 @@ def polymorphs(
     present = np.unique(first.structure_index)
     ids = [first.structures.ids[i] for i in present]
     formula = np.unique(groups.reduced_formulas(first.structures)[present], return_inverse=True)[1]
+    if len(ids) > MOST:
+        raise ValueError(f"`tables` must hold at most {MOST} crystals, got {len(ids)}: all pairs of them are compared.")
     phases = np.array([(i, j) for i, j in combinations(range(len(ids)), 2) if formula[i] == formula[j]], np.int32)
     if not len(phases):
         raise ValueError(f"`tables` must hold two structures of one formula, got none among {len(ids)}.")
@@ -186,7 +188,7 @@ def polymorphs(
         within=within,
         across=across,
         chance={
-            "identity": float(np.mean((size - 1) / (len(ids) - 1))),
+            "identity": float(np.mean((size[size > 1] - 1) / (len(ids) - 1))),
             "separation": 0.5,
             "energy": 0.0,
             "phase": float(np.mean(1 / size[size > 1])),
@@ -247,6 +249,11 @@ class _Seen:
             clouds = (jnp.asarray(of[:, :most]) for of in (self.cloud, self.mass, other.cloud, other.mass))
             scale = jnp.float32(self.scale)
             found[filled] = np.asarray(_clouds(*clouds, jnp.asarray(pairs[filled]), scale, epsilon=epsilon).value)
+        if not np.isfinite(found).all():
+            raise ValueError(
+                f"`epsilon` must be large enough for transport to converge, got {epsilon:g}, by which "
+                f"{int((~np.isfinite(found)).sum())} of {len(found)} pairs of crystals did not: give a larger one."
+            )
         return found
 
 

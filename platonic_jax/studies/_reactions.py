@@ -35,9 +35,9 @@ class Reactions:
         energies: (r,) eV for an equation as written; NaN where unknown.
         norms: by model, (r,) length of the vector, over the number of atoms that react.
         predicted: by model, and by `A → B` for reactants seen by A and products by B, (r,) eV, each reaction by a
-            linear read-out of the others'.
-        errors: the same by name, and `constant`, the mean of the others, which is all that composition tells of
-            balanced reactions; and `MODEL, own energies`, what the model itself predicts: mean absolute error in eV per
+            linear read-out of those that share no compound with it; NaN where these are fewer than five.
+        errors: the same by name, and `constant`, the mean of those, since composition tells nothing of balanced
+            reactions; and `MODEL, own energies`, what the model itself predicts: mean absolute error in eV per
             atom, `value`, `low`, `high` over reactions.
         projections: by model, rank correlation of the length with the size of the energy per atom.
         phases: terms whose formula has several crystals: which was taken, and why.
@@ -104,8 +104,8 @@ def reactions(
     """Products less reactants, of balanced reactions, and what a linear read-out of it knows of their energies.
 
     Vectors are sums over the atoms of formula units. Whatever an element's rows have in common cancels, so composition
-    tells nothing here, and a read-out fitted on other reactions can know their energies by environments alone. Vectors
-    and energies are taken per atom that reacts.
+    tells nothing here. Nor do cycles, by which some reactions are sums of others (Hess): a reaction is judged by a
+    read-out of those that share no compound with it. Vectors and energies are taken per atom that reacts.
 
     Args:
         equations: such as `2 Mg + O2 -> 2 MgO`, of formulas or ids of the tables.
@@ -163,14 +163,18 @@ def reactions(
     predicted, errors, projections = {}, {}, {}
     if known.any():
         y = given / size
-        predictions = {CONSTANT: _left_out(np.zeros((known.sum(), 1)), y[known])}
-        predictions |= {name: _left_out(v[known], y[known]) for name, v in (x | mixed).items()}
+        apart = _apart(sides, crystals)[np.ix_(known, known)]
+        predictions = {CONSTANT: _left_out(np.zeros((known.sum(), 1)), y[known], apart)}
+        predictions |= {name: _left_out(v[known], y[known], apart) for name, v in (x | mixed).items()}
         for name, table in zip(names, common, strict=True):
             if "energy" in table.properties:
                 own = np.asarray(table.properties["energy"], float)[crystals.present] / _formula_units(crystals)
                 predictions[f"{name}, {OWN}"] = (sides.sum(axis=0) @ own / size)[known]
+        judged = np.isfinite(predictions[CONSTANT])
+        if not judged.any():
+            raise ValueError(f"`energies` must be of {LEAST} reactions that share no compound with a sixth, got fewer.")
         for i, (name, guess) in enumerate(predictions.items()):
-            error = np.abs(guess - y[known])
+            error = np.where(judged, np.abs(guess - y[known]), np.nan)
             errors[name] = with_interval(
                 error,
                 clusters=np.arange(len(error)),
@@ -193,7 +197,7 @@ def reactions(
         settings={
             **place.told(),
             "pooling": "sum over a formula unit, rows less the mean of their element",
-            "read-out": "ridge regression, each reaction by the others; its penalty by leaving out one of these",
+            "read-out": "ridge regression, of reactions that share no compound; its penalty by leaving out one",
             "interval": f"95 %, {num_bootstraps} bootstraps over reactions",
         },
         provenance=provenance(tables, common, names, seed=seed),
@@ -206,7 +210,7 @@ def _coefficients(equations: Sequence[str], crystals: _terms.Crystals) -> tuple[
     sides = np.zeros((2, len(equations), len(where)), np.float32)
     terms: dict[str, _terms.Found] = {}
     for i, equation in enumerate(equations):
-        of_equation = [crystals.find(term) for term in _terms.parse_reaction(equation)]
+        of_equation = [crystals.find(term) for term in _terms.parse_reaction(equation, crystals.known)]
         named = [one.term.model for one in of_equation if one.term.model]
         if named:
             raise ValueError(f"a reaction must name no models, got @{named[0]} in {equation!r}: all pairs are tried.")
@@ -232,12 +236,19 @@ def _formula_units(crystals: _terms.Crystals) -> np.ndarray:
     return np.asarray(crystals.sizes)[crystals.present] / _sizes(crystals)
 
 
-def _left_out(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(r,) the prediction of each row by a ridge regression of the others, the penalty chosen among them too."""
-    found = np.empty(len(y))
-    for i in range(len(y)):
-        others = np.arange(len(y)) != i
-        found[i] = _ridge(x[others].astype(float), y[others], x[i].astype(float))
+def _apart(sides: np.ndarray, crystals: _terms.Crystals) -> np.ndarray:
+    """(r, r) whether two reactions share no compound; elements they may share."""
+    compound = np.array([len(crystals.composition(int(i))) > 1 for i in crystals.present])
+    takes_part = (sides != 0).any(axis=0)[:, compound].astype(int)
+    return takes_part @ takes_part.T == 0
+
+
+def _left_out(x: np.ndarray, y: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """(r,) the prediction of each row by a ridge regression of those apart, the penalty chosen among them too."""
+    found = np.full(len(y), np.nan)
+    for i, others in enumerate(apart):
+        if others.sum() >= LEAST:
+            found[i] = _ridge(x[others].astype(float), y[others], x[i].astype(float))
     return found
 
 

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -58,11 +58,15 @@ class Found(NamedTuple):
     units: float = 1.0
 
 
-def parse(expression: str) -> list[Term]:
+def parse(expression: str, known: Container[str] = ()) -> list[Term]:
     """The terms of a sum.
 
     `+` and `-` stand alone, between spaces, since names have them too; a number before a name, `2 MgO`, `2*MgO` or
     `2MgO`, multiplies it; `NAME@MODEL` is seen by that model.
+
+    Args:
+        expression: the sum.
+        known: names that are taken as they stand, even if they begin with a number.
 
     Raises:
         ValueError: where something is missing, with a caret under the place.
@@ -72,19 +76,22 @@ def parse(expression: str) -> list[Term]:
     expects, signed = True, False  # A crystal; after a sign.
     for word in re.finditer(r"\S+", expression):
         text, place = word.group(), word.start()
-        if text in "+-":
+        whole = text.partition("@")[0] in known
+        if text in "+-−":
             if signed or factor is not None:
                 raise _Fault(expression, place, "a crystal", f"{text!r}")
-            sign, expects, signed = 1 if text == "+" else -1, True, True
+            sign, expects, signed = (1 if text == "+" else -1), True, True
             continue
         if not expects:
             raise _Fault(expression, place, "+ or - between spaces", f"{text!r}")
-        if _NUMBER.fullmatch(text) or (text.endswith("*") and _NUMBER.fullmatch(text[:-1])):
+        if text == "*" and factor is not None:
+            continue
+        if not whole and (_NUMBER.fullmatch(text) or (text.endswith("*") and _NUMBER.fullmatch(text[:-1]))):
             if factor is not None:
                 raise _Fault(expression, place, "a crystal after the number", f"{text!r}")
             factor = _value(text.removesuffix("*"), expression, place)
             continue
-        joined = _JOINED.match(text)
+        joined = None if whole else _JOINED.match(text)
         if joined and factor is None:
             factor, place, text = _value(joined[1], expression, place), place + joined.end(), text[joined.end() :]
         name, _, model = text.partition("@")
@@ -97,8 +104,12 @@ def parse(expression: str) -> list[Term]:
     return terms
 
 
-def parse_reaction(equation: str) -> list[Term]:
+def parse_reaction(equation: str, known: Container[str] = ()) -> list[Term]:
     """The terms of a reaction, products with positive and reactants with negative coefficients.
+
+    Args:
+        equation: reactants, an arrow, products.
+        known: names that are taken as they stand, even if they begin with a number.
 
     Raises:
         ValueError: where something is missing, with a caret under the place.
@@ -111,7 +122,7 @@ def parse_reaction(equation: str) -> list[Term]:
     found = []
     for side, sign, offset in ((sides[0], -1, 0), (sides[1], 1, shift)):
         try:
-            terms = parse(side)
+            terms = parse(side, known)
         except _Fault as fault:
             raise _Fault(equation, fault.place + offset, fault.wanted, fault.got) from None
         found += [term._replace(coefficient=sign * term.coefficient, place=term.place + offset) for term in terms]
@@ -153,7 +164,7 @@ class Crystals:
         if structures is None:
             raise ValueError("`tables` must bring structures, got none: crystals are asked for by formula or id.")
         self.structures = structures
-        self.names = list(names)
+        self.names = [name.replace(" ", "/") for name in names]  # `@MODEL` has no spaces.
         self.files = list(files or {})
         self.present = np.unique(tables[0].structure_index)
         self.formulas = groups.reduced_formulas(structures)
@@ -164,6 +175,11 @@ class Crystals:
         self._by_formula: dict[str, list[int]] = {}
         for i in self.present.tolist():
             self._by_formula.setdefault(str(self.formulas[i]), []).append(i)
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The names that stand for themselves: ids and files."""
+        return frozenset([*self._by_id, *self.files])
 
     def find(self, term: Term) -> Found:
         """The crystal that a term means.
