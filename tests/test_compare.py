@@ -10,6 +10,8 @@ from platonic_jax.anchors import Anchors, LinearMap
 from platonic_jax.compare import DEFAULT_MEASURES, compare
 from platonic_jax.tables import EmbeddingTable
 
+pytestmark = pytest.mark.slow  # It sets its own precision.
+
 ATOMS, STRUCTURES = 240, 40
 
 

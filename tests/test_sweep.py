@@ -11,6 +11,8 @@ from platonic_jax.compare import compare
 from platonic_jax.sweep import PCA, _stable_from, layers, load_layers, sweep
 from platonic_jax.tables import EmbeddingTable
 
+pytestmark = pytest.mark.slow  # It sets its own precision.
+
 ATOMS, STRUCTURES = 200, 40
 SPECIES = np.random.default_rng(5).choice([1, 8, 26], size=ATOMS)
 
