@@ -21,6 +21,7 @@ __all__ = [
     "MaxTest",
     "PermutationTest",
     "bootstrap",
+    "bootstrap_weights",
     "cluster_error",
     "max_corrected",
     "null_distribution",
@@ -311,6 +312,25 @@ def resample_weights(key: TypedKey, clusters: Int[Array, " n"]) -> Float[Array, 
         Whole numbers whose sum is n, in the default float dtype: weighted by them, rows count as `x[index]` would.
     """
     return jnp.zeros(clusters.shape[0]).at[resample_index(key, clusters)].add(1)
+
+
+def bootstrap_weights(
+    key: TypedKey, clusters: Int[Array, " n"], *, num_bootstraps: int
+) -> Float[Array, "{num_bootstraps} n"]:
+    """How often each row stands in each sample of a bootstrap, for statistics that are sums over rows.
+
+    Args:
+        key: Typed key. Draw i uses `fold_in(key, i)`.
+        clusters: Label of the cluster of each row, such as its structure.
+        num_bootstraps: Number of draws (static).
+
+    Returns:
+        The weights of `resample_weights`, one draw a row.
+    """
+    check_key(key)
+    check_count("num_bootstraps", num_bootstraps)
+    draw = lambda i: resample_weights(jax.random.fold_in(key, i), clusters)
+    return map_rows(draw, jnp.arange(num_bootstraps))
 
 
 def subsample_index(key: TypedKey, clusters: Int[Array, " n"], *, num_rows: int) -> Int[Array, " {num_rows}"]:

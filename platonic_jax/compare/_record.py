@@ -133,6 +133,28 @@ class Comparison:
         write_json(self.to_json(), path)
 
 
+class Record:
+    """What the results of studies share: a dataclass with a verdict, and a file."""
+
+    @property
+    def verdict(self) -> str:
+        """What to make of it, in plain words."""
+        raise NotImplementedError
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything and the verdict, as plain lists and numbers; undefined values are null."""
+        return plain({**vars(self), "verdict": self.verdict})
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json` to a file, whole or not at all."""
+        write_json(self.to_json(), path)
+
+
+def interval(entry: Mapping[str, float], *, digits: int) -> str:
+    """A value with its interval, as verdicts say it."""
+    return f"{entry['value']:.{digits}f} ({entry['low']:.{digits}f} to {entry['high']:.{digits}f})"
+
+
 def plain(value: Any) -> Any:
     """JSON's own types: records become objects, and numbers that are not finite become null."""
     if dataclasses.is_dataclass(value):

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,7 +13,7 @@ from platonic_jax import arithmetic as vectors
 from platonic_jax import groups
 from platonic_jax._checks import check_count
 from platonic_jax.compare._driver import provenance
-from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._record import Record
 from platonic_jax.compare._spaces import display_names
 from platonic_jax.studies._arithmetic import crystals_of, element_means, percent, space_of, with_interval
 from platonic_jax.tables import EmbeddingTable, element_baseline, pair
@@ -25,7 +24,7 @@ MOST_OF_PROTOTYPE = 200  # Quadruples of one prototype, lest perovskites and Heu
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Analogies:
+class Analogies(Record):
     """How often the nearest crystal to A₁C − A₁B + A₂B is A₂C.
 
     Attributes:
@@ -66,15 +65,6 @@ class Analogies:
                 told += f"{100 * blind:.0f} %"
             said.append(f"{told}.")
         return " ".join(said)
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything and the verdict, as plain lists and numbers."""
-        names = (field.name for field in dataclasses.fields(self))
-        return plain({**{name: getattr(self, name) for name in names}, "verdict": self.verdict})
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, whole or not at all."""
-        write_json(self.to_json(), path)
 
 
 def quadruples(prototypes: groups.Prototypes, *, number: int, seed: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +14,7 @@ from platonic_jax import arithmetic as vectors
 from platonic_jax import statistics
 from platonic_jax._checks import check_choice, check_count
 from platonic_jax.compare._driver import provenance
-from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._record import Record
 from platonic_jax.compare._spaces import Choice, choose_anchors, display_names, relative
 from platonic_jax.studies import _terms
 from platonic_jax.tables import EmbeddingTable, pair
@@ -122,7 +121,7 @@ def percent(entry: Mapping[str, float]) -> str:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Arithmetic:
+class Arithmetic(Record):
     """A sum of crystals, and what lies nearest to it.
 
     Attributes:
@@ -167,15 +166,6 @@ class Arithmetic:
             f"twenty: something lies as near to {100 * null['p_value']:.1f} % of them."
         )
         return " ".join(said)
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything and the verdict, as plain lists and numbers."""
-        names = (field.name for field in dataclasses.fields(self))
-        return plain({**{name: getattr(self, name) for name in names}, "verdict": self.verdict})
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, whole or not at all."""
-        write_json(self.to_json(), path)
 
 
 def arithmetic(

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,7 +13,7 @@ from jaxtyping import Array
 
 from platonic_jax import anchors, diagnostics, metrics, projection, statistics
 from platonic_jax.compare._driver import provenance
-from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._record import Record, interval
 from platonic_jax.compare._spaces import display_names
 from platonic_jax.numerics import safe_sqrt
 from platonic_jax.tables import EmbeddingTable, pair
@@ -29,7 +28,7 @@ FIGURES = ("rank_correlation", "worst_auroc", "gain")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Calibration:
+class Calibration(Record):
     """How well each score orders the errors of each model.
 
     Attributes:
@@ -77,25 +76,16 @@ class Calibration:
             leader, best = max(geometric, key=worth.__getitem__), max(worth, key=worth.__getitem__)
             said = (
                 f"{model}: {where} the score of geometry that tells most about force errors is {leader}, with a rank "
-                f"correlation of {_figure(figures[leader])}"
+                f"correlation of {interval(figures[leader], digits=2)}"
             )
             if best != leader:
-                said += f"; {best} tells more, {_figure(figures[best])}"
+                said += f"; {best} tells more, {interval(figures[best], digits=2)}"
             if place == "within":
                 beyond = scores[leader]["within"]["beyond_force_size"]
-                adds = _figure(beyond) if beyond["low"] > 0 else "nothing that is certain"
+                adds = interval(beyond, digits=2) if beyond["low"] > 0 else "nothing that is certain"
                 said += f". Once the size of the force is known, it adds {adds}"
             told.append(f"{said}.")
         return " ".join(told)
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything and the verdict, as plain lists and numbers; undefined values are null."""
-        names = (field.name for field in dataclasses.fields(self))
-        return plain({**{name: getattr(self, name) for name in names}, "verdict": self.verdict})
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, whole or not at all."""
-        write_json(self.to_json(), path)
 
 
 def calibration(
@@ -398,7 +388,3 @@ def _entry(value: Any, low: Any, high: Any) -> dict[str, float]:
 def _spread(errors: np.ndarray) -> dict[str, float]:
     found = errors[np.isfinite(errors)]
     return {"mean": float(found.mean()), "median": float(np.median(found)), "p90": float(np.quantile(found, 0.9))}
-
-
-def _figure(entry: Mapping[str, float]) -> str:
-    return f"{entry['value']:.2f} ({entry['low']:.2f} to {entry['high']:.2f})"

@@ -1,7 +1,6 @@
 """Whether energies changed where a model has moved: changes by element, beside displacements."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -10,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 from scipy.stats import spearmanr
 
-from platonic_jax import numerics, statistics
+from platonic_jax import statistics
 from platonic_jax.tables import EmbeddingTable
 
 LEAST_ELEMENTS = 4  # To rank them.
@@ -50,11 +49,7 @@ def changes_of_energy(
     return {name: _ranked(change, count, total, symbols, draws) for name, change in changes.items()}
 
 
-@partial(jax.jit, static_argnames="num_bootstraps")
-def _weights(key: Array, structures: Array, *, num_bootstraps: int) -> Array:
-    """(draws, s) how often each structure stands in each bootstrap sample."""
-    draw = lambda i: statistics.resample_weights(jax.random.fold_in(key, i), structures)
-    return numerics.map_rows(draw, jnp.arange(num_bootstraps))
+_weights = jax.jit(statistics.bootstrap_weights, static_argnames="num_bootstraps")
 
 
 def _ranked(

@@ -2,18 +2,17 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._record import Record
 
 LEVEL = 0.05
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Drift:
+class Drift(Record):
     """How far a model has moved, and which elements with it.
 
     Displacements are in units of the typical distance between neighbouring environments before: at 1, an atom has
@@ -65,14 +64,6 @@ class Drift:
     def verdict(self) -> str:
         """What to make of it, in a few sentences."""
         return " ".join(self._told())
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything and the verdict, as plain lists and numbers; undefined values are null."""
-        return plain({**vars(self), "verdict": self.verdict})
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, whole or not at all."""
-        write_json(self.to_json(), path)
 
     def _told(self) -> Iterator[str]:
         found, noise = self.overall, self.null["kind"]

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,10 +11,10 @@ import numpy as np
 from ase.data import chemical_symbols
 from jaxtyping import Array
 
-from platonic_jax import groups, learn, metrics, numerics, projection, statistics, stitching
+from platonic_jax import groups, learn, metrics, projection, statistics, stitching
 from platonic_jax._checks import check_count, check_fraction
 from platonic_jax.compare._driver import provenance
-from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._record import Record, interval
 from platonic_jax.compare._spaces import choose_anchors, display_names, whole_structures
 from platonic_jax.tables import EmbeddingTable, pair
 
@@ -28,7 +27,7 @@ _STREAMS = ("split", "anchors", "atoms", "null", "bootstrap")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Merging:
+class Merging(Record):
     """Models beside the mean of their shared spaces: how far from it, and what each predicts.
 
     Attributes:
@@ -64,19 +63,14 @@ class Merging:
         share = f"{value:.0f} % ({low:.0f} to {high:.0f})"
         certain = "" if gain["low"] > 0 or gain["high"] < 0 else ", which is not certain"
         away = ", ".join(f"{name} {entry['value']:.2f}" for name, entry in self.distances.items())
-        return (
-            f"The consensus of {' and '.join(self.models)} errs by {_figure(self.errors['consensus'])}, {share} {said} "
-            f"than the best of them, {self.best}, by {_figure(self.errors[self.best])}{certain}; the composition alone "
-            f"errs by {_figure(self.errors['composition'])}. Angles to the consensus, in radians: {away}."
+        consensus, single, composition = (
+            interval(self.errors[name], digits=3) for name in ("consensus", self.best, "composition")
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything and the verdict, as plain lists and numbers; undefined values are null."""
-        return plain({**vars(self), "verdict": self.verdict})
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, whole or not at all."""
-        write_json(self.to_json(), path)
+        return (
+            f"The consensus of {' and '.join(self.models)} errs by {consensus}, {share} {said} than the best of them, "
+            f"{self.best}, by {single}{certain}; the composition alone errs by {composition}. Angles to the consensus, "
+            f"in radians: {away}."
+        )
 
 
 def merging(
@@ -228,17 +222,9 @@ def _distance(
     return {"value": found.value, "low": found.low, "high": found.high, "null": jnp.mean(null)}
 
 
-@partial(jax.jit, static_argnames="num_bootstraps")
-def _weights(key: Array, systems: Array, *, num_bootstraps: int) -> Array:
-    """(draws, systems) how often each stands in each bootstrap sample."""
-    draw = lambda i: statistics.resample_weights(jax.random.fold_in(key, i), systems)
-    return numerics.map_rows(draw, jnp.arange(num_bootstraps))
+_weights = jax.jit(statistics.bootstrap_weights, static_argnames="num_bootstraps")
 
 
 def _entry(draws: np.ndarray) -> dict[str, float]:
     low, high = np.quantile(draws[1:], [0.025, 0.975])
     return {"value": float(draws[0]), "low": float(low), "high": float(high)}
-
-
-def _figure(entry: Mapping[str, float]) -> str:
-    return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"

@@ -6,7 +6,6 @@ frequencies. Beside each link stands its noise: the same crystal, only shifted.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from pymatgen.core import Composition
 
 from platonic_jax import diagnostics
 from platonic_jax.compare._driver import provenance
-from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._record import Record, plain
 from platonic_jax.diagnostics import Bands, Difference, Mesh
 from platonic_jax.probes import AS_IS, REFLECTED, SHIFTED, Displaced
 from platonic_jax.studies._symmetry import TOLERANCE
@@ -31,7 +30,7 @@ IMAGINARY = -0.1  # THz; acoustic modes near Γ come as low by the shortness of 
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Phonons:
+class Phonons(Record):
     """A crystal's lattice vibrations by a model; frequencies in THz, imaginary ones negative.
 
     Attributes:
@@ -91,10 +90,6 @@ class Phonons:
                 for name, entry in self.reference.items()
             }
         return plain({**told, "verdict": self.verdict})
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, whole or not at all."""
-        write_json(self.to_json(), path)
 
     def _orientation(self) -> str:
         broken = self.chain["frequencies"]["broken"]

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import combinations, permutations
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,7 +15,7 @@ from platonic_jax import arithmetic as vectors
 from platonic_jax import diagnostics, groups, statistics
 from platonic_jax._checks import check_count, check_positive
 from platonic_jax.compare._driver import provenance
-from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._record import Record, interval
 from platonic_jax.compare._spaces import display_names
 from platonic_jax.studies._arithmetic import Space, crystals_of, percent, space_of, with_interval
 from platonic_jax.tables import EmbeddingTable, pair
@@ -30,7 +29,7 @@ MOST = 2000  # Crystals, of which all pairs are compared.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Polymorphs:
+class Polymorphs(Record):
     """What is left of the phase.
 
     Attributes:
@@ -63,7 +62,7 @@ class Polymorphs:
         for model, of in self.within.items():
             told = f"{model}: the nearest crystal to a mean has the same formula in {percent(of['mean']['identity'])}"
             if "separation" in of["mean"]:
-                figures = [f"{_figure(of[name]['separation'])} by {name}" for name in REPRESENTATIONS]
+                figures = [f"{interval(of[name]['separation'], digits=2)} by {name}" for name in REPRESENTATIONS]
                 told += f"; phases are told from copies with an AUROC of {', '.join(figures)}"
             said.append(f"{told}.")
         for models, of in self.across.items():
@@ -73,19 +72,6 @@ class Polymorphs:
                 f"{percent(of['cloud'])} by cloud, {100 * self.chance['phase']:.0f} % by chance."
             )
         return " ".join(said)
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything and the verdict, as plain lists and numbers."""
-        names = (field.name for field in dataclasses.fields(self))
-        return plain({**{name: getattr(self, name) for name in names}, "verdict": self.verdict})
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, whole or not at all."""
-        write_json(self.to_json(), path)
-
-
-def _figure(entry: Mapping[str, float]) -> str:
-    return f"{entry['value']:.2f} ({entry['low']:.2f} to {entry['high']:.2f})"
 
 
 def polymorphs(

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ import numpy as np
 from platonic_jax import arithmetic as vectors
 from platonic_jax._checks import check_count
 from platonic_jax.compare._driver import provenance
-from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._record import Record, interval
 from platonic_jax.compare._spaces import display_names
 from platonic_jax.studies import _terms
 from platonic_jax.studies._arithmetic import crystals_of, element_means, space_of, with_interval
@@ -26,7 +25,7 @@ _RIDGES = 10.0 ** np.arange(-6, 3)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Reactions:
+class Reactions(Record):
     """Vectors of reactions, and how well they tell energies.
 
     Attributes:
@@ -68,25 +67,12 @@ class Reactions:
             said += [f"{model}: environments change most in {equation}." for model, equation in largest.items()]
             return " ".join(said)
         base = self.errors[CONSTANT]
-        said.append(f"A constant errs by {_figure(base)} eV/atom.")
+        said.append(f"A constant errs by {interval(base, digits=3)} eV/atom.")
         for name in self.predicted:
             found = self.errors[name]
             told = "tells reaction energies" if found["high"] < base["low"] else "tells no more for certain"
-            said.append(f"{name} {told}: {_figure(found)}.")
+            said.append(f"{name} {told}: {interval(found, digits=3)}.")
         return " ".join(said)
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything and the verdict, as plain lists and numbers; undefined values are null."""
-        names = (field.name for field in dataclasses.fields(self))
-        return plain({**{name: getattr(self, name) for name in names}, "verdict": self.verdict})
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, whole or not at all."""
-        write_json(self.to_json(), path)
-
-
-def _figure(entry: Mapping[str, float]) -> str:
-    return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"
 
 
 def reactions(

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,10 +12,10 @@ from ase.data import chemical_symbols
 from jaxtyping import Array
 
 from platonic_jax import anchors as anchor_methods
-from platonic_jax import groups, learn, metrics, numerics, statistics
+from platonic_jax import groups, learn, metrics, statistics
 from platonic_jax._checks import check_count, check_fraction
 from platonic_jax.compare._driver import provenance
-from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._record import Record, plain
 from platonic_jax.compare._spaces import display_names, whole_structures
 from platonic_jax.stitching import Map, apply, energies, fit
 from platonic_jax.tables import EmbeddingTable, element_baseline, pair
@@ -33,7 +32,7 @@ _STREAMS = ("split", "anchors", "bootstrap", "local")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Stitching:
+class Stitching(Record):
     """What is left of a target model's rows and energies when they are made from a source model's rows.
 
     Everything is judged on atoms of chemical systems of which nothing was fitted. `left` is the share of the variance
@@ -114,10 +113,6 @@ class Stitching:
         """Everything but the maps, and the verdict, as plain lists and numbers; undefined values are null."""
         shown = {name: value for name, value in vars(self).items() if name != "maps"}
         return plain({**shown, "best": self.best, "verdict": self.verdict})
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, whole or not at all."""
-        write_json(self.to_json(), path)
 
     @property
     def _figure(self) -> str:
@@ -259,7 +254,8 @@ class _Judge:
         self.of_atom = self.system[self.place]
         self.size = np.bincount(self.place)
         number = int(self.system.max()) + 1
-        self.weights = np.concatenate([np.ones((1, number)), _draws(key, number, num=num_bootstraps)])
+        draws = _weights(key, jnp.arange(number), num_bootstraps=num_bootstraps)
+        self.weights = np.concatenate([np.ones((1, number)), np.asarray(draws, float)])
         mean = target.x[fitted].astype(np.float64).mean(axis=0)
         self.spread = ((self.y - mean) ** 2).sum(axis=1)
         elements, count = np.unique(self.species, return_counts=True)
@@ -326,11 +322,7 @@ def _entry(draws: np.ndarray) -> dict[str, float]:
     return {"value": float(draws[0]), "low": float(low), "high": float(high)}
 
 
-def _draws(key: Array, number: int, *, num: int) -> np.ndarray:
-    """(num, number) how often each of so many systems stands in each bootstrap sample."""
-    check_count("num_bootstraps", num)
-    draw = lambda i: statistics.resample_weights(jax.random.fold_in(key, i), jnp.arange(number))
-    return np.asarray(jax.jit(lambda: numerics.map_rows(draw, jnp.arange(num)))(), float)
+_weights = jax.jit(statistics.bootstrap_weights, static_argnames="num_bootstraps")
 
 
 def _energies(x: np.ndarray, species: np.ndarray, index: np.ndarray, readout: Any) -> np.ndarray:

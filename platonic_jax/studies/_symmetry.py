@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,7 +13,7 @@ from jaxtyping import Array, Float
 
 from platonic_jax import anchors, diagnostics, numerics, projection
 from platonic_jax.compare._driver import provenance
-from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._record import Record
 from platonic_jax.probes import IMAGES, Images
 from platonic_jax.tables import EmbeddingTable
 
@@ -27,7 +26,7 @@ _SPACES = ("raw", "shared")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Symmetry:
+class Symmetry(Record):
     """How far images of atoms lie from the atoms, and how well equivalent atoms coincide.
 
     Attributes:
@@ -102,15 +101,6 @@ class Symmetry:
             _advice(self.broken, found),
         ]
         return " ".join(sentences)
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything and the verdict, as plain lists and numbers; undefined values are null."""
-        names = (field.name for field in dataclasses.fields(self))
-        return plain({**{name: getattr(self, name) for name in names}, "verdict": self.verdict})
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, whole or not at all."""
-        write_json(self.to_json(), path)
 
 
 def symmetry(table: EmbeddingTable, images: Images, *, k: int = 100, seed: int = 0) -> Symmetry:
