@@ -6,7 +6,7 @@ ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench notebooks docs clean
 
 .venv/installed: pyproject.toml adapters/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -17,12 +17,10 @@ endif
 demo: .venv/installed
 	$(BIN)/platonic demo
 
-# Once in single and once in double precision: the x64 choice belongs to the user, and both must hold. The adapters do
-# not know JAX, what is marked slow sets its own precision, and pages, pictures and the command line only show numbers.
+# Once in single and once in double precision: the x64 choice belongs to the user, and both must hold.
 test: .venv/installed
 	$(BIN)/python -m pytest -q -n 2
-	JAX_ENABLE_X64=1 $(BIN)/python -m pytest -q -n 2 -m "not slow" --ignore tests/adapters \
-		--ignore tests/test_cli.py --ignore tests/test_report.py --ignore tests/test_plots.py
+	JAX_ENABLE_X64=1 $(BIN)/python -m pytest -q -n 2 -m "not slow and not once"
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -34,5 +32,13 @@ bench: .venv/installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(UV_FIND_LINKS),,--torch-backend=cpu) --group bench
 	$(BIN)/python tests/benchmarks/run.py
 
+# Every notebook with its outputs, from its own text; minutes each, the stores that it makes are kept.
+notebooks: .venv/installed
+	cd notebooks && PATH="$(abspath $(BIN)):$$PATH" MPLBACKEND=agg $(abspath $(BIN))/jupytext --to ipynb --execute [0-9]*.py
+
+# The documentation, from the notebooks and the docstrings, to `site/index.html`.
+docs: .venv/installed
+	$(BIN)/mkdocs build --strict -f .mkdocs.yml
+
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo site

@@ -22,7 +22,6 @@ import stores
 import platonic_jax as pj
 
 results = Path("results/00")
-results.mkdir(parents=True, exist_ok=True)
 
 # %% [markdown]
 # Crystal prototypes, and one table a model: the same atoms in the same order. For structures of your
@@ -30,6 +29,7 @@ results.mkdir(parents=True, exist_ok=True)
 
 # %%
 tables = stores.tables("7net-0 chgnet-0.3.0 random:7net-0?seed=0")
+tables[0]
 
 # %% [markdown]
 # Each value stands beside what it would be by chance, within each element too, and beside the element
@@ -37,15 +37,19 @@ tables = stores.tables("7net-0 chgnet-0.3.0 random:7net-0?seed=0")
 
 # %%
 comparison = pj.compare.compare(tables, anchors="direct", k=50, measures=("procrustes", "mutual_knn"))
-comparison.save(results / "compare.json")
-names, neighbours = pj.plots.labels(comparison), comparison.measures["mutual_knn"]
-for i, j, _ in pj.plots.ranked_pairs(comparison, "mutual_knn"):
-    chance = neighbours.null_within_element[i, j]
-    print(f"{names[i]} and {names[j]}: {neighbours.value[i, j]:.2f} of neighbours are the same, by chance {chance:.2f}")
+comparison
 
 # %%
+verdict = pj.report.verdict(comparison)
+print(verdict.lead)
+verdict
+
+# %% [markdown]
+# The report is one file that needs no network; the numbers and the figures of the comparison stand beside it.
+
+# %%
+print("open", pj.report.write(comparison, results))
 pj.plots.save(pj.plots.matrix(comparison, "mutual_knn").figure, results / "neighbours.png")
-print("open", pj.report.write(comparison, results / "report"))
 
 # %% [markdown]
 # **To try next**: your own structures; `01_platonic_space` for what the numbers mean; `platonic demo`

@@ -22,17 +22,18 @@
 import os
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import stores
 from ase.data import chemical_symbols
 
 import platonic_jax as pj
+from platonic_jax import plots
 
 K = int(os.environ.get("PLATONIC_ANCHORS", "100"))
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/01"))
 
 tables = stores.tables("7net-0 7net-l3i5 chgnet-0.3.0 chgnet-r2scan random:7net-0?seed=0")
+tables[0]
 
 # %% [markdown]
 # ## One comparison
@@ -50,14 +51,17 @@ comparison = pj.compare.compare(tables, anchors="direct", k=K, measures=measures
 RESULTS.mkdir(parents=True, exist_ok=True)
 comparison.save(RESULTS / "compare.json")
 
-names = pj.plots.labels(comparison)
+names = plots.labels(comparison)
 for measure in measures:
     found = comparison.measures[measure]
     print(f"\n{measure}: value [95 % interval], within element, p")
-    for i, j, _ in pj.plots.ranked_pairs(comparison, measure):
+    for i, j, _ in plots.ranked_pairs(comparison, measure):
         interval = f"[{found.low[i, j]:.3f}, {found.high[i, j]:.3f}]"
         null, p = found.null_within_element[i, j], found.p_value_within_element[i, j]
         print(f"  {names[i]:42s} {names[j]:42s} {found.value[i, j]:.3f} {interval} {null:.3f} p = {p:.2f}")
+
+# %%
+pj.report.verdict(comparison)
 
 # %% [markdown]
 # ## Maps and matrices
@@ -65,20 +69,18 @@ for measure in measures:
 # Raw spaces cannot be laid beside each other; in the shared one every axis means the same.
 
 # %%
-shown = pj.plots.mapped(comparison)
-figure, axes = plt.subplots(2, len(shown), figsize=(3 * len(shown), 6), squeeze=False, layout="constrained")
-for column, model in enumerate(shown):
-    for row, space in enumerate(("raw", "shared")):
-        pj.plots.map(comparison, model, space=space, ax=axes[row, column])
-    axes[0, column].set_title(names[model].replace(" (", "\n("), fontsize=8)
-figure.savefig(RESULTS / "maps.png", dpi=120, bbox_inches="tight")
+plots.save(plots.raw_spaces_page(comparison), RESULTS / "maps.png")
 
-width = 4 + 0.3 * len(names)
-figure, axes = plt.subplots(2, len(measures), figsize=(width * len(measures), 1.7 * width), layout="constrained")
-for column, measure in enumerate(measures):
-    pj.plots.matrix(comparison, measure, ax=axes[0, column])
-    pj.plots.dendrogram(comparison, measure, ax=axes[1, column])
-figure.savefig(RESULTS / "matrices.png", dpi=120, bbox_inches="tight")
+# %%
+plots.save(plots.shared_space_page(comparison), RESULTS / "matrices.png")
+
+# %% [markdown]
+# Which models stand nearest each other, and how far each pair is from what chance gives.
+
+# %%
+figure, axes = plots.subplots(1, 2, height=0.9 + 0.2 * len(plots.pairs(comparison)))
+plots.dendrogram(comparison, "procrustes", ax=axes[0, 0])
+plots.save(plots.with_legend(plots.null(comparison, "procrustes", ax=axes[0, 1])), RESULTS / "pairs.png")
 
 # %% [markdown]
 # ## How many anchors, chosen how?
@@ -88,11 +90,11 @@ trained = [table for table in tables if table.kind == "model"]
 ks = [k for k in (10, 30, 100, 300) if k < len(tables[0].x) // 2]
 sweep = pj.sweep.sweep(trained[:4], ks=ks, num_seeds=3)
 sweep.save(RESULTS / "sweep.json")
-pj.plots.sweep(sweep).savefig(RESULTS / "sweep.png", dpi=120, bbox_inches="tight")
 for measure, curves in sweep.curves.items():
     for method, curve in curves.items():
         values = "  ".join(f"{value:.3f}" for value in curve.value[:, -1])
         print(f"{measure:12s} {method:8s} {values}   stable from K = {curve.stable_from[-1]}")
+plots.save(plots.sweep_page(sweep), RESULTS / "sweep.png")
 
 # %% [markdown]
 # ## Within an element
@@ -102,7 +104,7 @@ for measure, curves in sweep.curves.items():
 # %%
 within = comparison.resolved["labels"]
 for measure in measures:
-    value, null = pj.plots.means_within(comparison, "labels", measure)
+    value, null = plots.means_within(comparison, "labels", measure)
     cells = [f"{label} {v:.2f} ({n:.2f})" for label, v, n in zip(within.labels, value, null, strict=True)]
     print(f"{measure} of trained models (null): " + ", ".join(cells))
 
@@ -113,7 +115,7 @@ for measure in measures:
 
 # %%
 kinds = {"same family": [], "same data, other family": [], "neither": []}
-for i, j, kind in pj.plots.pairs(comparison):
+for i, j, kind in plots.pairs(comparison):
     if kind == "model":
         a, b = (comparison.provenance["stores"][comparison.models[m]] for m in (i, j))
         same_data = a["training_data"] == b["training_data"]
@@ -135,7 +137,7 @@ for measure in measures:
 
 # %%
 for measure in measures:
-    value, found = comparison.measures[measure].value, pj.plots.pairs(comparison)
+    value, found = comparison.measures[measure].value, plots.pairs(comparison)
     of = {kind: [value[i, j] for i, j, which in found if which == kind] for kind in ("model", "random", "element")}
     told = [f"{kind}: {min(values):.3f} to {max(values):.3f}" for kind, values in of.items() if values]
     print(f"{measure}: " + "; ".join(told))

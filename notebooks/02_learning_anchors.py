@@ -25,8 +25,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
-import numpy as np
 import stores
 
 import platonic_jax as pj
@@ -64,27 +62,14 @@ for where, told in trained.places.items():
 # %% [markdown]
 # ## What was learned
 #
-# Every pair, before and after; and the loss, on the systems that training saw and on those that chose the best state.
+# The loss (0: every atom found, 1: chance), on the systems that training saw and on those that chose the best state;
+# and every pair, before and after.
 
 # %%
-figure, axes = plt.subplots(1, 1 + len(trained.places), figsize=(11, 3.4), layout="constrained")
-steps, losses = np.array(trained.validation_losses).T
-axes[0].plot(np.arange(1, len(trained.losses) + 1), trained.losses, lw=0.6, color="0.6", label="batches")
-axes[0].plot(steps, losses, "o-", ms=3, color="tab:blue", label="validation")
-axes[0].set(xlabel="step", ylabel="loss (0: found, 1: chance)")
-axes[0].legend(frameon=False)
-for axis, (where, told) in zip(axes[1:], trained.places.items(), strict=True):
-    plain, learned = (trained.judged[where][space]["mutual_knn"]["pairs"] for space in ("plain", "learned"))
-    control = np.array([j >= trained.num_trained for _, j in trained.pairs])
-    for mask, colour, label in ((~control, "tab:blue", "trained models"), (control, "tab:orange", "random weights")):
-        if mask.any():
-            half = [(found["high"] - found["value"])[mask] for found in (plain, learned)]
-            x, y = (np.asarray(found["value"])[mask] for found in (plain, learned))
-            axis.errorbar(x, y, xerr=half[0], yerr=half[1], fmt="o", ms=4, lw=0.8, color=colour, label=label)
-    axis.plot([0, 1], [0, 1], color="0.7", lw=0.8)
-    axis.set(xlabel=f"mutual neighbours, plain, {told}", ylabel="learned", xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    axis.legend(frameon=False, loc="upper left")
-figure.savefig(RESULTS / "trained.png", dpi=120)
+figure, axes = pj.plots.subplots(1, 1 + len(trained.places), height=2.9)
+drawn = [pj.plots.losses(trained, ax=axes[0, 0])]
+drawn += [pj.plots.gains(trained, where, ax=ax) for ax, where in zip(axes[0, 1:], trained.places, strict=True)]
+pj.plots.save(pj.plots.with_legend(*drawn), RESULTS / "trained.png")
 
 # %% [markdown]
 # ## A task

@@ -21,16 +21,15 @@
 # %%
 import json
 import os
-import subprocess
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
+import stores
 from ase.build import bulk
 from platonic_adapters import store, structures
 from scipy.spatial.transform import Rotation
 
-from platonic_jax import probes, studies, tables
+from platonic_jax import plots, probes, studies
 
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/03"))
 STORES = Path(os.environ.get("PLATONIC_STORES", "stores/probes"))
@@ -38,17 +37,12 @@ MODELS = os.environ.get("PLATONIC_MODELS", "7net-0 chgnet-0.3.0 random:orb-v3-co
 RESULTS.mkdir(parents=True, exist_ok=True)
 
 
-def embedded(model, asked, name, properties=()):
-    """The store of a model's rows of structures."""
-    handed_over, kept = (
-        STORES / f"{name}.zarr",
-        STORES / name / f"{model.translate(str.maketrans(':?=@/', '-----'))}.zarr",
-    )
+def embedded(model, asked, name, *options):
+    """The table of a model's rows of structures."""
+    handed_over = STORES / f"{name}.zarr"
     if not handed_over.exists():
         store.write_structures(handed_over, asked, source=name)
-    options = ["--properties", ",".join(properties)] if properties else []
-    subprocess.run(["platonic", "embed", model, str(handed_over), "-o", str(kept), *options], check=True)
-    return kept
+    return stores.embed(model, handed_over, STORES / name / f"{stores.file_name(model)}.zarr", *options)
 
 
 # %% [markdown]
@@ -62,9 +56,9 @@ def embedded(model, asked, name, properties=()):
 source = os.environ.get("PLATONIC_STRUCTURES", "prototypes?max_atoms=8")
 originals, _ = structures.read(source, limit=int(os.environ.get("PLATONIC_LIMIT", "4")), duplicates="skip")
 images = probes.images(originals, seed=0, num_draws=2)
-found = [studies.symmetry(tables.load(embedded(model, images.structures, "images")), images) for model in MODELS]
+found = [studies.symmetry(embedded(model, images.structures, "images"), images) for model in MODELS]
 for model in found:
-    model.save(RESULTS / f"symmetry_{model.model.translate(str.maketrans(':?=@/', '-----'))}.json")
+    model.save(RESULTS / f"symmetry_{stores.file_name(model.model)}.json")
     print(f"\n{model.model}: largest, in parts of the norm (of the distance between different environments)")
     for space in ("raw", "shared"):
         cells = [
@@ -76,20 +70,9 @@ for model in found:
     print(f"  {model.verdict}")
 
 # %%
-kinds = list(found[0].images["raw"])
-figure, axes = plt.subplots(1, 2, figsize=(12, 4), sharey=True, layout="constrained")
-for ax, space in zip(axes, ("raw", "shared"), strict=True):
-    for offset, model in zip(np.linspace(-0.25, 0.25, len(found)), found, strict=True):
-        largest = [max(model.images[space][kind]["largest"], 1e-9) for kind in kinds]
-        ax.plot(np.arange(len(kinds)) + offset, largest, "o", label=model.model)
-    ax.axhline(found[0].noise["storage"], color="0.6", linewidth=1, linestyle=":")
-    ax.axhline(found[0].noise["tolerance"], color="0.6", linewidth=1)
-    ax.set_yscale("log")
-    ax.set_xticks(np.arange(len(kinds)), [kind.replace(" ", "\n") for kind in kinds])
-    ax.set_title(f"{space} space", loc="left")
-axes[0].set_ylabel("largest distance of an image, in parts of the norm")
-axes[1].legend(frameon=False, fontsize=8)
-figure.savefig(RESULTS / "images.png", dpi=120, bbox_inches="tight")
+figure, axes = plots.subplots(1, 2, height=3)
+drawn = [plots.images(found, space, ax=ax) for ax, space in zip(axes[0], ("raw", "shared"), strict=True)]
+plots.save(plots.with_legend(*drawn), RESULTS / "images.png")
 
 # %% [markdown]
 # ## Which atoms?
@@ -117,28 +100,13 @@ else:
 displaced = probes.displaced(phonon, seed=0)
 vibrating = []
 for model in MODELS:
-    kept = embedded(model, displaced.structures, "displaced", properties=("forces",))
-    vibrating.append(studies.phonons(tables.load(kept), displaced))
-    vibrating[-1].save(RESULTS / f"phonons_{model.translate(str.maketrans(':?=@/', '-----'))}.json")
+    kept = embedded(model, displaced.structures, "displaced", "--properties", "forces")
+    vibrating.append(studies.phonons(kept, displaced))
+    vibrating[-1].save(RESULTS / f"phonons_{stores.file_name(model)}.json")
     print(f"\n{vibrating[-1].verdict}")
 
 # %%
-figure, axes = plt.subplots(1, len(vibrating), figsize=(5 * len(vibrating), 4), squeeze=False, layout="constrained")
-for ax, model in zip(axes[0], vibrating, strict=True):
-    bands = model.bands["model"]
-    for which, colour in (("reference", "0.6"), ("model", "C0")):
-        if which in model.bands:
-            ax.plot(model.bands[which].distances, model.bands[which].frequencies, color=colour, linewidth=1)
-            ax.plot([], [], color=colour, label="DFT" if which == "reference" else "model")
-    for tick in bands.ticks:
-        ax.axvline(tick, color="0.9", linewidth=0.8, zorder=0)
-    ax.axhline(0, color="0.8", linewidth=0.8)
-    ax.set_xticks(bands.ticks, bands.labels)
-    ax.set_xlim(bands.distances[0], bands.distances[-1])
-    ax.set_title(f"{model.model}: {model.crystal['formula']}", loc="left", fontsize=9)
-axes[0, 0].set_ylabel("frequency / THz, imaginary ones negative")
-axes[0, -1].legend(frameon=False)
-figure.savefig(RESULTS / "bands.png", dpi=120, bbox_inches="tight")
+plots.save(plots.failures_page(phonons=vibrating), RESULTS / "bands.png")
 
 # %% [markdown]
 # ## The chain in a model that was taught its symmetry
@@ -170,7 +138,7 @@ def forces_turned(model, labels):
     frames = [known.atoms(i) for i in chosen]
     frames += [structures.turned(atoms, turn) for atoms, turn in zip(frames, turns, strict=True)]
     asked = structures.Structures.from_atoms(frames, [f"{way} {i}" for way in ("as is", "turned") for i in chosen])
-    found = tables.load(embedded(model, asked, "frames", properties=("forces",))).properties["forces"].astype(float)
+    found = embedded(model, asked, "frames", "--properties", "forces").properties["forces"].astype(float)
     truth = np.concatenate([truth[known.offsets[i] : known.offsets[i + 1]] for i in chosen])
     as_is, turned = found[: len(truth)], found[len(truth) :]
     home = np.einsum("nj,nji->ni", turned, np.repeat(turns, known.num_atoms[chosen], axis=0))
@@ -184,12 +152,11 @@ def forces_turned(model, labels):
 
 def links(model, labels, crystals):
     """Rows, forces and phonons of a model, and what a rotation changes in each."""
-    seen = studies.symmetry(tables.load(embedded(model, images.structures, "images")), images)
+    seen = studies.symmetry(embedded(model, images.structures, "images"), images)
     found = {"rows": seen.images["raw"], "orbits": seen.orbits["raw"], "forces": forces_turned(model, labels)}
     found["phonons"] = {}
     for name, cells in crystals.items():
-        kept = embedded(model, cells.structures, f"chain-{name}", properties=("forces",))
-        vibrating = studies.phonons(tables.load(kept), cells)
+        vibrating = studies.phonons(embedded(model, cells.structures, f"chain-{name}", "--properties", "forces"), cells)
         found["phonons"][name] = {
             "chain": vibrating.chain,
             "splitting": vibrating.symmetry["splitting"],
@@ -229,26 +196,31 @@ for label, entry in followed.items():
     for name, found in entry["phonons"].items():
         print(f"  {name}: {found['verdict']}")
 
+
 # %%
-if followed:
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), sharey=True, layout="constrained")
-    links_told = {
+def drawn_chain(followed):
+    """Rows, forces and frequencies, model by model: what a rotation and what a shift changes in each."""
+    figure, axes = plots.subplots(1, 3, height=2.6)
+    links = {
         "rows": ("largest", "rows, in parts of their norm"),
         "forces": ("relative", "forces, in parts of their size"),
         "frequencies": ("largest", "frequencies, THz"),
     }
     told = [f"{label}\nforces off by {entry['forces']['error']['as is']:.2f} eV/Å" for label, entry in followed.items()]
-    for ax, (link, (key, title)) in zip(axes, links_told.items(), strict=True):
+    for ax, (link, (key, title)) in zip(axes[0], links.items(), strict=True):
         for colour, name in enumerate(next(iter(followed.values()))["phonons"]):
             for way, style in (("rotated", {}), ("shifted", {"fillstyle": "none"})):
                 changed = [max(entry["phonons"][name]["chain"][link][way][key], 1e-9) for entry in followed.values()]
-                ax.plot(changed, told, "o", color=f"C{colour}", label=f"{name}, {way}", **style)
+                ax.plot(changed, told, "o", ms=4, color=f"C{colour}", label=f"{name}, {way}", **style)
         ax.set_xscale("log")
-        ax.set_title(title, loc="left", fontsize=10)
+        ax.set_xlabel(title, fontsize=7)
+        ax.invert_yaxis()
         ax.grid(axis="y", color="0.92")
-    axes[0].invert_yaxis()
-    axes[2].legend(frameon=False, fontsize=8)
-    figure.savefig(RESULTS / "chain.png", dpi=120, bbox_inches="tight")
+        ax.tick_params(labelsize=6, labelleft=ax is axes[0, 0])
+    return plots.save(plots.with_legend(*axes[0], ncols=4), RESULTS / "chain.png")
+
+
+drawn_chain(followed) if followed else None
 
 # %% [markdown]
 # ## What it showed

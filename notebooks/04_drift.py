@@ -14,33 +14,31 @@
 # moves with it; whether replaying what the model said of other crystals keeps gold in place; and whether the energies
 # agree with the geometry.
 #
-# By default the dimers are labelled by ASE's embedded-atom potential, 20 steps are taken, and crystal prototypes are
+# By default the dimers are labelled by ASE's embedded-atom potential, CHGNet takes 20 steps, and crystal prototypes are
 # judged, in some minutes; this shows how it is done, not what comes out. For the real thing set `PLATONIC_DIMERS`,
-# dimers of copper, gold and other elements with energies and forces; `PLATONIC_CRYSTALS`, crystals; and
-# `PLATONIC_STEPS=100`. On the command line the judgement is `platonic drift`. The programs that fine-tune are in
-# `fine_tuning/`; they are short, and meant to be changed.
+# dimers of copper, gold and other elements with energies and forces; `PLATONIC_CRYSTALS`, crystals;
+# `PLATONIC_FAMILIES="chgnet sevennet"` and `PLATONIC_STEPS=100`. On the command line the judgement is `platonic drift`.
+# The programs that fine-tune are in `fine_tuning/`; they are short, and meant to be changed.
 
 # %%
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import ase.io
-import matplotlib.pyplot as plt
 import numpy as np
+import stores
 from ase import Atoms
 from ase.calculators.emt import EMT
-from matplotlib.ticker import NullFormatter
 from platonic_adapters import environments, registry, structures
 
-from platonic_jax import studies, tables
+from platonic_jax import plots, studies, tables
 
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/04"))
 FOLDER = Path(os.environ.get("PLATONIC_STORES", "stores/drift"))
 RECIPES = Path(__file__).parent if "__file__" in globals() else Path()
 STEPS = os.environ.get("PLATONIC_STEPS", "20")
-FAMILIES = os.environ.get("PLATONIC_FAMILIES", "chgnet sevennet").split()
+FAMILIES = os.environ.get("PLATONIC_FAMILIES", "chgnet").split()
 # What to embed before, and after.
 MODELS = {"chgnet": ("chgnet-0.3.0", "chgnet:chgnet-0.3.0@{}"), "sevennet": ("7net-0", "sevennet:{}")}
 ELEMENTS = {*range(1, 84), *range(89, 95)}  # Both models know them.
@@ -93,6 +91,7 @@ RUNS = {
     "replay": ["--steps", STEPS, "--replay", str(replayed)],
     "rows": ["--steps", STEPS, "--replay", str(replayed), "--row-weight", "10"],
 }
+RUNS = {run: RUNS[run] for run in os.environ.get("PLATONIC_RUNS", " ".join(RUNS)).split()}
 
 
 def tuned(family, run):
@@ -101,16 +100,13 @@ def tuned(family, run):
     if not checkpoint.exists():
         python = environments.ensure(next(known for known in registry.families() if known.name == family))
         program = RECIPES / "fine_tuning" / f"tune_{family}.py"
-        subprocess.run([python, program, learned, checkpoint, *RUNS[run]], check=True)
+        stores.run(python, program, learned, checkpoint, *RUNS[run])
     return checkpoint
 
 
 def embedded(model, name):
     """The crystals and the dimers, as a model sees them."""
-    store = FOLDER / f"{name}.zarr"
-    options = ["--properties", "energy", "--duplicates", "skip"]
-    subprocess.run(["platonic", "embed", model, str(judged), "-o", str(store), *options], check=True)
-    table = tables.load(store)
+    table = stores.embed(model, judged, FOLDER / f"{name}.zarr", "--properties", "energy", "--duplicates", "skip")
     crystal = table.structures.pbc.any(axis=1)[table.structure_index]
     return {"crystals": table.select(crystal), "dimers": table.select(~crystal)}
 
@@ -160,7 +156,6 @@ for (family, run, kind), one in found.items():
             f"neighbours kept {of['mutual_knn']['value']:.2f}, energy {1e3 * line['energy']['change']:.0f} meV/atom"
         )
     print(f"    {one.verdict}")
-(RESULTS / "drift.json").write_text(json.dumps(measured, indent=1))
 
 # %% [markdown]
 # ## Which elements?
@@ -169,25 +164,13 @@ for (family, run, kind), one in found.items():
 # structures that hold it changed.
 
 # %%
-figure, axes = plt.subplots(len(FAMILIES), 2, figsize=(9, 4 * len(FAMILIES)), squeeze=False, layout="constrained")
+(RESULTS / "drift.json").write_text(json.dumps(measured, indent=1))
+figure, axes = plots.subplots(len(FAMILIES), 2, height=2.9 * len(FAMILIES))
 for row, family in zip(axes, FAMILIES, strict=True):
-    for axis, kind in zip(row, ("crystals", "dimers"), strict=True):
-        for run in list(RUNS)[1:]:
-            one = found[family, run, kind]
-            entries = {symbol: entry for symbol, entry in one.elements.items() if not entry["seen"]}
-            moved = [entry["displacement"]["value"] for entry in entries.values()]
-            change = [1e3 * one.energy["change"]["elements"][symbol] for symbol in entries]
-            axis.plot(moved, change, ".", ms=4, label=run)
-            place = list(entries).index("Au")
-            axis.annotate("Au", (moved[place], change[place]), fontweight="bold")
-        axis.set_xscale("log")
-        axis.set_yscale("log")
-        axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.set_title(f"{MODELS[family][0]}, {kind}", loc="left")
-        axis.set_xlabel("moved, in distances between neighbours")
-    row[0].set_ylabel("change of energy / meV per atom")
-axes[0, 0].legend(frameon=False)
-figure.savefig(RESULTS / "drift.png", dpi=120, bbox_inches="tight")
+    for ax, kind in zip(row, ("crystals", "dimers"), strict=True):
+        plots.drift({run: found[family, run, kind] for run in RUNS if run != "unchanged"}, named=["Au"], ax=ax)
+        ax.set_title(f"{MODELS[family][0]}, {kind}", loc="left", fontsize=8)
+plots.save(plots.with_legend(*axes.flat), RESULTS / "drift.png")
 
 # %% [markdown]
 # ## What it showed

@@ -21,11 +21,9 @@
 
 # %%
 import os
-import subprocess
 from pathlib import Path
 
 import ase.io
-import matplotlib.pyplot as plt
 import numpy as np
 import stores
 from ase.data import chemical_symbols
@@ -59,11 +57,7 @@ if not list(QUERIES.glob("*/*.zarr")):
         ase.io.write(QUERIES / f"{name}.extxyz", frames)
         for table in reference:
             store = QUERIES / name / f"{table.model}.zarr"
-            subprocess.run(
-                ["platonic", "embed", table.model, str(QUERIES / f"{name}.extxyz"), "--duplicates", "skip"]
-                + ["-o", str(store)],
-                check=True,
-            )
+            stores.embed(table.model, QUERIES / f"{name}.extxyz", store, "--duplicates", "skip")
 
 
 def loaded(folder):
@@ -105,7 +99,7 @@ for name in found.ranked("relaxed"):
     for model, one in found.queries[name].against["relaxed"].items():
         print(f"{name:36s} {model:14s} AUROC {with_interval(one.auroc)}   atypical {with_interval(one.atypical)}")
 print(found.verdict)
-plots.typicality(found).savefig(RESULTS / "typicality.png", dpi=160)
+plots.save(plots.typicality_page(found), RESULTS / "typicality.png")
 
 # %% [markdown]
 # ## Which atoms?
@@ -159,19 +153,16 @@ for space in ("shared", "own"):
     for of in [("distance",), *((name,) for name in three), three] if large else [("distance",), ("mahalanobis",)]:
         one = studies.typicality({"relaxed": reference}, queries, scores=of, space=space, most=4096)
         auroc = {name: one.queries[name].against["relaxed"][one.judge].auroc for name in queries}
-        scores[space, of[0] if len(of) == 1 else "mean"] = auroc
-figure, axis = plt.subplots(figsize=(7, 1.2 + 0.3 * len(queries)), layout="constrained")
-for i, ((space, score), auroc) in enumerate(scores.items()):
-    value, low, high = (np.array([auroc[name][field] for name in queries]) for field in ("value", "low", "high"))
-    rows = np.arange(len(queries)) + 0.08 * (i - len(scores) / 2)
-    style = {"fmt": "os"[space == "own"], "color": f"C{i % (len(scores) // 2)}", "ms": 3, "lw": 0.8}
-    axis.errorbar(value, rows, xerr=[value - low, high - value], label=f"{score}, {space}", **style)
-    print(f"{score:12s} {space:7s}", {name: round(one["value"], 3) for name, one in auroc.items()})
-axis.axvline(0.5, color="0.7", lw=0.8)
-axis.set_yticks(range(len(queries)), list(queries))
-axis.set_xlabel("AUROC against held-out structures")
-axis.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
-figure.savefig(RESULTS / "scores.png", dpi=160, bbox_inches="tight")
+        name = of[0] if len(of) == 1 else "mean"
+        scores[f"{name}, {space}"] = auroc
+        print(f"{name:12s} {space:7s}", {of: round(entry["value"], 3) for of, entry in auroc.items()})
+figure, axes = plots.subplots(1, 2, height=1.2 + 0.6 * len(queries))
+for ax, space in zip(axes[0], ("shared", "own"), strict=True):
+    plots.intervals({name: auroc for name, auroc in scores.items() if name.endswith(space)}, ax=ax)
+    ax.axvline(0.5, color="0.7", lw=0.8)
+    ax.set_xlabel(f"AUROC against held-out structures, {space} space", fontsize=7)
+    ax.legend(frameon=False, fontsize=6)
+plots.save(figure, RESULTS / "scores.png")
 
 # %% [markdown]
 # ## What it showed on MP-20

@@ -21,12 +21,11 @@
 
 # %%
 import os
-import subprocess
 from pathlib import Path
 
 import ase.io
-import matplotlib.pyplot as plt
 import numpy as np
+import stores
 from ase.calculators.singlepoint import SinglePointCalculator
 from platonic_adapters import structures
 
@@ -35,13 +34,6 @@ import platonic_jax as pj
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/06"))
 STORES = Path("stores/errors")
 RESULTS.mkdir(parents=True, exist_ok=True)
-
-
-def embedded(model, source, *options):
-    """The table of a model's rows."""
-    kept = STORES / f"{model}-{Path(source).stem}.zarr"
-    subprocess.run(["platonic", "embed", model, str(source), "-o", str(kept), *options], check=True)
-    return pj.load(kept)
 
 
 def displaced(known, copies, least, most):
@@ -61,13 +53,15 @@ if labels:
     )
 else:
     models, forces = ("7net-0", "chgnet-0.3.0"), ("--properties", "energy,forces")
-    known = structures.read("prototypes?max_atoms=4", limit=24, duplicates="skip")[0]
+    number = int(os.environ.get("PLATONIC_LIMIT", "24"))
+    known = structures.read("prototypes?max_atoms=4", limit=number, duplicates="skip")[0]
     STORES.mkdir(parents=True, exist_ok=True)
     ase.io.write(STORES / "known.extxyz", displaced(known, 20, 0.01, 0.05))
     ase.io.write(STORES / "displaced.extxyz", displaced(known, 4, 0.02, 0.15))
-    references = [embedded(model, STORES / "known.extxyz") for model in models]
-    queries = [embedded(model, STORES / "displaced.extxyz", *forces) for model in models]
-    truth = embedded("7net-l3i5", STORES / "displaced.extxyz", *forces)
+    here, there = STORES / "known.extxyz", STORES / "displaced.extxyz"
+    references = [stores.embed(model, here, STORES / f"{model}-known.zarr") for model in models]
+    queries = [stores.embed(model, there, STORES / f"{model}-displaced.zarr", *forces) for model in models]
+    truth = stores.embed("7net-l3i5", there, STORES / "7net-l3i5-displaced.zarr", *forces)
     labelled = [truth.structures.atoms(i) for i in range(len(truth.structures))]
     for i, atoms in enumerate(labelled):
         own = truth.properties["forces"][truth.structure_index == i]
@@ -125,16 +119,9 @@ for model, of_model in found.scores.items():
             print(f"  {score:13s} {place:10s} {told['value']:6.2f} [{told['low']:.2f}, {told['high']:.2f}]")
 
 # %%
-figure, axes = plt.subplots(1, len(found.models), figsize=(5 * len(found.models), 3.6), layout="constrained")
-for axis, (model, of_model) in zip(np.atleast_1d(axes), found.scores.items(), strict=True):
-    for score, entry in of_model.items():
-        curve = entry["atoms"]["curve"]
-        style = "--" if score in found.baselines else "-"
-        axis.plot(100 * curve["coverage"], curve["error"], style, label=score)
-    axis.axhline(found.errors[model]["force"]["mean"], color="0.7", lw=0.8)
-    axis.set(xlabel=f"% of atoms kept, the lowest scores first ({model})", ylabel="mean force error, eV/Å")
-    axis.legend(frameon=False, fontsize=8)
-figure.savefig(RESULTS / "coverage.png", dpi=120)
+figure, axes = pj.plots.subplots(1, len(found.models), height=2.9)
+drawn = [pj.plots.coverage(found, model, ax=ax) for model, ax in zip(found.models, axes[0], strict=True)]
+pj.plots.save(pj.plots.with_legend(*drawn), RESULTS / "coverage.png")
 
 # %% [markdown]
 # ## The worst atoms

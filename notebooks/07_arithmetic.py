@@ -22,16 +22,14 @@
 # %%
 import csv
 import os
-import subprocess
 from pathlib import Path
 
 import ase.io
-import matplotlib.pyplot as plt
 import numpy as np
 import stores
 
 import platonic_jax as pj
-from platonic_jax import studies
+from platonic_jax import plots, studies
 
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/07"))
 RESULTS.mkdir(parents=True, exist_ok=True)
@@ -113,12 +111,8 @@ if not phases:
     Path("stores").mkdir(exist_ok=True)
     ase.io.write("stores/copies.extxyz", made)
     for table in phases:
-        kept = Path("stores/copies") / f"{table.model}.zarr"
-        subprocess.run(
-            ["platonic", "embed", table.model, "stores/copies.extxyz", "--duplicates", "keep", "-o", str(kept)],
-            check=True,
-        )
-        copies.append(pj.load(kept))
+        kept = f"stores/copies/{stores.file_name(table.model)}.zarr"
+        copies.append(stores.embed(table.model, "stores/copies.extxyz", kept, "--duplicates", "keep"))
 kept = studies.polymorphs(phases, copies=copies, k=ANCHORS)
 kept.save(RESULTS / "polymorphs.json")
 print(kept.num)
@@ -154,21 +148,7 @@ for name, entry in reacted.errors.items():
 print("rank correlation of length and energy", reacted.projections)
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
-for i, (model, of) in enumerate(kept.within.items()):
-    entries = [of[how]["separation"] for how in of]
-    place = np.arange(len(of)) + 0.1 * (i - (len(kept.within) - 1) / 2)
-    value, low, high = (np.array([entry[field] for entry in entries]) for field in ("value", "low", "high"))
-    axes[0].errorbar(place, value, yerr=[value - low, high - value], fmt="o", ms=4, capsize=2, label=model)
-axes[0].axhline(0.5, color="0.7", lw=0.8)
-axes[0].set_xticks(range(len(of)), list(of))
-axes[0].set_ylabel("phases told from copies, AUROC")
-size = np.abs(reacted.energies) if energies is not None else np.arange(len(reacted.equations))
-for model, norm in reacted.norms.items():
-    axes[1].plot(size, norm, "o", ms=3, label=model)
-axes[1].set(xlabel="|ΔE| as written, eV" if energies is not None else "reaction", ylabel="length per atom")
-figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=8)
-figure.savefig(RESULTS / "arithmetic.png", dpi=160)
+plots.save(plots.arithmetic_page(polymorphs=kept, reactions=reacted), RESULTS / "arithmetic.png")
 
 # %% [markdown]
 # ## What it showed

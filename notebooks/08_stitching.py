@@ -26,7 +26,6 @@ import os
 from pathlib import Path
 
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import stores
 
@@ -90,7 +89,7 @@ for source, target in itertools.permutations(trained, 2):
 
 # %%
 first = next(iter(found.values()))
-plots.save(plots.stitching(first), RESULTS / "stitching.png")
+plots.save(plots.stitching_page(first), RESULTS / "stitching.png")
 
 # %% [markdown]
 # ## Every pair
@@ -98,28 +97,14 @@ plots.save(plots.stitching(first), RESULTS / "stitching.png")
 # Median error of the energy, in meV/atom, by the best fitted map, by anchors alone, and by the composition alone.
 
 # %%
-sources = [table.model for table in trained]
-targets = [model for model in sources if any(model == target for _, target in found)]
-panels = {
-    "best map": lambda result: result.methods[result.best]["median"]["value"],
-    "anchors alone": lambda result: result.methods["zero-shot"]["median"]["value"],
-    "composition alone": lambda result: result.baselines["composition"]["median"]["value"],
-}
-figure, axes = plt.subplots(1, 3, figsize=(3 + 2.4 * len(targets), 1.6 + 0.5 * len(sources)), layout="constrained")
-for axis, (title, value) in zip(axes, panels.items(), strict=True):
-    matrix = np.full((len(sources), len(targets)), np.nan)
-    for (source, target), result in found.items():
-        matrix[sources.index(source), targets.index(target)] = 1000 * value(result)
-    axis.imshow(np.log10(np.maximum(matrix, 1)), cmap="viridis_r", vmin=1, vmax=3)
-    for (i, j), number in np.ndenumerate(matrix):
-        if np.isfinite(number):
-            axis.text(j, i, f"{number:.0f}", ha="center", va="center", color="white" if number > 100 else "black")
-    axis.set_xticks(range(len(targets)), targets, rotation=30, ha="right")
-    axis.set_yticks(range(len(sources)), sources if axis is axes[0] else [])
-    axis.set_title(title, fontsize=9)
-axes[0].set_ylabel("rows of")
-axes[1].set_xlabel("read-out of")
-figure.savefig(RESULTS / "pairs.png", dpi=160)
+panels = {"best map": "best", "anchors alone": "zero-shot", "composition alone": "composition"}
+figure, axes = plots.subplots(1, 3, height=1.6 + 0.3 * len(trained))
+for ax, (title, method) in zip(axes[0], panels.items(), strict=True):
+    plots.stitched_pairs(list(found.values()), method, ax=ax)
+    ax.set_title(title, fontsize=8)
+    if ax is not axes[0, 0]:
+        ax.set(yticks=[], ylabel="")
+plots.save(figure, RESULTS / "pairs.png")
 
 # %% [markdown]
 # ## Which elements are lost?

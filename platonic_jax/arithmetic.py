@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 POOLINGS = ("sum", "mean", "covariance", "elements")
+"""How the rows of a crystal become one; `covariance` is about the mean, `elements` a mean for each element."""
 # Similarities that differ by less than this are equal: twins differ by rounding.
 _TIE = 1e-6
 

@@ -18,6 +18,7 @@ from platonic_adapters.structures import Structures, turned
 __all__ = ["IMAGES", "Displaced", "Images", "crystal", "displaced", "images", "read_phonopy"]
 
 IMAGES = ("cube rotation", "rotation", "reflection", "translation", "permutation", "supercell")
+"""The kinds of images that structures may have."""
 # Of the images that are drawn at random, one stream each.
 _ROTATION, _REFLECTION, _TRANSLATION, _PERMUTATION = range(4)
 _LONGEST_SHIFT = 5.0  # Å

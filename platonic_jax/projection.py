@@ -40,6 +40,7 @@ INVARIANCES: Mapping[str, frozenset[str]] = {
     "rbf": frozenset({"translation", "scale"} | _COMMON),
     "whitened": frozenset({"translation", "scale", "linear"} | _COMMON),
 }
+"""For each similarity, the maps of a cloud and its anchors that leave the projection as it is."""
 
 
 def relative(

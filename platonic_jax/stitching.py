@@ -14,7 +14,7 @@ The last is zero-shot: of which row of x belongs to which of y it knows the anch
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -40,8 +40,9 @@ from platonic_jax.numerics import (
 __all__ = ["METHODS", "Consensus", "Map", "apply", "consensus", "energies", "fit"]
 
 METHODS = ("orthogonal", "affine", "ridge", "relative", "curved", "anchors")
+"""How a map may be fitted."""
 ZERO_SHOT = ("cosine", "rbf", "whitened")  # Similarities that tell a row, once its length is known.
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "identity": lambda x: x,
     "silu": jax.nn.silu,
     "gelu": lambda x: jax.nn.gelu(x, approximate=False),

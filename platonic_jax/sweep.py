@@ -28,6 +28,7 @@ from platonic_jax.tables import EmbeddingTable, load, pair
 __all__ = ["PCA", "Curve", "Layers", "Sweep", "layers", "load_layers", "sweep"]
 
 PCA = "pca"
+"""What stands in place of a way to choose anchors where there are none: as many principal components."""
 MEASURES = _pairs.MEASURES
 KS = (10, 30, 100, 300)
 # A smaller difference between two values says nothing, however narrow the interval.

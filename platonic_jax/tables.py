@@ -17,6 +17,8 @@ from platonic_adapters import structures as _structures
 from platonic_adapters.protocol import Readout
 from platonic_adapters.structures import Structures
 
+from platonic_jax import _html
+
 __all__ = ["EmbeddingTable", "element_baseline", "load", "pair", "read_labels"]
 
 # The same crystal read by two versions of a parser differs in the last bits; anything larger is another structure.
@@ -169,6 +171,28 @@ class EmbeddingTable:
             atom_index=self.atom_index[mask],
             properties={name: array[mask] if name in OF_ATOMS else array for name, array in self.properties.items()},
         )
+
+    def __repr__(self) -> str:
+        rows, columns = self.x.shape
+        return (
+            f"EmbeddingTable({self.model}, {self.layer}: {rows} atoms of {self.num_structures} structures × {columns})"
+        )
+
+    def _repr_html_(self) -> str:
+        about = self.provenance.get("layers", {}).get(self.layer, {}).get("what", "")
+        known = "" if self.structures is not None else ", known by their rows alone"
+        elements = len(np.unique(self.species))
+        told = [
+            ("kind", {"random": "random weights", "element": "the chemical element alone"}.get(self.kind, "")),
+            ("layer", _html.text(f"{self.layer}{f': {about}' if about else ''}")),
+            ("atoms", f"{len(self.x):,} of {self.num_structures:,} structures{known}, {elements} elements"),
+            ("columns", f"{self.x.shape[1]:,}"),
+            ("predicted", _html.text(", ".join(self.properties))),
+            ("energy read-out", "brought along" if self.readout is not None else ""),
+            ("skipped", f"{len(self.skipped):,} of the input" if self.skipped else ""),
+            ("licence", _html.text(self.provenance.get("licence", ""))),
+        ]
+        return _html.record(f"EmbeddingTable of {self.model}", _html.facts(told))
 
     def structure_name(self, structure: int) -> str:
         """The id of a structure, or its number where no structures are known."""

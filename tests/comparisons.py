@@ -1,9 +1,9 @@
 """A small comparison made by hand, for the tests of what people see."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
+from platonic_adapters.structures import Structures
 
 from platonic_jax.compare import Comparison, Matrix
 
@@ -41,6 +41,13 @@ def matrix(value, *, null, null_within_element, similar=True, **settings):
             **settings,
         },
     )
+
+
+def overlaps(m, r):
+    """(m, m, r) tenths, the same both ways, 1 on the diagonal."""
+    tenths = np.random.default_rng(1).integers(0, 11, size=(m, m, r)).astype(np.float32) / 10
+    both = np.triu(np.ones((m, m)), 1)[:, :, None].astype(np.float32) * tenths
+    return both + both.transpose(1, 0, 2) + np.eye(m, dtype=np.float32)[:, :, None]
 
 
 def make(*, models=MODELS, kinds=KINDS, num_structures=20, shown=None, ids=None, formulas=None, stores=None):
@@ -87,16 +94,27 @@ def make(*, models=MODELS, kinds=KINDS, num_structures=20, shown=None, ids=None,
         ],
         rows=rows,
         neighbours=[rng.integers(0, n, size=(len(rows), 5)) for _ in range(m)],
+        overlaps=overlaps(m, len(rows)),
         species=species,
         structure_index=structure_index,
         atom_index=atom_index,
-        structures=SimpleNamespace(ids=ids, formulas=formulas or ["Fe2O3"] * num_structures),
+        structures=Structures(
+            ids=ids,
+            hashes=[f"{i:064x}" for i in range(num_structures)],
+            num_atoms=np.full(num_structures, 5),
+            formulas=formulas or ["Fe2O3"] * num_structures,
+            species=species,
+            positions=rng.uniform(0, 6, size=(n, 3)),
+            cells=np.tile(6 * np.eye(3), (num_structures, 1, 1)),
+            pbc=np.ones((num_structures, 3), dtype=bool),
+        ),
         provenance={
             "seed": 7,
             "created": "2026-11-20T10:00:00+00:00",
             "left_out": {"mp-99": "chgnet-0.3.0 does not know Cf"},
             "subsampling": {"sinkhorn_divergence": f"60 of {n} atoms"},
             "packages": {"jax": "0.10.1"},
+            "num_neighbours": 10,
             "stores": {name: {**provenance, "model": name, **(stores or {}).get(name, {})} for name in models},
         },
     )

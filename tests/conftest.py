@@ -7,6 +7,31 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# What shows numbers, moves files or reads code: no precision changes it.
+ONCE = {
+    "test_architecture",
+    "test_cli",
+    "test_completion",
+    "test_documents",
+    "test_html",
+    "test_imports",
+    "test_page",
+    "test_plots",
+    "test_plots_studies",
+    "test_product",
+    "test_report",
+    "test_run",
+    "test_schemas",
+    "test_structures_file",
+}
+
+
+def pytest_collection_modifyitems(items):
+    """The adapters do not know JAX."""
+    for item in items:
+        if item.path.stem in ONCE or item.path.parent.name == "adapters":
+            item.add_marker("once")
+
 
 @pytest.fixture
 def as_users_call():

@@ -9,7 +9,7 @@ import platonic_jax
 
 ROOT = Path(platonic_jax.__file__).parent
 LAYERS = [
-    ["_typing", "_files"],
+    ["_typing", "_files", "_html"],
     ["_checks"],
     ["numerics", "_ott", "tables", "probes"],
     ["anchors", "projection", "metrics", "statistics", "arithmetic"],
@@ -18,14 +18,14 @@ LAYERS = [
     ["_pairs", "groups"],
     ["compare", "testing"],
     ["sweep", "studies", "training"],
-    ["plots"],
+    ["plots", "schemas"],
     ["report"],
     ["cli"],
 ]
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer}
 HOST_SIDE = {"tables", "probes"}  # Known to the drivers alone: algorithms take arrays.
 MAY_USE_HOST_SIDE = {"compare", "sweep", "studies", "training", "plots", "report", "cli", "testing"}
-ONLY_IMPORTER = {"ott": {"_ott"}, "platonic_adapters": {"tables", "probes", "anchors", "cli"}}
+ONLY_IMPORTER = {"ott": {"_ott"}, "platonic_adapters": {"tables", "probes", "anchors", "cli", "schemas"}}
 
 
 def module_of(path: Path) -> str:

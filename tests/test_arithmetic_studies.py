@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+import reports
+import schemed
 from ase import Atoms
 from ase.build import bulk
 from platonic_adapters.structures import Structures
@@ -131,7 +133,10 @@ def test_sums_of_a_model_that_adds_up_are_found_beyond_chance(salts):
     assert found.answers[0]["similarity"] == pytest.approx(1, abs=1e-5)
     assert found.null["p_value"] < 0.1
     assert "Nearest is KCl" in found.verdict
-    assert json.loads(json.dumps(found.to_json()))["terms"][1]["coefficient"] == -1
+    told = json.loads(json.dumps(found.to_json()))
+    schemed.check("arithmetic", told)
+    reports.check(found)
+    assert told["terms"][1]["coefficient"] == -1
 
 
 def test_a_term_by_another_model_stands_in_the_shared_space(salts):
@@ -195,6 +200,8 @@ def test_composition_adds_up_but_knows_no_phase(salts):
     assert found.found["a"]["phase"]["value"] == pytest.approx(1)
     assert found.found["a, elements alone"]["phase"]["value"] == pytest.approx(0.5)
     assert found.num["quadruples"] == 36
+    schemed.check("arithmetic", json.loads(json.dumps(found.to_json())))
+    reports.check(found)
     assert "tells the phase" in found.verdict
     assert "does not tell the phase" in found.verdict
 
@@ -223,7 +230,8 @@ def test_phases_are_told_from_copies_and_found_again(salts):
         assert found.across["a → b"][how]["value"] == pytest.approx(1)
     assert found.chance["phase"] == pytest.approx(0.5)
     assert "found again" in found.verdict
-    json.dumps(found.to_json(), allow_nan=False)
+    schemed.check("arithmetic", json.loads(json.dumps(found.to_json(), allow_nan=False)))
+    reports.check(found)
 
 
 def test_a_phase_without_a_trace_is_not_found(salts):
@@ -294,7 +302,8 @@ def test_a_read_out_of_other_reactions_tells_energies():
     assert found.errors["a, own energies"]["value"] < 1e-5
     np.testing.assert_allclose(found.predicted["a"], truth, atol=0.1 * np.std(truth))
     assert "tells reaction energies" in found.verdict
-    json.dumps(found.to_json(), allow_nan=False)
+    schemed.check("arithmetic", json.loads(json.dumps(found.to_json(), allow_nan=False)))
+    reports.check(found)
 
 
 def test_both_sides_the_same_give_nothing():

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import reports
+import schemed
 import scipy.stats
 from sklearn.metrics import roc_auc_score
 
@@ -203,7 +205,10 @@ def test_the_worst_atoms_are_named_and_the_record_is_written(errors, tmp_path):
     assert worst["element"] == "O"
     assert worst["ranks"]["oracle"] > 0.99
     found.save(tmp_path / "calibration.json")
-    assert json.loads((tmp_path / "calibration.json").read_text())["verdict"] == found.verdict
+    told = json.loads((tmp_path / "calibration.json").read_text())
+    schemed.check("calibrate", told)
+    reports.check(found)
+    assert told["verdict"] == found.verdict
     assert "oracle, with a rank correlation of 1.00" in found.verdict
 
 

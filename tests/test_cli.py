@@ -17,10 +17,7 @@ import platonic_jax as pj
 from platonic_jax import cli
 from platonic_jax.cli import main
 
-COMMANDS = (
-    *("demo", "models", "embed", "compare", "sweep", "learn"),
-    *("symmetry", "phonons", "typicality", "calibrate", "drift", "arithmetic", "stitch"),
-)
+COMMANDS = tuple(cli.COMMANDS)
 QUICK = ["--num-permutations", "19", "--num-bootstraps", "19", "--measures", "procrustes,mutual_knn"]
 
 
@@ -82,17 +79,17 @@ def test_every_command_explains_itself_with_an_example(capsys, command):
     assert stopped.value.code == 0
     said = capsys.readouterr().out
     assert f"example:\n  platonic {command}" in said
-    assert "--json" in said
+    assert ("--json" in said) == (command != "completion")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_example_is_understood(capsys, command):
     with pytest.raises(SystemExit):
         main([command, "--help"])
-    examples = [line.strip() for line in capsys.readouterr().out.split("example:\n")[1].splitlines() if line.strip()]
+    examples = capsys.readouterr().out.split("example:\n")[1].split("\n\n")[0].strip().splitlines()
     assert examples
     for example in examples:
-        words = shlex.split(example)
+        words = shlex.split(example.split(">")[0] if command == "completion" else example)
         assert words[:2] == ["platonic", command]
         assert isinstance(cli._parser().parse_args(words[1:]), argparse.Namespace)
 
@@ -180,7 +177,7 @@ def test_an_interruption_is_no_traceback(capsys, monkeypatch):
     def interrupted(args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_models", interrupted)
+    monkeypatch.setattr(cli._models, "run", interrupted)
     assert main(["models"]) == 130
     assert one_sentence(capsys) == "platonic: interrupted.\n"
 
@@ -268,9 +265,9 @@ def test_sweep_computes_prints_and_writes(capsys, stores, tmp_path):
     assert set(found["curves"]["cka"]) == {"random", "pca"}
     assert f"{found['curves']['cka']['random']['value'][1][-1]:.3f}" in said.out
     assert "last – last" in said.out
-    assert str(folder / "sweep.png") in said.out
+    assert str(folder / "report.html") in said.out
     assert said.err == ""
-    assert {path.name for path in folder.iterdir()} == {"sweep.json", "sweep.png"}
+    assert {path.name for path in folder.iterdir()} == {"sweep.json", "report.html", "figures"}
     assert json.loads((folder / "sweep.json").read_text()) == found
     assert len(found["layers"]) == 1
 
@@ -295,9 +292,11 @@ def test_demo_embeds_compares_and_reports(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("platonic_adapters.environments.embed", embed)
     monkeypatch.setattr("platonic_jax.compare.compare", compare)
     assert main(["demo", "-o", str(tmp_path / "demo"), "--json", str(tmp_path / "out.json")]) == 0
-    assert asked == [(model, "prototypes?max_atoms=20") for model in cli.DEMO_MODELS]
-    assert compared == [(list(cli.DEMO_MODELS), "direct", 100)]
-    assert {path.name for path in (tmp_path / "demo").iterdir()} == {"stores", "report.html", "compare.json", "figures"}
+    assert asked == [(model, "prototypes?max_atoms=20") for model in cli._demo.MODELS]
+    assert compared == [(list(cli._demo.MODELS), "direct", 100)]
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {
+        *("stores", "report.html", "compare.json", "figures", "report.chemiscope.json.gz")
+    }
     assert json.loads((tmp_path / "out.json").read_text()) == comparisons.make().to_json()
     assert str(tmp_path / "demo" / "report.html") in capsys.readouterr().out
 

@@ -1,11 +1,16 @@
 """The driver, against an independent computation, on clouds with a known answer."""
 
+import dataclasses
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import reports
+import schemed
 
+from platonic_jax import metrics
 from platonic_jax.anchors import Anchors, LinearMap
 from platonic_jax.compare import DEFAULT_MEASURES, compare
 from platonic_jax.tables import EmbeddingTable
@@ -74,6 +79,25 @@ def reference(name, x, y):
         pairs = zip(neighbours(x), neighbours(y), strict=True)
         return np.mean([len(set(a) & set(b)) / 10 for a, b in pairs])
     return None
+
+
+def test_overlaps_are_the_rows_of_mutual_knn(comparison, clouds):
+    spaces = [shared_space(x, comparison.anchors["row"]) for x in clouds]
+    with jax.enable_x64(True):
+        spaces = [jnp.asarray(space) for space in spaces]
+        for i, j in ((0, 1), (0, 2), (1, 2)):
+            rows = np.asarray(metrics.mutual_knn_rows(spaces[i], spaces[j], k=10))
+            np.testing.assert_allclose(comparison.overlaps[i, j], rows[comparison.rows], atol=1e-6)
+    np.testing.assert_array_equal(comparison.overlaps, comparison.overlaps.transpose(1, 0, 2))
+    mean = comparison.overlaps[:3, :3].mean(axis=2)
+    np.testing.assert_allclose(mean, comparison.measures["mutual_knn"].value[:3, :3], atol=1e-6)
+    # Of a and b alone: the third is not trained.
+    np.testing.assert_array_equal(comparison.agreement, comparison.overlaps[0, 1])
+
+
+def test_without_a_pair_of_trained_models_there_is_no_agreement(comparison):
+    alone = dataclasses.replace(comparison, kinds=["model", "random", "random", "element"])
+    assert np.isnan(alone.agreement).all()
 
 
 @pytest.mark.parametrize("name", ["procrustes", "cka", "mutual_knn"])
@@ -273,6 +297,8 @@ def test_json_has_the_agreed_form_and_no_nan(comparison, tmp_path):
         raise AssertionError(f"{constant} is not JSON")
 
     found = json.loads((tmp_path / "compare.json").read_text(), parse_constant=refuse)
+    schemed.check("compare", found)
+    reports.check(comparison)
     assert {"models", "anchors", "measures", "provenance"} <= set(found)
     assert found["anchors"]["method"] == "random"
     assert len(found["anchors"]["row"]) == len(found["anchors"]["structure"]) == len(found["anchors"]["atom"]) == 30

@@ -7,8 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import reports
+import schemed
 
 from platonic_jax import diagnostics, studies
+from platonic_jax.cli import _command
 from platonic_jax.cli import _drift as command
 from platonic_jax.tables import EmbeddingTable
 
@@ -238,6 +241,8 @@ def test_wrong_input_is_one_clear_sentence():
 def test_the_record_is_json_and_the_command_prints_it(gold, tmp_path, monkeypatch, capsys):
     gold.save(tmp_path / "drift.json")
     read = json.loads((tmp_path / "drift.json").read_text())
+    schemed.check("drift", read)
+    reports.check(gold)
     assert read["verdict"] == gold.verdict
     assert read["null"] == {"kind": "rounding by 1e-05 of a row", "num": 4}
 
@@ -250,7 +255,7 @@ def test_the_record_is_json_and_the_command_prints_it(gold, tmp_path, monkeypatc
     }
     monkeypatch.setattr("platonic_jax.tables.load", stores.__getitem__)
     arguments = parser.parse_args(["a", "b", "--seen", "Cu", "--k", "20", "--json", str(tmp_path / "found.json")])
-    assert command.run(arguments) == 0
+    assert _command.run(command.find, arguments) == 0
     printed = capsys.readouterr().out
     assert "new has drifted from old" in printed
     assert "Cu (fine-tuned on)" in printed

@@ -14,9 +14,24 @@ def heavy_modules(statement):
     return run.stdout.split()
 
 
+# What is printed is not read.
+COMMAND = """
+import contextlib, io
+from platonic_jax import cli
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    cli.main({})
+"""
+
+
 @pytest.mark.parametrize(
     "statement",
-    ["import platonic_jax", "import platonic_jax.cli", "import platonic_adapters", "import platonic_adapters.cli"],
+    [
+        "import platonic_jax",
+        "import platonic_jax.cli",
+        "import platonic_adapters",
+        "import platonic_adapters.cli",
+        *(COMMAND.format(line) for line in ([], ["--help"], ["compare", "--help"], ["embed", "--help"])),
+    ],
 )
 def test_import_is_light(statement):
     assert heavy_modules(statement) == []

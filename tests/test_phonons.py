@@ -6,6 +6,8 @@ import sys
 
 import numpy as np
 import pytest
+import reports
+import schemed
 from ase import Atoms
 from ase.build import bulk, fcc100, molecule
 from ase.calculators.emt import EMT
@@ -169,6 +171,8 @@ def test_against_a_reference_of_which_all_forces_are_a_multiple(tmp_path):
     assert found.bands["reference"].frequencies.shape == found.bands["model"].frequencies.shape
     found.save(tmp_path / "phonons.json")
     told = json.loads((tmp_path / "phonons.json").read_text())
+    schemed.check("phonons", told)
+    reports.check(found)
     assert told["verdict"] == found.verdict
     assert told["reference"]["plain"]["slope"] == pytest.approx(error.slope)
 
@@ -216,7 +220,7 @@ def test_without_every_atom_displaced_the_splitting_is_not_told_and_the_rest_is_
     assert known.symmetry is known.acoustic is None
     assert "not known" in known.verdict
     np.testing.assert_array_equal(known.mesh.frequencies, found.mesh.frequencies)
-    assert json.dumps(known.to_json())
+    schemed.check("phonons", json.loads(json.dumps(known.to_json())))
 
 
 def test_wrong_use(made, monkeypatch, tmp_path):

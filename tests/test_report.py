@@ -4,7 +4,6 @@ import base64
 import dataclasses
 import json
 import re
-import shutil
 from html.parser import HTMLParser
 
 import comparisons
@@ -15,7 +14,7 @@ from platonic_jax import plots, report
 from platonic_jax.compare import Resolved
 from platonic_jax.report import verdict
 
-VOID = {"meta", "br", "path", "circle", "polygon"}
+VOID = {"meta", "br", "input", "path", "circle", "polygon"}
 
 
 class Page(HTMLParser):
@@ -23,7 +22,7 @@ class Page(HTMLParser):
 
     def __init__(self, source):
         super().__init__()
-        self.open, self.seen, self.text, self.scripts = [], [], "", []
+        self.open, self.seen, self.text, self.data = [], [], "", ""
         self.feed(source)
         assert self.open == []
 
@@ -41,7 +40,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if self.open[-1:] == ["script"]:
-            self.scripts.append(data)
+            self.data += data if self.seen[-1][1].get("id") == "data" else ""
         elif self.open[-1:] != ["style"]:
             self.text += data
 
@@ -64,7 +63,7 @@ def write(comparison, folder):
 
 
 def data_of(page):
-    return json.loads(page.scripts[0])
+    return json.loads(page.data)["comparison"]
 
 
 def decode(array):
@@ -81,7 +80,8 @@ def answers(comparison):
 def test_write_leaves_the_report_the_numbers_and_the_figures(comparison, tmp_path):
     target = report.write(comparison, tmp_path / "new" / "folder")
     assert target == tmp_path / "new" / "folder" / "report.html"
-    assert sorted(path.name for path in target.parent.iterdir()) == ["compare.json", "figures", "report.html"]
+    left = {path.name for path in target.parent.iterdir()}
+    assert left - {"report.chemiscope.json.gz"} == {"compare.json", "figures", "report.html"}
     assert json.loads((target.parent / "compare.json").read_text()) == comparison.to_json()
     assert len(list((target.parent / "figures").glob("*.png"))) == 4 + 3 * 3
 
@@ -110,7 +110,7 @@ def test_a_report_that_fails_leaves_the_old_one(comparison, tmp_path):
     with pytest.raises(KeyError):
         write(broken, tmp_path)
     assert (tmp_path / "report.html").read_text() == "old"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["compare.json", "report.html"]
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_twenty_thousand_atoms_stay_under_15_megabytes(tmp_path):
@@ -130,7 +130,7 @@ def test_what_comes_from_data_is_escaped(tmp_path):
     )
     source = write(comparison, tmp_path)
     page = Page(source)
-    assert len(page.scripts) == 3
+    assert sum(tag == "script" for tag, _ in page.seen) in (4, 7)  # The viewer brings three, where it is installed.
     assert "<script>alert" not in source
     assert nasty in page.text
     assert data_of(page)["atoms"]["ids"][3] == f"{nasty}3"
@@ -140,14 +140,29 @@ def test_what_comes_from_data_is_escaped(tmp_path):
 # ---- the data ----------------------------------------------------------------------------------------------------
 
 
+def points_of(sent):
+    points = decode(sent["points"]).reshape(-1, 2)
+    return points * sent["points"]["scale"] + sent["points"]["origin"] if "scale" in sent["points"] else points
+
+
 def test_maps_and_neighbours_arrive_as_they_are(page, comparison):
     data = data_of(page)
     assert list(data["maps"]) == ["0", "1", "2", "3"]
     for i, sent in data["maps"].items():
         view, neighbours = comparison.maps[int(i)], comparison.neighbours[int(i)]
         for space in ("raw", "shared"):
-            np.testing.assert_array_equal(decode(sent[space]["points"]).reshape(-1, 2), view[space])
+            finer_than_seen = np.ptp(plots.window(view[space])) / 4000
+            np.testing.assert_allclose(points_of(sent[space]), view[space], rtol=0, atol=finer_than_seen)
         np.testing.assert_array_equal(decode(sent["neighbours"]).reshape(-1, 5), neighbours)
+
+
+def test_two_bytes_are_not_enough_where_one_atom_lies_far_outside(comparison, tmp_path):
+    far = comparison.maps[0]["raw"].copy()
+    far[0] = 1e4
+    maps = [{**comparison.maps[0], "raw": far}, *comparison.maps[1:]]
+    sent = data_of(Page(write(dataclasses.replace(comparison, maps=maps), tmp_path)))["maps"]["0"]["raw"]
+    assert sent["points"]["type"] == "float32"
+    np.testing.assert_array_equal(points_of(sent), far)
 
 
 def test_every_atom_can_be_named(page, comparison):
@@ -185,7 +200,7 @@ def test_every_number_stands_in_a_table(page):
     assert (
         page.text.count("7net-0chgnet-r2scan" + "0.900" + "0.880 to 0.930" + "0.050" + "0.005" + "0.400" + "0.010") == 1
     )
-    assert len([tag for tag, _ in page.seen if tag == "tr"]) == 3 * (1 + 10) + (1 + 3) + (1 + 1)
+    assert len([tag for tag, _ in page.seen if tag == "tr"]) == 3 * (1 + 10) + (1 + 10) + (1 + 3) + (1 + 1)
 
 
 def test_provenance_anchors_and_citation_are_told(page):
@@ -198,6 +213,14 @@ def test_provenance_anchors_and_citation_are_told(page):
     ):
         assert told in page.text
     assert "Of the 10 elements, 3 have an anchor; without one: Li, Al, Si, Cl, Ar, La, U." in page.text
+
+
+def test_each_element_has_its_line(page, comparison):
+    agreement = float(comparison.agreement[comparison.species == 26].mean())
+    assert f"Fetransition metal10101{report.number(agreement)}" in page.text
+    assert "over all atoms it is 0.392, and 0.200 where atoms are shuffled within each element" in page.text
+    picking = [attrs["data-pick"] for _, attrs in page.seen if "data-pick" in attrs]
+    assert picking.count("element:Fe") == 2  # In the table of elements and in the periodic table.
 
 
 def test_thinned_maps_say_so(comparison, tmp_path):
@@ -297,7 +320,7 @@ def test_undefined_values_are_dashes_and_count_for_nothing(comparison, tmp_path)
     )
     page = Page(write(undefined, tmp_path))
     assert "no pair beyond" in verdict(undefined).lead.split(". ")[0]
-    assert "NaN" not in page.scripts[0]
+    assert "NaN" not in page.data
     assert re.search(r"\bnan\b", page.text) is None
     assert answers(undefined)["How far do they agree?"].answer == "Undefined."
 
@@ -327,33 +350,3 @@ def test_a_measure_that_is_not_symmetric_is_listed_both_ways(comparison, tmp_pat
     assert len(both) == 2 * len(plots.pairs(comparison))
     assert both.index((1, 0, "model")) < both.index((0, 1, "model"))
     assert plots.ranked_pairs(comparison, "procrustes")[0] == (0, 2, "model")
-
-
-# ---- in a browser ------------------------------------------------------------------------------------------------
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium to open the report in")
-def test_the_page_draws_in_a_browser_without_an_error(comparison, tmp_path):
-    from playwright.sync_api import sync_playwright
-
-    write(comparison, tmp_path)
-    said, asked = [], []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1200, "height": 900})
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto((tmp_path / "report.html").as_uri())
-        figures = page.locator("[data-figure]")
-        assert figures.count() == 8 + 3 + 3
-        for i in range(figures.count()):  # A figure is drawn when it comes near the screen.
-            figures.nth(i).scroll_into_view_if_needed()
-            page.wait_for_function(
-                "node => node.classList.contains('drawn')", arg=figures.nth(i).element_handle(), timeout=120_000
-            )
-        browser.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import reports
+import schemed
 from ase import Atoms
 from platonic_adapters import store
 from platonic_adapters.protocol import Readout, by_number
@@ -425,9 +427,11 @@ def test_a_source_that_knows_nothing_is_told_so():
 def test_the_result_is_written_and_drawn(stitched, tmp_path):
     stitched.save(tmp_path / "s.json")
     read = json.loads((tmp_path / "s.json").read_text())
+    schemed.check("stitch", read)
+    reports.check(stitched)
     assert read["verdict"] == stitched.verdict
     assert "maps" not in read
-    plots.save(plots.stitching(stitched), tmp_path / "s.png")
+    plots.save(plots.stitching_page(stitched), tmp_path / "s.png")
     assert (tmp_path / "s.png").stat().st_size > 10_000
 
 
@@ -439,7 +443,7 @@ def test_without_a_read_out_rows_alone_are_judged():
     assert set(found.methods["affine"]) == {"left", "elements"}
     assert set(found.baselines) == {"element"}
     assert "brings no read-out, so energies were not tried" in found.verdict
-    assert len(plots.stitching(found).axes) == 1
+    assert len(plots.stitching_page(found).axes) == 1
 
 
 @pytest.mark.usefixtures("as_users_call")
@@ -503,4 +507,5 @@ def test_the_command_says_it_and_writes_it(tmp_path, capsys):
     assert "meV/atom" in said.out
     assert "composition alone" in said.out
     assert json.loads((tmp_path / "s.json").read_text())["source"] == "a"
-    assert (tmp_path / "out/stitching.png").exists()
+    assert "<h1>" in (tmp_path / "out/report.html").read_text()
+    assert json.loads((tmp_path / "out/stitching.json").read_text())["target"] == "b"

@@ -5,6 +5,8 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import reports
+import schemed
 
 from platonic_jax import metrics, numerics, projection
 from platonic_jax.compare import compare
@@ -100,6 +102,8 @@ def test_the_json_holds_everything_and_no_nan(found, tmp_path):
     found.save(tmp_path / "sweep.json")
     read = json.loads((tmp_path / "sweep.json").read_text(), parse_constant=refuse)
     assert read["ks"] == [5, 20]
+    schemed.check("sweep", read)
+    reports.check(found)
     np.testing.assert_allclose(read["curves"]["cka"]["random"]["value"], found.curves["cka"]["random"].value)
     assert read["curves"]["cka"]["direct"]["spread"] == [[None, None], [None, None]]
     assert read["provenance"]["seed"] == 1

@@ -1,18 +1,19 @@
 """Symmetry of rows, on models whose symmetries are known by construction."""
 
 import json
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import reports
+import schemed
 from ase import Atoms
 from ase.build import bulk
 from platonic_adapters.structures import Structures, read
 
 from platonic_jax import diagnostics, probes, studies
+from platonic_jax.cli import main
 from platonic_jax.tables import EmbeddingTable
 
 pytestmark = pytest.mark.slow  # The study sets its own precision.
@@ -221,6 +222,8 @@ def test_the_record_is_json_and_a_skipped_structure_is_left_out(tmp_path):
     found = studies.symmetry(made, IMAGES)
     found.save(tmp_path / "symmetry.json")
     told = json.loads((tmp_path / "symmetry.json").read_text())
+    schemed.check("symmetry", [told])
+    reports.check([found])
     assert told["verdict"] == found.verdict
     assert set(told["elements"]) == {"Ti", "O", "Na", "Cl"}
     assert told["provenance"]["stores"]["part"]["model"] == "part"
@@ -254,16 +257,10 @@ def test_chgnet_keeps_every_symmetry_and_an_orb_architecture_does_not(tmp_path):
 
     for i in range(2):
         ase.io.write(tmp_path / "structures.extxyz", crystals().atoms(i), append=i > 0)
-    code = (
-        "import argparse, sys\nfrom platonic_jax.cli import _symmetry\nparser = argparse.ArgumentParser()\n"
-        "_symmetry.add(parser)\nsys.exit(_symmetry.run(parser.parse_args(sys.argv[1:])))"
-    )
     models = ["chgnet-0.3.0", "random:orb-v3-direct-20-omat?seed=0"]
     told = tmp_path / "out.json"
-    subprocess.run(
-        [sys.executable, "-c", code, *models, str(tmp_path / "structures.extxyz"), "--json", str(told), "--draws", "1"],
-        check=True,
-    )
+    structures = str(tmp_path / "structures.extxyz")
+    assert main(["symmetry", *models, structures, "--json", str(told), "--draws", "1"]) == 0
     sound, unconstrained = json.loads(told.read_text())
     assert max(entry["largest"] for entry in sound["images"]["raw"].values()) < 1e-5
     assert sound["orbits"]["raw"]["collapsed"] == 1

@@ -7,6 +7,8 @@ import json
 import jax
 import numpy as np
 import pytest
+import reports
+import schemed
 from ase import Atoms
 from platonic_adapters.structures import Structures
 from sklearn.linear_model import Ridge
@@ -105,6 +107,8 @@ def test_what_was_learned_is_a_file_that_compare_takes(found, tmp_path):
     assert learned.measures["procrustes"].value[0, 1] > plain + 0.2
     found.save(tmp_path / "learned.json")
     told = json.loads((tmp_path / "learned.json").read_text())
+    schemed.check("learn", told)
+    reports.check(found)
     assert told["judged"]["all"]["learned"]["mutual_knn"]["trained"]["value"] == pytest.approx(
         mean(found, "learned", "mutual_knn", "trained")["value"]
     )

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import reports
+import schemed
 from ase import Atoms
 from jax.test_util import check_grads
 from platonic_adapters.structures import Structures
@@ -346,6 +348,8 @@ def test_several_models_judge_together(found):
 def test_the_record_is_told_and_written(found, tmp_path):
     found.save(tmp_path / "typicality.json")
     told = json.loads((tmp_path / "typicality.json").read_text())
+    schemed.check("typicality", told)
+    reports.check(found)
     assert told["verdict"] == found.verdict
     assert told["queries"]["off"]["against"]["sheet"][ALL]["auroc"]["value"] == pytest.approx(
         found.queries["off"].against["sheet"][ALL].auroc["value"], rel=1e-4
@@ -359,7 +363,7 @@ def test_the_record_is_told_and_written(found, tmp_path):
         found.queries["off"].against["sheet"][ALL].score
     )
     assert 0 <= atom < KNOWN.num_atoms.max()
-    plots.save(plots.typicality(found), tmp_path / "typicality.png")
+    plots.save(plots.typicality_page(found), tmp_path / "typicality.png")
     assert (tmp_path / "typicality.png").stat().st_size > 10_000
 
 

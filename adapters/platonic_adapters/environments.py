@@ -167,7 +167,8 @@ def _run(arguments: list[str]) -> int:
     """Run a command that ends with this process, however this process ends; its exit code."""
     # Without bytecode, importing torch and its kin takes ten seconds longer each time; this environment is ours.
     variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONDONTWRITEBYTECODE")}
-    variables |= {"PYTHONPATH": str(_code()), "PYTHONNOUSERSITE": "1", cli.WITH_PARENT: "1"}
+    # Nor is there a notebook's backend of matplotlib in it, which some models import.
+    variables |= {"PYTHONPATH": str(_code()), "PYTHONNOUSERSITE": "1", "MPLBACKEND": "agg", cli.WITH_PARENT: "1"}
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, env=variables) as process:
         while True:
             try:

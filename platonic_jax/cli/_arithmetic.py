@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platonic_jax.cli import _print, _probes
+from platonic_jax.cli import _arguments, _probes
 
 if TYPE_CHECKING:
     from platonic_jax.studies import Analogies, Arithmetic, Polymorphs, Reactions
@@ -36,7 +36,7 @@ DEFAULT_MODEL, DEFAULT_INPUT = "7net-0", "prototypes?max_atoms=20"
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
-        "what",
+        "expression",
         metavar="EXPRESSION",
         help="crystals by formula, id or structure file, joined by + and - between spaces, numbers before and @MODEL "
         f"behind a name; a reaction, with ->; or {', '.join(BENCHMARKS)}",
@@ -80,17 +80,21 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="for reactions: a CSV file with the columns `equation` and, eV as written, `energy`",
     )
     parser.add_argument("--device", default="auto", help="for structure files: auto, cpu or cuda (default: auto)")
-    parser.add_argument(
-        "--seed", metavar="N", type=int, default=0, help="everything random follows from it (default: 0)"
-    )
-    parser.add_argument("--json", metavar="PATH", help="write the result here as JSON")
+    _arguments.add_seed(parser)
+    _arguments.add_report(parser)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Read, reckon, and print."""
+def find(args: argparse.Namespace) -> "Arithmetic | Analogies | Polymorphs | Reactions":
+    """Read, and reckon."""
     from platonic_jax import studies, tables
 
-    kind = args.what if args.what in BENCHMARKS else "reactions" if studies.ARROW in args.what else "sums"
+    kind = (
+        args.expression
+        if args.expression in BENCHMARKS
+        else "reactions"
+        if studies.ARROW in args.expression
+        else "sums"
+    )
     _check_options(args, kind)
     loaded = [tables.load(path) for path in args.stores or [_default_store(args)]]
     loaded = tables.pair(*loaded) if len(loaded) > 1 else loaded
@@ -98,34 +102,19 @@ def run(args: argparse.Namespace) -> int:
     # Those of each study, where none is asked for.
     settings |= {name: value for name in ("k", "similarity") if (value := getattr(args, name)) is not None}
     if kind == "analogies":
-        found = studies.analogies(loaded, **settings)
-        shown = [_analogies(found)]
-    elif kind == "polymorphs":
-        found = studies.polymorphs(
-            loaded,
-            copies=[tables.load(path) for path in args.copies],
-            energies=_energies(args.energies, loaded[0]) if args.energies else None,
-            **settings,
-        )
-        shown = [_within(found), *([_across(found)] if found.across else [])]
-    elif kind == "reactions":
+        return studies.analogies(loaded, **settings)
+    if kind == "polymorphs":
+        energies = _energies(args.energies, loaded[0]) if args.energies else None
+        copies = [tables.load(path) for path in args.copies]
+        return studies.polymorphs(loaded, copies=copies, energies=energies, **settings)
+    if kind == "reactions":
         equations, energies = _equations(args)
-        found = studies.reactions(equations, loaded, energies=energies, **settings)
-        shown = [_reactions(found)]
-    else:
-        with tempfile.TemporaryDirectory(prefix="platonic-") as folder:
-            files = _files(args, loaded, Path(folder))
-            found = studies.arithmetic(
-                args.what, loaded, files=files, how=args.how or "mean", num_answers=args.answers or 10, **settings
-            )
-        shown = [_answers(found)]
-    if args.json:
-        found.save(args.json)
-    console = _print.console()
-    for table in shown:
-        console.print(table)
-    console.print(found.verdict, markup=False, highlight=False)
-    return 0
+        return studies.reactions(equations, loaded, energies=energies, **settings)
+    with tempfile.TemporaryDirectory(prefix="platonic-") as folder:
+        files = _files(args, loaded, Path(folder))
+        return studies.arithmetic(
+            args.expression, loaded, files=files, how=args.how or "mean", num_answers=args.answers or 10, **settings
+        )
 
 
 def _check_options(args: argparse.Namespace, kind: str) -> None:
@@ -163,8 +152,7 @@ def _default_store(args: argparse.Namespace) -> Path:
         ids.append(symbol)
     kept.parent.mkdir(parents=True, exist_ok=True)
     known = structures.Structures.from_atoms(atoms, ids)
-    if _probes.embed(DEFAULT_MODEL, known, kept, args=args, properties=["energy"]):
-        raise ValueError(f"`STORE` must be given, got none, and {DEFAULT_MODEL} could not embed the prototypes.")
+    _probes.embed(DEFAULT_MODEL, known, kept, device=args.device, properties=["energy"])
     return kept
 
 
@@ -177,15 +165,14 @@ def _files(
     from platonic_jax import tables
 
     found = {}
-    for i, name in enumerate(word for word in args.what.split() if Path(word).is_file()):
+    for i, name in enumerate(word for word in args.expression.split() if Path(word).is_file()):
         known = structures.read(name, duplicates="skip")[0]
         if len(known) != 1:
             raise ValueError(f"{name!r} must hold one crystal, got {len(known)}.")
         found[name] = []
         for j, table in enumerate(loaded):
             kept = folder / f"{i}-{j}.zarr"
-            if _probes.embed(table.model, known, kept, args=args):
-                raise ValueError(f"{name!r} must be a crystal that {table.model} can embed, got one that it cannot.")
+            _probes.embed(table.model, known, kept, device=args.device)
             found[name].append(tables.load(kept, table.layer))
     return found
 
@@ -201,8 +188,8 @@ def _energies(path: str, table: "EmbeddingTable") -> Any:
 
 
 def _equations(args: argparse.Namespace) -> tuple[list[str], list[float] | None]:
-    if args.what != "reactions":
-        return [args.what], None
+    if args.expression != "reactions":
+        return [args.expression], None
     if not args.equations:
         raise ValueError("`--equations` must name a file, got none.")
     with Path(args.equations).open(newline="", encoding="utf-8") as file:
@@ -220,75 +207,3 @@ def _equations(args: argparse.Namespace) -> tuple[list[str], list[float] | None]
                 f"{args.equations!r} must have numbers in column `energy`, got {line['energy']!r} in line {number}."
             ) from None
     return [line["equation"] for line in lines], energies
-
-
-def _answers(found: "Arithmetic") -> Any:
-    table = _print.new_table(f"nearest to {found.expression}, of {found.provenance['num_structures']} crystals")
-    for head in ("crystal", "id"):
-        table.add_column(head)
-    table.add_column("similarity", justify="right")
-    table.add_column("")
-    for answer in found.answers:
-        said = "a term" if answer["is_term"] else ""
-        table.add_row(answer["formula"], answer["id"], f"{answer['similarity']:.4f}", said)
-    return table
-
-
-def _analogies(found: "Analogies") -> Any:
-    num = found.num
-    table = _print.new_table(
-        f"{num['quadruples']} quadruples of {num['prototypes']} prototypes among {num['candidates']} crystals [95 %]"
-    )
-    table.add_column("vectors")
-    for head in ("first", "first ten", "median rank", f"phase, of {num['phase']}"):
-        table.add_column(head, justify="right")
-    for name, figures in found.found.items():
-        table.add_row(name, *(_print.with_interval(figures[figure]) for figure in found.chance))
-    table.add_row("chance", *(f"{value:.3g}" for value in found.chance.values()))
-    return table
-
-
-def _within(found: "Polymorphs") -> Any:
-    heads = {
-        "identity": "nearest has the formula",
-        "separation": "phases told from copies (AUROC)",
-        "energy": "rank correlation with energy",
-    }
-    first = next(iter(found.within.values()))["mean"]
-    table = _print.new_table(f"{found.num['phases']} pairs of phases of {found.num['formulas']} formulas [95 %]")
-    table.add_column("model")
-    table.add_column("crystals as")
-    for figure in first:
-        table.add_column(heads[figure], justify="right")
-    for model, of in found.within.items():
-        for how, figures in of.items():
-            table.add_row(model, how, *(_print.with_interval(entry) for entry in figures.values()))
-    table.add_row("chance", "", *(f"{found.chance[figure]:.3f}" for figure in first))
-    return table
-
-
-def _across(found: "Polymorphs") -> Any:
-    table = _print.new_table(f"the same phase found again; by chance {found.chance['phase']:.3f} [95 %]")
-    table.add_column("models")
-    for how in next(iter(found.across.values())):
-        table.add_column(how, justify="right")
-    for models, of in found.across.items():
-        table.add_row(models, *(_print.with_interval(entry) for entry in of.values()))
-    return table
-
-
-def _reactions(found: "Reactions") -> Any:
-    if found.errors:
-        table = _print.new_table(f"{len(found.equations)} reactions: mean absolute error, eV per atom [95 %]")
-        table.add_column("read-out of")
-        table.add_column("error", justify="right")
-        for name, entry in found.errors.items():
-            table.add_row(name, _print.with_interval(entry))
-        return table
-    table = _print.new_table("change of environments, per atom")
-    table.add_column("reaction")
-    for model in found.norms:
-        table.add_column(model, justify="right")
-    for i, equation in enumerate(found.equations):
-        table.add_row(equation, *(f"{norm[i]:.4f}" for norm in found.norms.values()))
-    return table

@@ -1,9 +1,9 @@
 """`platonic drift`: what has fine-tuning done to a model?"""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from platonic_jax.cli import _print
+from platonic_jax.cli import _arguments
 
 if TYPE_CHECKING:
     from platonic_jax.studies import Drift
@@ -17,7 +17,6 @@ EXAMPLES = """\
   platonic drift before.zarr after.zarr --seen Cu --reseeded after-seed1.zarr --reseeded after-seed2.zarr
   platonic drift before.zarr after.zarr --repeat before-again.zarr --labels dft.extxyz --json drift.json
 """
-_MOST = 15  # Elements that are shown.
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -45,20 +44,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", metavar="FILE", help="the file that was embedded, with true energies: adds errors of energies"
     )
-    parser.add_argument("--k", metavar="N", type=int, default=100, help="number of anchors (default: 100)")
-    parser.add_argument(
-        "--seed", metavar="N", type=int, default=0, help="everything random follows from it (default: 0)"
-    )
-    parser.add_argument("--json", metavar="PATH", help="write the result here as JSON, with every atom")
+    _arguments.add_count(parser, "--k", default=100, what="number of anchors")
+    _arguments.add_seed(parser)
+    _arguments.add_report(parser)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Read, judge, and print."""
+def find(args: argparse.Namespace) -> "Drift":
+    """Read, and judge."""
     from platonic_jax import tables
     from platonic_jax.studies import drift
 
     before = tables.load(args.before)
-    found = drift(
+    return drift(
         before,
         tables.load(args.after),
         repeats=[tables.load(path) for path in args.repeat],
@@ -68,44 +65,3 @@ def run(args: argparse.Namespace) -> int:
         k=args.k,
         seed=args.seed,
     )
-    if args.json:
-        found.save(args.json)
-    console = _print.console()
-    console.print(_table(found))
-    console.print(found.verdict, markup=False, highlight=False)
-    return 0
-
-
-def _table(found: "Drift") -> Any:
-    """All atoms, those of elements not fine-tuned on, and the elements that moved farthest."""
-    from rich.text import Text
-
-    from platonic_jax import report
-
-    table = _print.new_table(
-        "Displacement, in distances between neighbouring environments, and what is left of the geometry [95 % interval]"
-    )
-    table.add_column("atoms")
-    for head in ("number", "displacement", "by noise", "p", "Procrustes", "mutual neighbours"):
-        table.add_column(head, justify="right", no_wrap=True)
-    if found.energy:
-        table.add_column("energy, eV/atom", justify="right", no_wrap=True)
-    rows = {"all": found.overall} | ({"not fine-tuned on": found.unseen} if found.unseen else {})
-    rows |= {
-        f"{symbol} (fine-tuned on)" if entry["seen"] else symbol: entry
-        for symbol, entry in list(found.elements.items())[:_MOST]
-    }
-    for name, entry in rows.items():
-        energy = found.energy["change"]["elements"].get(name.split()[0]) if found.energy else None
-        table.add_row(
-            Text(name),
-            str(entry["num_atoms"]),
-            _print.with_interval(entry["displacement"]),
-            report.number(entry["displacement"]["null"]),
-            report.number(entry["p_value"]),
-            *(_print.with_interval(entry[measure]) for measure in ("procrustes", "mutual_knn")),
-            *([] if not found.energy else ["–" if energy is None else report.number(energy)]),
-        )
-    if len(found.elements) > _MOST:
-        table.caption = f"{len(found.elements) - _MOST} more elements moved less"
-    return table

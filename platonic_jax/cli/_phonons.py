@@ -2,9 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from platonic_jax.cli import _print, _probes
+from platonic_jax.cli import _arguments, _probes
+
+if TYPE_CHECKING:
+    from platonic_jax.studies import Phonons
 
 DESCRIPTION = (
     "Displace atoms in a supercell, take the model's forces, and make phonons of them. Does a turned crystal have the "
@@ -30,7 +33,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--min-length", metavar="Å", type=float, default=10.0, help="least length of the supercell (default: 10)"
     )
     parser.add_argument("--distance", metavar="Å", type=float, default=0.01, help="of displacements (default: 0.01)")
-    parser.add_argument("--rotations", metavar="N", type=int, default=1, help="random rotations (default: 1)")
+    _arguments.add_count(parser, "--rotations", default=1, what="random rotations")
     parser.add_argument(
         "--symmetry",
         action="store_true",
@@ -40,8 +43,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     _probes.add_common(parser)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Embed the supercells, judge, and print."""
+def find(args: argparse.Namespace) -> "Phonons":
+    """Embed the supercells, and judge."""
     from platonic_adapters.structures import read
 
     from platonic_jax import probes
@@ -55,50 +58,6 @@ def run(args: argparse.Namespace) -> int:
         phonon = probes.crystal(read(args.structure)[0], min_length=args.min_length, distance=args.distance)
     made = probes.displaced(phonon, seed=args.seed, num_rotations=args.rotations, unreduced=not args.symmetry)
     with _probes.folder_of(args) as folder:
-        kept = _probes.store_of(args.model, folder)
-        if code := _probes.embed(args.model, made.structures, kept, args=args, properties=("forces",)):
-            return code
-        found = phonons(load(kept), made)
-    console = _print.console()
-    for table in _tables(found):
-        console.print(table)
-    console.print(found.verdict, markup=False, highlight=False)
-    if args.json:
-        found.save(args.json)
-    return 0
-
-
-def _tables(found: Any) -> list[Any]:
-    """The chain, and the figures of the phonons."""
-    from platonic_jax import report
-
-    chain = _print.new_table("What changes where the crystal is rotated, reflected, or only shifted")
-    chain.add_column("")
-    ways = ("rotated", "reflected", "shifted")
-    for head in (*ways, "tolerance"):
-        chain.add_column(head, justify="right")
-    units = {"rows": "of their norm, largest", "forces": "of their size", "frequencies": "THz, largest"}
-    keys = {"rows": "largest", "forces": "relative", "frequencies": "largest"}
-    for link, entry in found.chain.items():
-        cells = [report.number(entry[way][keys[link]]) for way in ways]
-        chain.add_row(f"{link}, {units[link]}", *cells, f"{entry['tolerance']:.0e}")
-    figures = _print.new_table("Phonons")
-    figures.add_column("figure")
-    figures.add_column("", justify="right")
-    if found.symmetry is not None:
-        asymmetry = max(found.symmetry["asymmetry"])
-        figures.add_row("splitting of degenerate modes, THz", report.number(found.symmetry["splitting"]))
-        figures.add_row("part of force constants that symmetry forbids", report.number(asymmetry))
-        figures.add_row("acoustic sum rule violated by, eV/Å²", report.number(found.acoustic["violation"]))
-    figures.add_row("largest force on the perfect crystal, eV/Å", report.number(found.residual["largest"]))
-    figures.add_row("lowest frequency, THz", report.number(found.lowest["frequency"]))
-    if found.reference is not None:
-        figures.add_row("lowest frequency of the reference, THz", report.number(found.reference["lowest"]))
-        for name, told in (("plain", "without Born charges"), ("polar", "with Born charges")):
-            error = found.reference[name]
-            if error is not None:
-                figures.add_row(
-                    f"mean absolute error {told}, THz (knowing the mean alone)",
-                    f"{report.number(error.mean_absolute)} ({report.number(error.null)})",
-                )
-    return [chain, figures]
+        store = _probes.store_of(args.model, folder)
+        _probes.embed(args.model, made.structures, store, device=args.device, properties=("forces",))
+        return phonons(load(store), made)

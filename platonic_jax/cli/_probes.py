@@ -7,25 +7,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from platonic_jax.cli import _arguments
+from platonic_jax.cli._command import Failed
+
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """The arguments of every such command."""
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
-    parser.add_argument(
-        "--seed", metavar="N", type=int, default=0, help="everything random follows from it (default: 0)"
-    )
-    parser.add_argument(
-        "-o", "--output", metavar="DIR", help="a folder that keeps the stores, from which a killed run goes on"
-    )
-    parser.add_argument("--json", metavar="PATH", help="write the result here as JSON")
+    _arguments.add_seed(parser)
+    _arguments.add_report(parser, more=", and for the stores, from which a killed run goes on")
 
 
 @contextmanager
 def folder_of(args: argparse.Namespace) -> Iterator[Path]:
     """Where stores are written: the folder asked for, or one that is gone in the end."""
-    if args.output:
-        Path(args.output).mkdir(parents=True, exist_ok=True)
-        yield Path(args.output)
+    if args.folder:
+        Path(args.folder).mkdir(parents=True, exist_ok=True)
+        yield Path(args.folder)
     else:
         with tempfile.TemporaryDirectory(prefix="platonic-") as folder:
             yield Path(folder)
@@ -36,16 +34,38 @@ def store_of(model: str, folder: Path) -> Path:
     return folder / f"{''.join(letter if letter.isalnum() or letter in '.-' else '-' for letter in model)}.zarr"
 
 
-def embed(model: str, structures: Any, to: Path, *, args: argparse.Namespace, properties: Sequence[str] = ()) -> int:
-    """Write a model's rows of structures to a store, in the family's own environment; the exit code of `embed`."""
-    from platonic_adapters import cli, environments, store
+def embed(model: str, structures: Any, to: Path, *, device: str, properties: Sequence[str] = ()) -> None:
+    """Write a model's rows of structures to a store, in the family's own environment.
 
-    parser = argparse.ArgumentParser()
-    cli.add_embed_arguments(parser)
+    Raises:
+        Failed: the export did not come to its end; it has said why.
+    """
+    from platonic_adapters import store
+
     with tempfile.TemporaryDirectory(prefix="platonic-") as handed_over:
         probe = Path(handed_over) / "probe.zarr"
         store.write_structures(probe, structures, source="a probe")
-        options = ["-o", str(to), "--duplicates", "keep", "--device", args.device]
+        options = ["--duplicates", "keep", "--device", device]
         if properties:
             options += ["--properties", ",".join(properties)]
-        return environments.embed(parser.parse_args([model, str(probe), *options]))
+        _export([model, str(probe), "-o", str(to), *options])
+
+
+def export(model: str, structures: str, folder: Path, *options: str) -> Path:
+    """Have a model embed anything that `platonic embed` takes, to a store in a folder; what is there is kept.
+
+    Raises:
+        Failed: the export did not come to its end; it has said why.
+    """
+    to = store_of(model, folder)
+    _export([model, structures, "-o", str(to), *options])
+    return to
+
+
+def _export(arguments: Sequence[str]) -> None:
+    from platonic_adapters import cli, environments
+
+    parser = argparse.ArgumentParser()
+    cli.add_embed_arguments(parser)
+    if code := environments.embed(parser.parse_args(list(arguments))):
+        raise Failed(code)

@@ -86,7 +86,7 @@ def compare(
         by: also resolve every matrix by `element`, by `family` (anonymous formula), by both (a tuple), or by labels,
             one for each atom or each structure of those that all models share. Groups of fewer than 100 atoms or 20
             structures are left out, and so are measures that see thinned rows.
-        num_neighbours: the neighbours that `mutual_knn` compares.
+        num_neighbours: the neighbours that `mutual_knn` compares, and the `overlaps` of single atoms.
         num_permutations: draws of each null.
         num_bootstraps: draws of each interval.
         num_transport_draws: draws of each null and interval of measures that see thinned rows, which cost far more.
@@ -189,7 +189,7 @@ def compare(
             kind: resolve(spaces, labels, first, pairs=pairs, measures=drawn, key=key["resolved"], begin=steps.begin)
             for kind, labels in groupings.items()
         }
-        neighbours = [np.asarray(space.cloud.neighbours)[map_index, :MAP_NEIGHBOURS] for space in spaces]
+        nearest = [np.asarray(space.cloud.neighbours)[map_index] for space in spaces]
 
     return Comparison(
         models=names,
@@ -208,7 +208,8 @@ def compare(
         measures={name: matrices[name] for name in measures},
         maps=maps,
         rows=map_index,
-        neighbours=neighbours,
+        neighbours=[index[:, :MAP_NEIGHBOURS] for index in nearest],
+        overlaps=_overlaps(nearest, pairs),
         species=first.species,
         structure_index=first.structure_index,
         atom_index=first.atom_index,
@@ -224,6 +225,7 @@ def compare(
                 "all other measures": "none: every atom",
             },
             "precision": "values in float64, draws of nulls and intervals in float32",
+            "num_neighbours": num_neighbours,
         },
         resolved=resolved,
     )
@@ -464,6 +466,14 @@ def _maps(x: Array, shared: Array, rows: np.ndarray) -> dict[str, np.ndarray]:
         "raw_explained": np.asarray(raw.explained),
         "shared_explained": np.asarray(together.explained),
     }
+
+
+def _overlaps(nearest: Sequence[np.ndarray], pairs: Pairs) -> np.ndarray:
+    """(m, m, r) the share of neighbours in common, of lists (r, j) of each model."""
+    out = np.ones((len(nearest), len(nearest), len(nearest[0])), np.float32)
+    for i, j in pairs:
+        out[i, j] = out[j, i] = metrics.neighbour_overlap(jnp.asarray(nearest[i]), jnp.asarray(nearest[j]))
+    return out
 
 
 def provenance(

@@ -48,7 +48,9 @@ THINNED: Mapping[str, Thinned] = {
     "lfre": Thinned(metrics.lfre),
 }
 MEASURES = (*_pairs.MEASURES, *THINNED)
+"""Every measure that a comparison offers."""
 DEFAULT_MEASURES = (*_pairs.MEASURES, TRANSPORT)
+"""Those that it makes if not told otherwise: `procrustes`, `cka`, `mutual_knn`, `sinkhorn_divergence`."""
 
 
 @partial(jax.jit, static_argnames="measure")

@@ -1,6 +1,7 @@
 """What a comparison leaves behind."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from platonic_jax import _html
 from platonic_jax._files import replacing
+
+_SHOWN = 45  # Pairs of models that a notebook shows: those of ten.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,6 +97,8 @@ class Comparison:
             `shared` space, and the shares of variance they explain, (2,).
         rows: (r,) the rows that stand in the maps.
         neighbours: for each model, (r, 5) rows nearest in the shared space.
+        overlaps: (m, m, r) the share of each atom's nearest neighbours in the shared space that two models have in
+            common: `mutual_knn` before it is averaged; 1 for a model and itself.
         species: (n,) atomic numbers.
         structure_index: (n,) structure of each row.
         atom_index: (n,) place of each atom in its structure.
@@ -108,6 +114,7 @@ class Comparison:
     maps: Sequence[Mapping[str, np.ndarray]]
     rows: np.ndarray
     neighbours: Sequence[np.ndarray]
+    overlaps: np.ndarray
     species: np.ndarray
     structure_index: np.ndarray
     atom_index: np.ndarray
@@ -115,8 +122,17 @@ class Comparison:
     provenance: Mapping[str, Any]
     resolved: Mapping[str, Resolved] = dataclasses.field(default_factory=dict)
 
+    @property
+    def agreement(self) -> np.ndarray:
+        """(r,) `overlaps`, mean over the pairs of trained models; NaN where there are none."""
+        trained = [i for i, kind in enumerate(self.kinds) if kind == "model"]
+        pairs = list(itertools.combinations(trained, 2))
+        if not pairs:
+            return np.full(len(self.rows), np.nan, np.float32)
+        return np.mean([self.overlaps[i, j] for i, j in pairs], axis=0)
+
     def to_json(self) -> dict[str, Any]:
-        """Everything but the maps, as plain lists and numbers; undefined values are null."""
+        """Everything but the maps and what stands in them, as plain lists and numbers; undefined values are null."""
         return plain(
             {
                 "models": self.models,
@@ -131,6 +147,40 @@ class Comparison:
     def save(self, path: str | Path) -> None:
         """Write `to_json` to a file, whole or not at all."""
         write_json(self.to_json(), path)
+
+    def __repr__(self) -> str:
+        return f"Comparison({', '.join(self.models)}: {', '.join(self.measures)} of {len(self.species)} atoms)"
+
+    def _repr_html_(self) -> str:
+        anchors, kinds = self.anchors, {"random": " (random weights)", "element": " alone"}
+        names = [name + kinds.get(kind, "") for name, kind in zip(self.models, self.kinds, strict=True)]
+        skipped = len(self.provenance.get("left_out", ()))
+        told = [
+            ("models", _html.text(", ".join(names))),
+            ("atoms", f"{len(self.species):,} of {len(np.unique(self.structure_index)):,} structures"),
+            ("left out", f"{skipped:,} structures" if skipped else ""),
+            ("anchors", _html.text(f"{anchors['k']} by {anchors['method']} in the space of {anchors['model']}")),
+        ]
+        one_way = all(np.array_equal(of.value, of.value.T, equal_nan=True) for of in self.measures.values())
+        pairs = list((itertools.combinations if one_way else itertools.permutations)(range(len(names)), 2))
+        rows = [
+            [_html.text(f"{names[i]} {'–' if one_way else '→'} {names[j]}")]
+            + [cell for of in self.measures.values() for cell in _cells(of, i, j)]
+            for i, j in pairs[:_SHOWN]
+        ]
+        head = ["pair"]
+        for name in self.measures:
+            head += [f"{_html.text(name.replace('_', ' '))} [95 % interval]", "shuffled", "within element"]
+        more = f"{len(pairs) - _SHOWN} more pairs are not shown." if len(pairs) > _SHOWN else ""
+        return _html.record("Comparison", _html.facts(told), _html.table(head, rows, caption=more))
+
+
+def _cells(of: Matrix, i: int, j: int) -> list[str]:
+    """A value with its interval, and what chance gives, freely and within elements."""
+    value, low, high, null, within = (
+        _html.number(float(array[i, j])) for array in (of.value, of.low, of.high, of.null, of.null_within_element)
+    )
+    return [f"{value} [{low}, {high}]", null, within]
 
 
 class Record:
@@ -148,6 +198,10 @@ class Record:
     def save(self, path: str | Path) -> None:
         """Write `to_json` to a file, whole or not at all."""
         write_json(self.to_json(), path)
+
+    def _repr_html_(self) -> str:
+        told = [(name, _html.text(value)) for name, value in vars(self).items() if isinstance(value, str)]
+        return _html.record(type(self).__name__, f"<p>{_html.prose(self.verdict)}</p>", _html.facts(told))
 
 
 def interval(entry: Mapping[str, float], *, digits: int) -> str:
@@ -170,7 +224,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def write_json(content: Mapping[str, Any], path: str | Path) -> None:
+def write_json(content: Mapping[str, Any] | list[Any], path: str | Path) -> None:
     """Write JSON, whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -16,6 +16,7 @@ from platonic_jax._pairs import Cloud, make_cloud
 from platonic_jax.tables import EmbeddingTable
 
 ANCHORS = ("random", "farthest_point", "kmeans", "direct")
+"""How anchors may be chosen: `random`, `farthest_point`, `kmeans`, `direct`."""
 
 
 # Compiled once for all who describe rows by anchors.

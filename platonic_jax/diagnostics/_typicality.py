@@ -217,10 +217,11 @@ SCORES: Mapping[str, Callable[..., Array]] = {
     "mahalanobis": mahalanobis,
     "residual": plane_residual,
 }
+"""The scores of typicality by name: functions of rows and of those of a reference."""
 # What tells most sets apart: see the notebook on typicality.
 DEFAULT_SCORES = ("residual", "density", "mahalanobis")
-# The least number of atoms of an element that a score can be taken from.
 LEAST_ATOMS: Mapping[str, int] = {"distance": 5, "density": 6, "mahalanobis": 5, "residual": 20}
+"""The least number of atoms of an element that each score can be taken from."""
 
 
 def conformal_p_values(

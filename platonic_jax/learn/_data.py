@@ -50,9 +50,10 @@ class Data:
         *,
         targets: Mapping[str, ArrayLike] | None = None,
     ) -> None:
-        self.clouds = tuple(np.asarray(cloud) for cloud in clouds)
-        self.structure_index = np.asarray(structure_index)
-        self.targets = {name: np.asarray(values, np.float32) for name, values in (targets or {}).items()}
+        self.clouds: tuple[np.ndarray, ...] = tuple(np.asarray(cloud) for cloud in clouds)
+        self.structure_index: np.ndarray = np.asarray(structure_index)
+        known = (targets or {}).items()
+        self.targets: dict[str, np.ndarray] = {name: np.asarray(values, np.float32) for name, values in known}
         if not self.clouds:
             raise ValueError("`clouds` must hold at least one model, got none.")
         n = len(self.structure_index)

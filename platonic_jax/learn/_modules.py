@@ -23,7 +23,7 @@ _LEAST_VARIANCE = 1e-6  # Of the largest: directions below it are scaled as if t
 _Module = TypeVar("_Module", bound=nnx.Module)
 
 
-class Fixed(nnx.Variable):
+class Fixed(nnx.Variable[Array]):
     """What a module holds and training leaves alone."""
 
 
@@ -75,7 +75,9 @@ class Metric(nnx.Module):
         share = variance / jnp.where(variance[0] > 0, variance[0], 1)
         scale = jnp.maximum(share, _LEAST_VARIANCE) ** (-whitening / 2)
         mean = jnp.mean(x, axis=0, keepdims=True)
-        self.origin = Fixed(mean if origin == "mean" else jnp.zeros_like(mean))
+        self.origin: Fixed = Fixed(mean if origin == "mean" else jnp.zeros_like(mean))
+        self.directions: Fixed | nnx.Param[Array]
+        self.log_scale: Fixed | nnx.Param[Array]
         if kind == "spectral":
             self.directions = Fixed(found.components.T)
             self.log_scale = nnx.Param(jnp.log(scale))
@@ -114,7 +116,7 @@ class SoftAnchors(nnx.Module):
         first = jax.random.permutation(key, num_candidates)[:k]
         # At temperature 1 half of each anchor is its first candidate, the rest is spread over all.
         leaning = float(np.log(max(num_candidates - 1, 1)))
-        self.logits = nnx.Param(jnp.zeros((k, num_candidates)).at[jnp.arange(k), first].set(leaning))
+        self.logits: nnx.Param[Array] = nnx.Param(jnp.zeros((k, num_candidates)).at[jnp.arange(k), first].set(leaning))
 
     def mixture(self, temperature: float | Float[Array, ""] = 1.0) -> Float[Array, "k m"]:
         """Weight of each candidate in each anchor; rows sum to 1."""
@@ -139,7 +141,7 @@ class AnchorWeights(nnx.Module):
 
     def __init__(self, k: int) -> None:
         check_count("k", k)
-        self.raw = nnx.Param(jnp.full(k, np.log(np.expm1(1)), jnp.result_type(float)))
+        self.raw: nnx.Param[Array] = nnx.Param(jnp.full(k, np.log(np.expm1(1)), jnp.result_type(float)))
 
     def __call__(self) -> Float[Array, " k"]:
         """The weights, softplus of what is learned."""
@@ -170,7 +172,7 @@ class Attention(nnx.Module):
 
     def __init__(self, width: int) -> None:
         check_count("width", width)
-        self.direction = nnx.Param(jnp.zeros(width, jnp.result_type(float)))
+        self.direction: nnx.Param[Array] = nnx.Param(jnp.zeros(width, jnp.result_type(float)))
 
     def __call__(
         self, x: Float[Array, "n p"], structure_index: Int[Array, " n"], *, num_structures: int
@@ -235,8 +237,8 @@ class SharedSpace(nnx.Module):
                 raise ValueError(f"`metrics[{i}]` must take rows of {rows.shape[1]} columns, got one of {width}.")
         if weights is not None and weights.raw.shape != (k,):
             raise ValueError(f"`weights` must be of {k} anchors, got those of {weights.raw.shape[0]}.")
-        self.candidates = nnx.List([Fixed(jnp.asarray(rows)) for rows in candidates])
-        self.metrics = None if metrics is None else nnx.List(list(metrics))
+        self.candidates: nnx.List[Fixed] = nnx.List([Fixed(jnp.asarray(rows)) for rows in candidates])
+        self.metrics: nnx.List[Metric] | None = None if metrics is None else nnx.List(list(metrics))
         self.anchors = anchors
         self.weights = weights
         self.similarity = similarity

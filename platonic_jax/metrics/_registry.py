@@ -15,6 +15,7 @@ TRANSFORMATIONS = {
     "common_rotation": "the same orthogonal map of both clouds",
     "common_shuffling": "the same reordering of the rows of both clouds",
 }
+"""What may be done to clouds, by name, and what it is: that to which a measure may be invariant."""
 
 
 class Properties(NamedTuple):
@@ -155,6 +156,7 @@ PROPERTIES = {
         iterative=True,
     ),
 }
+"""What each measure of two clouds claims about itself, by its name."""
 
 CLOUD_PROPERTIES = {
     "intrinsic_dimension": CloudProperties(
@@ -168,6 +170,7 @@ CLOUD_PROPERTIES = {
         meaning="share of rows that coincide with another row",
     ),
 }
+"""What each measure of one cloud claims about itself, by its name."""
 
 # What settings other than the defaults change: for each measure, the setting and the fields that it replaces.
 _VARIANTS: dict[str, list[tuple[str, Any, dict[str, Any]]]] = {

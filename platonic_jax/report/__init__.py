@@ -1,57 +1,90 @@
-"""One self-contained HTML file from a comparison, with its figures and numbers beside it.
+"""One self-contained HTML file from results, with their numbers and figures beside it.
 
 `report.html` needs no network: style, script, plotly and all data are inside. It opens on the verdict in plain
-sentences, and goes from there to the measures with their nulls, the maps of every model, the anchors, and where every
-number comes from.
+sentences, and goes from there to figures, tables, and where every number comes from.
 """
 
-import html
-from importlib import resources
+from collections.abc import Sequence
 from pathlib import Path
-from string import Template
-
-from plotly.offline import get_plotlyjs
+from typing import Any
 
 from platonic_jax import plots
 from platonic_jax._files import replacing
 from platonic_jax.compare import Comparison
-from platonic_jax.report import _data, _sections
+from platonic_jax.compare._record import plain, write_json
+from platonic_jax.report import _structures
+from platonic_jax.report._page import page
+from platonic_jax.report._part import Part
+from platonic_jax.report._table import Strong, Table, with_interval
 from platonic_jax.report._texts import measure_text, number
 from platonic_jax.report._verdict import Answer, Verdict, verdict
+from platonic_jax.report.results import name, part, tables, verdicts
 
-__all__ = ["Answer", "Verdict", "measure_text", "number", "verdict", "write"]
+__all__ = [
+    "Answer",
+    "Part",
+    "Strong",
+    "Table",
+    "Verdict",
+    "measure_text",
+    "name",
+    "number",
+    "page",
+    "part",
+    "save",
+    "tables",
+    "verdict",
+    "verdicts",
+    "with_interval",
+    "write",
+    "write_files",
+]
 
 
-def write(comparison: Comparison, folder: str | Path) -> Path:
-    """Write `report.html`, `compare.json` and the figures (`figures/*.png`); each file appears whole or not at all.
+def write(found: Any, folder: str | Path) -> Path:
+    """Write `report.html` and what stands beside it (`write_files`); each file appears whole or not at all.
 
     Args:
-        comparison: the result.
+        found: a result of `compare`, `sweep`, `training` or `studies`; of symmetry, a list of them, one a model.
         folder: where to; made if absent.
 
     Returns:
         The path of `report.html`.
 
     Raises:
+        TypeError: it is no result.
         OSError: the folder cannot be written.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    comparison.save(folder / "compare.json")
-    plots.save_all(comparison, folder / "figures")
+    made = part(found)
+    write_files(found, folder, name=made.name)
     target = folder / "report.html"
     with replacing(target) as partial:
-        partial.write_text(_page(comparison), encoding="utf-8")
+        partial.write_text(page([made], day=_day(found)), encoding="utf-8")
     return target
 
 
-def _page(comparison: Comparison) -> str:
-    here = resources.files("platonic_jax.report")
-    return Template(here.joinpath("page.html").read_text(encoding="utf-8")).substitute(
-        title=html.escape(_sections.title(comparison)),
-        style=here.joinpath("page.css").read_text(encoding="utf-8"),
-        body=_sections.body(comparison, verdict(comparison)),
-        data=_data.payload(comparison),
-        plotly=get_plotlyjs(),
-        script=here.joinpath("page.js").read_text(encoding="utf-8"),
-    )
+def write_files(found: Any, folder: str | Path, *, name: str) -> None:
+    """Write what stands beside a report: the result as `NAME.json`; of a comparison also its figures and structures.
+
+    Args:
+        found: as in `write`.
+        folder: where to; made if absent.
+        name: of the JSON file.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save(found, folder / f"{name}.json")
+    if isinstance(found, Comparison):
+        plots.save_all(found, folder / "figures")
+        _structures.write(found, folder / _structures.FILE)
+
+
+def save(found: Any, path: str | Path) -> None:
+    """Write a result as JSON, whole or not at all; of symmetry, a list."""
+    write_json([entry.to_json() for entry in found] if isinstance(found, Sequence) else found.to_json(), path)
+
+
+def _day(found: Any) -> str:
+    one = found[0] if isinstance(found, Sequence) else found
+    return str(plain(one.provenance).get("created", ""))[:10]

@@ -1,7 +1,8 @@
 """What each measure is called and means, and how a number is written."""
 
-import math
 from typing import NamedTuple
+
+from platonic_jax._html import number
 
 __all__ = ["MeasureText", "measure_text", "number"]
 
@@ -70,10 +71,3 @@ _MEASURES = {
 def measure_text(name: str) -> MeasureText:
     """The texts of a measure; one without a text of its own goes by its name."""
     return _MEASURES.get(name, MeasureText(name.replace("_", " "), ""))
-
-
-def number(x: float) -> str:
-    """Three decimals, the order of magnitude where these would say nothing, a dash for what is undefined."""
-    if not math.isfinite(x):
-        return "–"
-    return f"{x:.3f}" if abs(x) >= 0.001 or x == 0 else f"{x:.0e}"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from platonic_jax import plots
+from platonic_jax import _html, plots
 from platonic_jax.compare import Comparison, Matrix
 
 __all__ = ["Answer", "Verdict", "verdict"]
@@ -36,6 +36,15 @@ class Verdict(NamedTuple):
 
     lead: str
     answers: list[Answer]
+
+    def _repr_html_(self) -> str:
+        told = [(answer.question, self._answer(answer)) for answer in self.answers]
+        return _html.record(self.lead, _html.facts(told) if told else "")
+
+    @staticmethod
+    def _answer(answer: Answer) -> str:
+        said = f"<strong>{_html.prose(answer.answer)}</strong> {_html.prose(answer.detail)}"
+        return said + (f" <code>{_html.text(answer.command)}</code>" if answer.command else "")
 
 
 def verdict(comparison: Comparison) -> Verdict:

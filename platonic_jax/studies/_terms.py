@@ -13,6 +13,7 @@ from platonic_jax import groups
 from platonic_jax.tables import EmbeddingTable
 
 ARROW = "->"
+"""What stands between the reactants and the products of a reaction."""
 _NUMBER = re.compile(r"\d+(\.\d+)?(/\d+)?")
 _JOINED = re.compile(rf"({_NUMBER.pattern})\*?(?=[^\d\W])")
 _OFFERED = 5  # Formulas, where none is found.

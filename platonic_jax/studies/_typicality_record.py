@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from platonic_jax.compare._record import plain, write_json
+from platonic_jax.compare._record import Record, plain, write_json
 
 ALL = "all models"
 NONE, UNKNOWN = "none of them", "no reference"
@@ -79,7 +79,7 @@ class Judged:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Typicality:
+class Typicality(Record):
     """What is typical, and what is not.
 
     Attributes:
@@ -153,10 +153,7 @@ class Typicality:
         for name in self.ranked(first):
             judged = self.queries[name]
             found = judged.against[first][self.judge]
-            told = (
-                f"{name}: {_percent(found.atypical)} of {len(found.score)} structures are atypical of {first}, AUROC "
-                f"{found.auroc['value']:.2f} ({found.auroc['low']:.2f} to {found.auroc['high']:.2f})"
-            )
+            told = f"{name}: {self._told(found, first)}"
             if len(self.references) > 1:
                 counts = {place: list(judged.regime).count(place) for place in (*self.references, NONE)}
                 told += "; most typical of " + ", ".join(f"{place} {number}" for place, number in counts.items())
@@ -164,8 +161,23 @@ class Typicality:
             if absent:
                 elements = sorted(absent, key=lambda symbol: -absent[symbol])
                 most = ", ".join(elements[:_NAMED]) + (", …" if len(elements) > _NAMED else "")
-                told += f"; no reference for {sum(absent.values())} atoms ({most})"
+                number = sum(absent.values())
+                told += f"; no reference for {number} atom{'' if number == 1 else 's'} ({most})"
             yield f"{told}."
+
+
+    def _told(self, found: Against, reference: str) -> str:
+        if not np.isfinite(found.score).any():
+            return f"cannot be judged by {reference}; give a larger reference, with more atoms of its elements"
+        if len(found.score) == 1:
+            p_value, level = found.p_value[0], self.settings["level"]
+            is_atypical = "atypical" if p_value <= level else "not atypical"
+            return f"{is_atypical} of {reference} at {100 * level:g} %, p = {p_value:.2g}"
+        auroc = found.auroc
+        return (
+            f"{_percent(found.atypical)} of {len(found.score)} structures are atypical of {reference}, AUROC "
+            f"{auroc['value']:.2f} ({auroc['low']:.2f} to {auroc['high']:.2f})"
+        )
 
 
 def _percent(share: Mapping[str, float]) -> str:

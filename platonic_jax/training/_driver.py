@@ -35,10 +35,11 @@ class Trained:
         models: names, trained ones first, then unseen ones, then controls with random weights.
         num_trained: how many took part in training.
         num_unseen: how many were given maps from their own rows alone.
-        judged: how far models agree, by `all` or `within` one element, by space, `plain`, `direct` or `learned`, by
-            measure: `value`, `low`, `high` of every pair of `pairs`, and of the means: of `trained` pairs, and, where
-            there are any, of pairs with an `unseen` model, of `control` pairs and the `excess` of the first over them.
-            No `within` where the element has fewer than 100 atoms held out; empty if one trained model was given.
+        judged: how far models agree, by `all` or `within` one element: on `num_atoms`, and by space, `plain`, `direct`
+            or `learned`, by measure: `value`, `low`, `high` of every pair of `pairs`, and of the means: of `trained`
+            pairs, and, where there are any, of pairs with an `unseen` model, of `control` pairs and the `excess` of the
+            first over them. No `within` where the element has fewer than 100 atoms held out; empty if one trained model
+            was given.
         tasks: by target, the held-out error of a linear read-out: its `unit`, by space the errors of all `models` and
             their means over `trained`, `unseen` and `control` ones; the `reduction` of these from `direct` to
             `learned`, as a share; and `baselines`: of a `constant`, and of the `composition` alone.
@@ -56,7 +57,7 @@ class Trained:
     models: list[str]
     num_trained: int
     num_unseen: int
-    judged: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]]
+    judged: Mapping[str, Mapping[str, Any]]
     tasks: Mapping[str, Mapping[str, Any]]
     pairs: list[tuple[int, int]]
     element: int

@@ -8,6 +8,7 @@ from types import ModuleType
 import ase.io
 import numpy as np
 import pytest
+import schemed
 from ase import Atoms
 from ase.build import bulk
 from platonic_adapters import cli, export, protocol, registry, selftest, store, structures
@@ -87,6 +88,7 @@ def test_an_export_from_end_to_end(toy, input_, tmp_path, capsys):
     assert np.isfinite(found.property("stress")[:6]).all()
     assert np.isnan(found.property("stress")[6]).all()  # a molecule has none
     written = json.loads(summary.read_text())
+    schemed.check("embed", written)
     assert (written["num_atoms"], written["skipped"][0]["id"]) == (23, "in:6")
     provenance = found.provenance
     assert provenance["source"]["name"] == str(input_)

@@ -1,8 +1,7 @@
-"""What the page's script needs to draw: numbers as base64 of little-endian arrays, texts as JSON."""
+"""What the page's script needs to draw a comparison: numbers as base64 of little-endian arrays, texts as JSON."""
 
 import base64
 import html
-import json
 from typing import Any
 
 import numpy as np
@@ -14,29 +13,25 @@ from platonic_jax import plots
 from platonic_jax.compare import Comparison
 from platonic_jax.report import _texts
 
-__all__ = ["glyph", "payload"]
+__all__ = ["glyph", "payload", "values"]
 
 
-def payload(comparison: Comparison) -> str:
-    """The page's data as JSON that is safe inside a script element.
-
-    Args:
-        comparison: the result.
-
-    Returns:
-        JSON without `<`, so that no name in the data can end the element.
-    """
+def payload(comparison: Comparison) -> dict[str, Any]:
+    """What the script needs to draw the maps and matrices of a comparison, in JSON's own types."""
     names = [_axis_text(label) for label in plots.labels(comparison)]
-    data = {
+    return {
         "symbols": chemical_symbols,
-        "groups": [{"name": group.name, "colour": group.colour, "symbol": group.symbol} for group in plots.GROUPS],
+        "groups": [
+            {"name": group.name, "colour": group.colour, "symbol": group.symbol, "glyph": glyph(group)}
+            for group in plots.GROUPS
+        ],
+        "group_of": [0, *plots.element_groups(np.arange(1, len(chemical_symbols))).tolist()],
         "kinds": [{"kind": kind, "name": name, "colour": colour} for kind, (name, colour) in plots.PAIR_KINDS.items()],
         "models": names,
         "atoms": _atoms(comparison),
         "maps": {i: _map(comparison, i) for i in plots.mapped(comparison)},
         "measures": [_measure(comparison, name) for name in comparison.measures],
     }
-    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def glyph(group: plots.Group) -> str:
@@ -47,18 +42,24 @@ def glyph(group: plots.Group) -> str:
     return " ".join(f"{x:.2f},{-y:.2f}" for x, y in points)
 
 
+def values(comparison: Comparison) -> dict[str, np.ndarray]:
+    """By name, a number for each atom in the maps, (r,)."""
+    agreement = comparison.agreement
+    return {"neighbours in common": agreement} if np.any(np.isfinite(agreement)) else {}
+
+
 def _atoms(comparison: Comparison) -> dict[str, Any]:
     """Who the atoms are. Neighbours may be any row, so all are named; a structure by the row at which it begins."""
     structures, first_row = np.unique(comparison.structure_index, return_index=True)
     known = comparison.structures
     return {
         "species": _encode(comparison.species, np.uint8),
-        "group": _encode(plots.element_groups(comparison.species), np.uint8),
         "place": _encode_index(comparison.atom_index),
         "first_row": _encode_index(first_row),
         "ids": [str(i) if known is None else known.ids[i] for i in structures],
         "formulas": ["" if known is None else known.formulas[i] for i in structures],
         "rows": _encode_index(comparison.rows),
+        "values": {name: _encode(array, np.float32) for name, array in values(comparison).items()},
     }
 
 
@@ -66,7 +67,7 @@ def _map(comparison: Comparison, model: int) -> dict[str, Any]:
     view = comparison.maps[model]
     spaces = {
         space: {
-            "points": _encode(view[space], np.float32),
+            "points": _encode_points(view[space]),
             "window": plots.window(view[space]).tolist(),
             "explained": [round(float(share), 4) for share in view[f"{space}_explained"]],
         }
@@ -102,6 +103,16 @@ def _axis_text(label: str) -> str:
 def _encode(array: np.ndarray, dtype: type[np.generic]) -> dict[str, str]:
     values = np.ascontiguousarray(array, dtype=np.dtype(dtype).newbyteorder("<"))
     return {"type": np.dtype(dtype).name, "base64": base64.b64encode(values.tobytes()).decode()}
+
+
+def _encode_points(points: np.ndarray) -> dict[str, Any]:
+    """Coordinates in two bytes, where these place an atom within a 4000th of the frame; whole otherwise."""
+    origin, extent = points.min(axis=0), np.ptp(points, axis=0)
+    scale = extent / np.iinfo(np.uint16).max
+    if np.any(scale > np.ptp(plots.window(points), axis=0) / 4000) or np.any(extent == 0):
+        return _encode(points, np.float32)
+    steps = _encode(np.round((points - origin) / scale), np.uint16)
+    return {**steps, "origin": origin.astype(float).tolist(), "scale": scale.astype(float).tolist()}
 
 
 def _encode_index(array: np.ndarray) -> dict[str, str]:

@@ -1,0 +1,112 @@
+"""`platonic compare`: do models agree, and beyond what?"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from platonic_jax.cli import _arguments, _print
+
+if TYPE_CHECKING:
+    from platonic_jax.compare import Comparison
+
+DESCRIPTION = (
+    "Compare models on the same atoms, in the space of the same anchors: every pair by every measure, each value "
+    "with its 95 %\n"
+    "interval and with what chance gives, freely and within each element."
+)
+EXAMPLES = """\
+  platonic compare a.zarr b.zarr random.zarr --anchors direct -k 100 --json out.json -o report/
+  platonic compare a.zarr b.zarr --by element --nulls all,element,coordination --measures cka,mutual_knn
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    _arguments.add_stores(parser)
+    parser.add_argument(
+        "--anchors",
+        metavar="METHOD",
+        default="random",
+        help=f"how anchors are chosen, in the space of the first store: {', '.join(_arguments.ANCHORS)}; or a file of "
+        "anchors (default: random)",
+    )
+    _arguments.add_count(parser, "-k", default=100, what="the number of anchors")
+    _arguments.add_similarity(parser)
+    _arguments.add_seed(parser)
+    parser.add_argument(
+        "--layer",
+        metavar="NAME",
+        type=_arguments.names,
+        default=(None,),
+        help="the layer to compare, or one for each store: A,B (default: each store's own)",
+    )
+    parser.add_argument(
+        "--measures",
+        metavar="A,B",
+        type=_arguments.names,
+        help="procrustes, cka, mutual_knn, sinkhorn_divergence (all by default), and of as few atoms as the last: "
+        "cknna, distance_correlation, gfre, lfre, information_imbalance, wasserstein, gromov_wasserstein",
+    )
+    parser.add_argument(
+        "--nulls",
+        metavar="A,B",
+        type=_arguments.names,
+        default=("all", "element"),
+        help="what atoms are shuffled within: all, element, coordination (default: all,element)",
+    )
+    parser.add_argument(
+        "--by",
+        metavar="A,B",
+        type=_arguments.names,
+        default=(),
+        help="resolve every matrix by element, family (default: neither)",
+    )
+    _arguments.add_count(parser, "--num-permutations", default=100, what="draws of each null")
+    _arguments.add_count(parser, "--num-bootstraps", default=100, what="draws of each interval")
+    what = "atoms that enter optimal transport and other measures of all pairs of atoms, at most"
+    _arguments.add_count(parser, "--transport-rows", default=300, what=what)
+    _arguments.add_report(parser, more=", and the figures")
+
+
+def find(args: argparse.Namespace) -> "Comparison":
+    """Compare."""
+    _arguments.check_stores(args.stores)
+    if len(args.layer) not in (1, len(args.stores)):
+        raise ValueError(
+            f"`--layer` must name one layer or one for each of the {len(args.stores)} stores, got {len(args.layer)}."
+        )
+    layers = args.layer * len(args.stores) if len(args.layer) == 1 else args.layer
+    options = {"measures": args.measures} if args.measures else {}
+    return compared(
+        list(zip(args.stores, layers, strict=True)),
+        limit=args.limit,
+        anchors=args.anchors,
+        k=args.k,
+        similarity=args.similarity,
+        nulls=args.nulls,
+        by=args.by,
+        seed=args.seed,
+        num_permutations=args.num_permutations,
+        num_bootstraps=args.num_bootstraps,
+        num_transport_rows=args.transport_rows,
+        **options,
+    )
+
+
+def compared(
+    stores: list[tuple[str, str | None]], *, anchors: str, limit: int | None = None, **options: Any
+) -> "Comparison":
+    """Compare stores, each at a layer, with anchors by a method or from a file."""
+    from platonic_jax.anchors import Anchors
+    from platonic_jax.compare import compare
+    from platonic_jax.tables import load
+
+    if anchors not in _arguments.ANCHORS:
+        if not Path(anchors).is_file():
+            known = ", ".join(_arguments.ANCHORS)
+            raise ValueError(f"`--anchors` must be one of {known}, or a file of anchors, got {anchors!r}.")
+        options["anchors"] = Anchors.load(anchors)
+    else:
+        options["anchors"] = anchors
+    with _print.progress_bar() as progress:
+        return compare([load(path, layer, limit=limit) for path, layer in stores], progress=progress, **options)

@@ -1,0 +1,56 @@
+"""`platonic completion`: commands, options and files at the press of a key."""
+
+import argparse
+import sys
+
+from platonic_jax.cli import _arguments
+
+DESCRIPTION = "Print the script that lets a shell complete commands, options and files."
+EXAMPLES = """\
+  platonic completion bash > ~/.local/share/bash-completion/completions/platonic
+  platonic completion zsh > ~/.zfunc/_platonic
+"""
+SHELLS = ("bash", "zsh", "tcsh")
+# Arguments that are files, or folders of a store, by what they are called in the help.
+FILES = (
+    *("AFTER", "BEFORE", "FROM", "OUT.zarr", "QUERY", "STORE", "TO"),
+    *("FILE", "INPUT", "PATH", "STRUCTURE", "STRUCTURES"),
+)
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the script."""
+    sys.stdout.write(script(args.parser, args.shell) + "\n")
+    return 0
+
+
+def script(parser: argparse.ArgumentParser, shell: str) -> str:
+    """What a shell reads to complete commands, options, files, folders, and the names of models.
+
+    Args:
+        parser: that of the command line; what completes its arguments is set on it.
+        shell: one of `SHELLS`.
+
+    Returns:
+        The script.
+    """
+    import shtab
+    from platonic_adapters import registry
+
+    files = {"complete": shtab.FILE}
+    known = {metavar: files for metavar in FILES} | {
+        "DIR": {"complete": shtab.DIRECTORY},
+        "MODEL": {"choices": [spec.name for spec in registry.models()]},
+        "METHOD": {"choices": _arguments.ANCHORS},
+    }
+    for command in parser.get_default("parsers").values():
+        command.description = " ".join(command.description.split()).partition(". ")[0]
+        for action in command._actions:
+            for name, value in known.get(action.metavar, {}).items():
+                setattr(action, name, value)
+    return shtab.complete(parser, shell=shell)

@@ -1,0 +1,33 @@
+"""`platonic demo`: the whole line, on crystal prototypes."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platonic_jax.cli import _arguments, _compare, _probes
+
+if TYPE_CHECKING:
+    from platonic_jax.compare import Comparison
+
+MODELS = ("7net-0", "7net-l3i5", "chgnet-0.3.0", "chgnet-r2scan", "random:7net-0?seed=0")
+INPUT = "prototypes?max_atoms=20"
+DESCRIPTION = (
+    "Embed crystal prototypes of at most 20 atoms with four potentials and a random-weight control "
+    f"({', '.join(MODELS)}),\n"
+    "compare them, and write a report. What is there already is kept: the same command again goes on where it stopped."
+)
+EXAMPLES = "  platonic demo -o demo\n"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "-o", "--output", dest="folder", metavar="DIR", default="demo", help="the folder to write to (default: demo)"
+    )
+    _arguments.add_json(parser)
+
+
+def find(args: argparse.Namespace) -> "Comparison":
+    """Embed and compare."""
+    stores = [_probes.export(model, INPUT, Path(args.folder) / "stores") for model in MODELS]
+    return _compare.compared([(str(store), None) for store in stores], anchors="direct", k=100)

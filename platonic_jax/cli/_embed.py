@@ -1,0 +1,26 @@
+"""`platonic embed`: hands the work to the adapters."""
+
+import argparse
+
+from platonic_adapters import cli as adapters_cli
+
+DESCRIPTION = (
+    "Embed every atom of a set of structures with one model. The model's family gets an environment of its own, "
+    "made on first use."
+)
+EXAMPLES = """\
+  platonic embed 7net-0 structures.extxyz -o a.zarr
+  platonic embed "random:7net-0?seed=0" structures.extxyz -o random.zarr
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    adapters_cli.add_embed_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Embed, in the family's own environment."""
+    from platonic_adapters import environments
+
+    return environments.embed(args)

@@ -1,0 +1,36 @@
+"""`platonic models`: what can be embedded with."""
+
+import argparse
+import json
+
+from platonic_jax._files import replacing
+from platonic_jax.cli import _arguments, _print
+
+DESCRIPTION = "List the models, each with its family, licence and training data."
+EXAMPLES = "  platonic models\n"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    _arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the list."""
+    from platonic_adapters import caches
+    from rich.table import Column, Table
+
+    _arguments.check_json(args.json)
+    models = caches.described_models()
+    if args.json:
+        listed = json.dumps(models, indent=1, ensure_ascii=False)
+        with replacing(args.json) as partial:
+            partial.write_text(f"{listed}\n")
+    heads = ("family", "weights", "licence", "trained on", "features, forces", "relatives", "note")
+    table = Table(Column("model", no_wrap=True), *heads, box=None, padding=(0, 2, 0, 0))
+    for model in models:
+        table.add_row(*caches.table_row(model))
+    console = _print.console()
+    console.print(table)
+    console.print("\nEach also as random:NAME?seed=0, the same architecture with re-drawn weights.", highlight=False)
+    return 0

@@ -1,0 +1,48 @@
+"""`platonic schema`: what stands in the JSON of a command."""
+
+import argparse
+import json
+import sys
+
+from platonic_jax.cli import _arguments
+
+DESCRIPTION = "Print the JSON Schema of what a command writes with --json: every name, its type and what it means."
+EXAMPLES = """\
+  platonic schema compare
+  platonic schema typicality --json typicality.schema.json
+"""
+# `arithmetic` writes one of four.
+COMMANDS = (
+    "models",
+    "compare",
+    "sweep",
+    "learn",
+    "symmetry",
+    "phonons",
+    "typicality",
+    "calibrate",
+    "drift",
+    "arithmetic",
+    "stitch",
+)
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=f"{', '.join(COMMANDS)}")
+    _arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the schema."""
+    from platonic_jax import schemas
+    from platonic_jax._files import replacing
+
+    _arguments.check_json(args.json)
+    text = json.dumps(schemas.schema(args.command), indent=1, ensure_ascii=False) + "\n"
+    if args.json:
+        with replacing(args.json) as partial:
+            partial.write_text(text, encoding="utf-8")
+    else:
+        sys.stdout.write(text)
+    return 0

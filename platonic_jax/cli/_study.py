@@ -1,0 +1,257 @@
+"""A study as a file: its steps, what they are made of, and the lock that says so."""
+
+import argparse
+import hashlib
+import json
+import platform
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+# What numbers depend on, where it is installed.
+_PACKAGES = (
+    "platonic-jax",
+    "platonic-adapters",
+    "jax",
+    "jaxlib",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "ott-jax",
+    "flax",
+    "optax",
+    "ase",
+    "pymatgen",
+    "spglib",
+    "phonopy",
+)
+# How commands call what is a store.
+_STORES = ("STORE", "QUERY", "BEFORE", "AFTER", "FROM", "TO")
+COMMANDS = (
+    "learn",
+    "compare",
+    "sweep",
+    "symmetry",
+    "phonons",
+    "typicality",
+    "calibrate",
+    "drift",
+    "arithmetic",
+    "stitch",
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A step as the file has it.
+
+    Attributes:
+        name: of the step, and of its files: the command, numbered where there are several.
+        command: what is run.
+        options: named as on the command line.
+    """
+
+    name: str
+    command: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a file asks for.
+
+    Attributes:
+        title: heading of the report.
+        stores: those that are there already.
+        embed: models, structures and options of stores to be made first; empty if there are none.
+        tables: the steps, in the order of the file.
+    """
+
+    title: str
+    stores: tuple[str, ...]
+    embed: Mapping[str, Any]
+    tables: tuple[Table, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of a study, ready to be run.
+
+    Attributes:
+        name: of the step.
+        command: what is run.
+        words: its arguments, as on the command line.
+        args: the same, understood.
+    """
+
+    name: str
+    command: str
+    words: tuple[str, ...]
+    args: argparse.Namespace
+
+    def find(self) -> Any:
+        """The result."""
+        return self.args.find(self.args)
+
+    @property
+    def outputs(self) -> list[str]:
+        """Files that other steps may read."""
+        return [self.args.output] if getattr(self.args, "output", None) else []
+
+
+def read(path: Path) -> Study:
+    """Read a study.
+
+    Raises:
+        ValueError: it is no TOML, or asks for what does not exist.
+    """
+    try:
+        asked = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"`{path.name}` must be TOML, got a mistake: {error}.") from None
+    known = ("title", "stores", "embed", *COMMANDS)
+    for name in asked:
+        if name not in known:
+            raise ValueError(f"`{path.name}` must hold {', '.join(known)}, got `{name}`.")
+    tables = []
+    for command in (name for name in asked if name in COMMANDS):
+        several = asked[command] if isinstance(asked[command], list) else [asked[command]]
+        for i, options in enumerate(several, 1):
+            if not isinstance(options, dict):
+                raise ValueError(f"`{command}` in `{path.name}` must be a table, [{command}], got {options!r}.")
+            tables.append(Table(command if len(several) == 1 else f"{command}-{i}", command, options))
+    if not tables:
+        raise ValueError(f"`{path.name}` must hold a table of a command, such as [compare], got none.")
+    if [table.command for table in tables].count("compare") > 1:
+        raise ValueError(f"`{path.name}` must hold one [compare], got several: a report links the maps of one.")
+    embed = asked.get("embed", {})
+    if embed and not {"models", "structures"} <= set(embed):
+        raise ValueError(f"`embed` in `{path.name}` must have `models` and `structures`, got {', '.join(embed)}.")
+    return Study(str(asked.get("title", path.stem)), tuple(asked.get("stores", ())), embed, tuple(tables))
+
+
+def step(table: Table, parser: argparse.ArgumentParser, *, stores: Sequence[str], embedded: Mapping[str, str]) -> Step:
+    """The command that a table stands for.
+
+    Args:
+        table: of the file.
+        parser: of its command.
+        stores: what takes the place of `stores` where the table has none.
+        embedded: stores that the study makes, by model: where a store is wanted, the model's name will do.
+
+    Raises:
+        ValueError: the command knows no such option, or not this value.
+    """
+    actions = {action.dest: action for action in parser._actions if action.dest not in ("help", "folder", "json")}
+    # Options go by their flags, places by their own names.
+    named = {dest: dest for dest in actions}
+    named |= {flag.lstrip("-").replace("-", "_"): dest for dest, of in actions.items() for flag in of.option_strings}
+    given = {}
+    for name, value in table.options.items():
+        if name.replace("-", "_") not in named:
+            known = ", ".join(dest.replace("_", "-") for dest in actions)
+            raise ValueError(f"[{table.name}] must have options of {known}, got `{name}`.")
+        given[named[name.replace("-", "_")]] = value
+    if "stores" in actions and stores:
+        given.setdefault("stores", list(stores))
+    words: list[str] = []
+    places: list[str] = []
+    for dest in (dest for dest in actions if dest in given):
+        said = list(_words(actions[dest], given[dest]))
+        if actions[dest].metavar in _STORES:
+            said = [embedded.get(word, word) for word in said]
+        (words if actions[dest].option_strings else places).extend(said)
+    words += ["--", *places] if places else []
+    return Step(table.name, table.command, tuple(words), parser.parse_args(words))
+
+
+def _words(action: argparse.Action, value: Any) -> Iterator[str]:
+    flag = [action.option_strings[-1]] if action.option_strings else []
+    values = [str(entry) for entry in value] if isinstance(value, list) else [str(value)]
+    if isinstance(value, bool):
+        yield from flag if value else ()
+    elif not flag:
+        yield from values
+    elif isinstance(action, argparse._AppendAction):
+        for entry in values:
+            yield from (*flag, entry)
+    elif action.nargs in ("+", "*"):
+        yield from (*flag, *values)
+    else:
+        yield from (*flag, ",".join(values))
+
+
+def versions() -> dict[str, str]:
+    """What numbers depend on besides their input."""
+    import jax
+
+    import platonic_jax
+
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    root = Path(platonic_jax.__file__).parent
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "device": jax.devices()[0].device_kind,
+        "precision": str(jax.numpy.zeros(0).dtype),
+        **found,
+        # A checkout changes without its version.
+        "source": _digest(path.read_bytes() for path in sorted(root.rglob("*.py"))),
+    }
+
+
+def inputs(step: Step, folder: Path) -> dict[str, str]:
+    """The fingerprint of every file and store that a step names, by its path, within the study by name."""
+    # NAME=STORE names one, too.
+    paths = {
+        Path(part) for word in step.words for part in (word, word.rpartition("=")[2]) if part and Path(part).exists()
+    }
+    paths -= {Path(path) for path in step.outputs}
+    return {_within(str(path), folder): fingerprint(path) for path in sorted(paths)}
+
+
+def _within(word: str, folder: Path) -> str:
+    return word.replace(f"{folder}/", "")
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file, or of all files of a store but the one that tells when it was made."""
+    if path.is_file():
+        return _digest([path.read_bytes()])
+    files = [file for file in sorted(path.rglob("*")) if file.is_file() and file.name != "zarr.json"]
+    return _digest(part for file in files for part in (str(file.relative_to(path)).encode(), file.read_bytes()))
+
+
+def key(step: Step, folder: Path, versions: Mapping[str, str], inputs: Mapping[str, str]) -> str:
+    """What a step is, wherever its study is kept: one key, one result."""
+    words = [_within(word, folder) for word in step.words]
+    return _digest([json.dumps([step.command, words, versions, inputs], sort_keys=True).encode()])
+
+
+def numbers(found: Any) -> str:
+    """SHA-256 of a result, without what it says of where it comes from and when."""
+    return _digest([json.dumps(_without_provenance(found), sort_keys=True).encode()])
+
+
+def _without_provenance(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_provenance(entry) for name, entry in value.items() if name != "provenance"}
+    if isinstance(value, list):
+        return [_without_provenance(entry) for entry in value]
+    return value
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(len(part).to_bytes(8, "little"))
+        found.update(part)
+    return found.hexdigest()

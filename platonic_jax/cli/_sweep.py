@@ -1,0 +1,83 @@
+"""`platonic sweep`: how much of a comparison is its anchors, and its layers?"""
+
+import argparse
+import dataclasses
+from typing import TYPE_CHECKING
+
+from platonic_jax.cli import _arguments, _print
+
+if TYPE_CHECKING:
+    from platonic_jax.sweep import Sweep
+
+DESCRIPTION = (
+    "Compare models with ever more anchors, chosen in several ways and several times, and without anchors on as many "
+    "principal\n"
+    "components: from which number on is a value stable? With --layers also every layer of one model against every "
+    "layer of\n"
+    "another, the best pair beside the best that chance would offer."
+)
+EXAMPLES = """\
+  platonic sweep a.zarr b.zarr --ks 10,30,100,300 --methods random,direct -o sweep/
+  platonic sweep a.zarr b.zarr --ks 100 --methods random --layers --json sweep.json
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    _arguments.add_stores(parser)
+    parser.add_argument(
+        "--ks",
+        metavar="K,K",
+        type=_arguments.counts,
+        default=(10, 30, 100, 300),
+        help="the numbers of anchors (default: 10,30,100,300)",
+    )
+    known = ", ".join(_arguments.ANCHORS)
+    parser.add_argument(
+        "--methods",
+        metavar="A,B",
+        type=_arguments.names,
+        default=("random", "direct"),
+        help=f"how anchors are chosen, in the space of the first store: {known} (default: random,direct)",
+    )
+    _arguments.add_count(parser, "--choices", default=5, what="how often chance chooses anew")
+    _arguments.add_similarity(parser)
+    _arguments.add_seed(parser)
+    parser.add_argument(
+        "--measures", metavar="A,B", type=_arguments.names, help="procrustes, cka, mutual_knn (default: all of them)"
+    )
+    _arguments.add_count(
+        parser, "--atoms", default=20_000, what="atoms that enter, at most: whole structures, drawn at random"
+    )
+    parser.add_argument(
+        "--layers", action="store_true", help="also compare layer against layer, with the largest of the numbers"
+    )
+    _arguments.add_report(parser, more=", and the figure")
+
+
+def find(args: argparse.Namespace) -> "Sweep":
+    """Sweep."""
+    from platonic_jax.sweep import layers, load_layers, sweep
+    from platonic_jax.tables import load
+
+    _arguments.check_stores(args.stores)
+    common = {"similarity": args.similarity, "seed": args.seed, "max_atoms": args.atoms}
+    if args.measures:
+        common["measures"] = args.measures
+    with _print.progress_bar() as progress:
+        found = sweep(
+            [load(path, limit=args.limit) for path in args.stores],
+            ks=args.ks,
+            methods=args.methods,
+            num_seeds=args.choices,
+            progress=progress,
+            **common,
+        )
+        if args.layers:
+            every = [load_layers(path, limit=args.limit) for path in args.stores]
+            by_layer = [
+                layers(every[i], every[j], anchors=args.methods[0], k=max(args.ks), progress=progress, **common)
+                for i, j in found.pairs
+            ]
+            found = dataclasses.replace(found, layers=by_layer)
+    return found

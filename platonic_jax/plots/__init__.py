@@ -1,0 +1,109 @@
+"""Figures for papers from results: maps, matrices, curves, studies.
+
+Each function draws one axes, those that it is given or those of a new figure of column width, and returns it; those
+that end in `_page` return a figure of page width in one call. Nothing passes through pyplot, so no figure is left open
+and no global setting changes. No title is baked in: that is the caption's work. Elements are coloured by chemical
+group, with colours that stay apart under colour blindness and a marker shape as second channel.
+
+The four figures of the paper that this package follows (Li & Walsh 2026) have their counterparts in `raw_spaces_page`,
+its Figure 1, and, in the order of its results, `shared_space_page`, `failures_page` and `arithmetic_page`.
+
+Example:
+    >>> figure, axes = subplots(1, 2, height=2.5)
+    >>> of = {"first": {"value": 0.9, "low": 0.8, "high": 0.95}, "second": {"value": 0.5, "low": 0.4, "high": 0.6}}
+    >>> intervals({"7net-0": of}, ax=axes[0, 0]) is axes[0, 0]
+    True
+"""
+
+from platonic_jax.plots._arrangement import (
+    distances,
+    labels,
+    leaf_order,
+    linkage,
+    mapped,
+    means_within,
+    pairs,
+    ranked_pairs,
+    window,
+)
+from platonic_jax.plots._comparison import dendrogram, map, matrix, null, sweep
+from platonic_jax.plots._pages import (
+    arithmetic_page,
+    failures_page,
+    raw_spaces_page,
+    save_all,
+    shared_space_page,
+    stitching_page,
+    sweep_page,
+    typicality_page,
+)
+from platonic_jax.plots._probes import bands, images
+from platonic_jax.plots._studies import (
+    analogies,
+    auroc,
+    coverage,
+    drift,
+    gains,
+    losses,
+    p_values,
+    polymorphs,
+    reactions,
+    stitched_pairs,
+    stitching,
+)
+from platonic_jax.plots._style import (
+    GROUPS,
+    PAIR_KINDS,
+    Group,
+    element_groups,
+    intervals,
+    save,
+    subplots,
+    with_legend,
+)
+
+__all__ = [
+    "GROUPS",
+    "PAIR_KINDS",
+    "Group",
+    "analogies",
+    "arithmetic_page",
+    "auroc",
+    "bands",
+    "coverage",
+    "dendrogram",
+    "distances",
+    "drift",
+    "element_groups",
+    "failures_page",
+    "gains",
+    "images",
+    "intervals",
+    "labels",
+    "leaf_order",
+    "linkage",
+    "losses",
+    "map",
+    "mapped",
+    "matrix",
+    "means_within",
+    "null",
+    "p_values",
+    "pairs",
+    "polymorphs",
+    "ranked_pairs",
+    "raw_spaces_page",
+    "reactions",
+    "save",
+    "save_all",
+    "shared_space_page",
+    "stitched_pairs",
+    "stitching",
+    "stitching_page",
+    "subplots",
+    "sweep",
+    "sweep_page",
+    "typicality_page",
+    "window",
+    "with_legend",
+]

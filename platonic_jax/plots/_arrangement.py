@@ -1,0 +1,104 @@
+"""How models, pairs and atoms are arranged, wherever people see them: names, order, frames."""
+
+import re
+
+import numpy as np
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import squareform
+
+from platonic_jax.compare import Comparison, Matrix
+
+
+def labels(comparison: Comparison) -> list[str]:
+    """What each model is called wherever a person reads: a random-weight network never by the model's name alone."""
+    return [_label(name, kind) for name, kind in zip(comparison.models, comparison.kinds, strict=True)]
+
+
+def _label(name: str, kind: str) -> str:
+    if kind == "element":
+        return "element alone"
+    if kind == "random":
+        seeded = re.fullmatch(r"random:(.+)\?seed=(\d+)(.*)", name)
+        return f"{seeded[1]}{seeded[3]} (random weights, seed {seeded[2]})" if seeded else f"{name} (random weights)"
+    return name
+
+
+def pairs(comparison: Comparison) -> list[tuple[int, int, str]]:
+    """Every pair (i, j), i < j, and its kind, a key of `PAIR_KINDS`."""
+    kinds = comparison.kinds
+    found = []
+    for i in range(len(kinds)):
+        for j in range(i + 1, len(kinds)):
+            both = {kinds[i], kinds[j]}
+            found.append((i, j, next((kind for kind in ("element", "random") if kind in both), "model")))
+    return found
+
+
+def ranked_pairs(comparison: Comparison, measure: str) -> list[tuple[int, int, str]]:
+    """`pairs`, the most similar first by one measure, those without a value last; both ways where these differ."""
+    table = comparison.measures[measure]
+    sign = -1 if table.settings["larger_is_more_similar"] else 1
+    found = pairs(comparison)
+    if not np.array_equal(table.value, table.value.T, equal_nan=True):
+        found += [(j, i, kind) for i, j, kind in found]
+    return sorted(found, key=lambda pair: np.nan_to_num(sign * table.value[pair[:2]], nan=np.inf))
+
+
+def means_within(comparison: Comparison, grouping: str, measure: str) -> tuple[np.ndarray, np.ndarray]:
+    """Of each group of `Comparison.resolved[grouping]`, (g,): the mean over pairs of models, and of their nulls.
+
+    The pairs are those of trained models, where there are two of them, and all otherwise.
+    """
+    found = pairs(comparison)
+    chosen = [(i, j) for i, j, kind in found if kind == "model"] or [(i, j) for i, j, _ in found]
+    first, second = np.array(chosen).T
+    of = comparison.resolved[grouping].measures[measure]
+    value, null = (of[field][:, first, second].mean(axis=1) for field in ("value", "null_within_element"))
+    return value, null
+
+
+def mapped(comparison: Comparison) -> list[int]:
+    """The models whose maps are worth a look: a one-hot of the element has no arrangement."""
+    return [i for i, kind in enumerate(comparison.kinds) if kind != "element"]
+
+
+def distances(measure: Matrix) -> np.ndarray:
+    """How far apart the models are by one measure: 1 − similarity, or the divergence itself.
+
+    Args:
+        measure: one entry of `Comparison.measures`.
+
+    Returns:
+        (m, m) symmetric, non-negative, zero diagonal; a pair without a value counts as the farthest.
+    """
+    value = 1 - measure.value if measure.settings["larger_is_more_similar"] else measure.value
+    value = np.clip((value + value.T) / 2, 0, None)
+    value = np.where(np.isfinite(value), value, np.max(value, where=np.isfinite(value), initial=1.0))
+    np.fill_diagonal(value, 0)
+    return value
+
+
+def linkage(measure: Matrix) -> np.ndarray:
+    """Average linkage of the models by `distances`, (m − 1, 4) in scipy's form; neighbouring leaves are near."""
+    return hierarchy.linkage(squareform(distances(measure), checks=False), method="average", optimal_ordering=True)
+
+
+def leaf_order(measure: Matrix) -> list[int]:
+    """The models from left to right under the dendrogram."""
+    return [int(i) for i in hierarchy.leaves_list(linkage(measure))]
+
+
+def window(points: np.ndarray) -> np.ndarray:
+    """The frame of a map: a few atoms far from all others should not shrink these to a dot.
+
+    Args:
+        points: (r, 2).
+
+    Returns:
+        (2, 2), the lower and the upper corner: the central 96 % of the atoms on each axis and half as much again on
+        either side, or less where no atom lies so far out.
+    """
+    low, high = np.quantile(points, [0.02, 0.98], axis=0)
+    margin = 0.5 * np.max(high - low)
+    rim = 0.04 * (np.minimum(high + margin, points.max(0)) - np.maximum(low - margin, points.min(0)))
+    return np.stack([np.maximum(low - margin, points.min(0)) - rim, np.minimum(high + margin, points.max(0)) + rim])

@@ -1,0 +1,76 @@
+"""What one result puts on the page."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from platonic_jax import _html
+
+__all__ = ["Part", "figure", "many", "plain", "plain_settings", "section"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A result as pieces of HTML and data, in JSON's own types: what is kept can be put on another page.
+
+    Attributes:
+        name: of the result, such as `symmetry`.
+        title: its heading.
+        intro: what was looked at; HTML.
+        verdict: sentences; the first paragraph leads.
+        sections: by name, unique on a page, the heading that links to it and its content; HTML.
+        charts: by name, what the script draws.
+        comparison: the maps and matrices of a comparison, which no other result has.
+        structures: those in its maps, packed for the viewer; empty where there are none.
+        answers: HTML that stands below the verdict.
+    """
+
+    name: str
+    title: str
+    intro: str
+    verdict: Sequence[str]
+    sections: Mapping[str, Sequence[str]]
+    charts: Mapping[str, Mapping[str, Any]]
+    comparison: Mapping[str, Any] | None = None
+    structures: str = ""
+    answers: str = ""
+
+
+def many(count: int, what: str) -> str:
+    """A number of things."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def section(name: str, heading: str, content: str) -> str:
+    """A section that links can arrive at."""
+    return f'<section id="{name}"><h2>{_html.text(heading)}</h2>\n{content}\n</section>'
+
+
+def figure(name: str, caption: str, spec: Mapping[str, Any]) -> str:
+    """The place of a chart, as high as what it shows needs."""
+    series = max(1, len(spec["series"]))
+    height = 110 + len(spec["rows"]) * (16 + 12 * series) if spec["kind"] == "dots" else 400
+    return (
+        f"<figure><figcaption>{_html.prose(caption)}</figcaption>"
+        f'<div data-figure="chart" data-chart="{_html.text(name)}" style="height:{height}px"></div></figure>'
+    )
+
+
+def plain_settings(settings: Mapping[str, Any]) -> str:
+    """Names and values of settings, however deep, as a list of facts."""
+    return _html.facts(
+        (name.removeprefix("num_").replace("_", " "), _html.text(plain(value))) for name, value in settings.items()
+    )
+
+
+def plain(value: Any) -> str:
+    """A setting as a person reads it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {plain(entry)}" for name, entry in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(entry) for entry in value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

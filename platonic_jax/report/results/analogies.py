@@ -1,0 +1,69 @@
+"""How often A₁C − A₁B + A₂B is A₂C."""
+
+from platonic_jax.report import _charts
+from platonic_jax.report._table import Table, with_interval
+from platonic_jax.studies import Analogies
+
+NAME = "analogies"
+_FIGURES = {"hit_1": "first", "hit_10": "first ten", "median_rank": "median rank", "phase": "phase"}
+_SHARES = ("hit_1", "hit_10", "phase")
+_STYLES = {"random": "random", "elements": "baseline", "composition": "baseline"}
+
+
+def title(found: Analogies) -> str:
+    """The heading."""
+    return f"Do crystals add up in {' and '.join(found.models)}?"
+
+
+def intro(found: Analogies) -> str:
+    """What was looked at."""
+    num = found.num
+    return f"{num['quadruples']:,} quadruples of {num['prototypes']:,} prototypes, {num['candidates']:,} candidates."
+
+
+def verdicts(found: Analogies) -> list[str]:
+    """One paragraph."""
+    return [found.verdict]
+
+
+def tables(found: Analogies) -> list[Table]:
+    """A row for each kind of vector, and chance."""
+    num = found.num
+    rows = [(name, *(with_interval(of[figure]) for figure in found.chance)) for name, of in found.found.items()]
+    rows.append(("chance", *(f"{value:.3g}" for value in found.chance.values())))
+    heads = [
+        f"{_FIGURES[figure]}, of {num['phase']}" if figure == "phase" else _FIGURES[figure] for figure in found.chance
+    ]
+    return [
+        Table(
+            f"{num['quadruples']} quadruples of {num['prototypes']} prototypes among {num['candidates']} crystals "
+            "[95 % interval]",
+            ("vectors", *heads),
+            rows,
+        )
+    ]
+
+
+def charts(found: Analogies) -> list[tuple[str, _charts.Spec]]:
+    """Every share, beside chance."""
+    rows = list(found.found)
+    captions = {
+        "hit_1": "The share of quadruples whose nearest crystal is the answer.",
+        "hit_10": "The share of quadruples with the answer among the nearest ten.",
+        "phase": "The share of answers with polymorphs whose nearest is the right phase.",
+    }
+    made = []
+    for figure in _SHARES:
+        if figure not in found.chance:
+            continue
+        styles = {name: _STYLES.get(kind, "model") for name, kind in found.kinds.items()}
+        series = [
+            _charts.entries(
+                told, [found.found[name][figure] if styles[name] == style else None for name in rows], style=style
+            )
+            for style, told in (("model", "models"), ("random", "random weights"), ("baseline", "elements alone"))
+            if style in styles.values()
+        ]
+        marks = {"chance": found.chance[figure]}
+        made.append((captions[figure], _charts.dots(rows, series, axis="share", marks=marks)))
+    return made

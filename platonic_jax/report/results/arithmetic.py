@@ -1,0 +1,51 @@
+"""A sum of crystals, and what lies nearest to it."""
+
+from platonic_jax.report import _charts
+from platonic_jax.report._table import Table
+from platonic_jax.studies import Arithmetic
+
+NAME = "arithmetic"
+
+
+def title(found: Arithmetic) -> str:
+    """The heading."""
+    return f"What is {found.expression}?"
+
+
+def intro(found: Arithmetic) -> str:
+    """What was looked at."""
+    return (
+        f"{found.provenance['num_structures']:,} crystals as vectors of {', '.join(found.models)}, ranked by their "
+        "similarity to the sum."
+    )
+
+
+def verdicts(found: Arithmetic) -> list[str]:
+    """One paragraph."""
+    return [found.verdict]
+
+
+def tables(found: Arithmetic) -> list[Table]:
+    """The nearest crystals."""
+    rows = [
+        (answer["formula"], answer["id"], f"{answer['similarity']:.4f}", "a term" if answer["is_term"] else "")
+        for answer in found.answers
+    ]
+    title = f"nearest to {found.expression}, of {found.provenance['num_structures']} crystals"
+    return [Table(title, ("crystal", "id", "similarity", ""), rows, words=(0, 1, 3))]
+
+
+def charts(found: Arithmetic) -> list[tuple[str, _charts.Spec]]:
+    """The nearest crystals, beside what lies near to sums of random ones."""
+    rows = [f"{answer['formula']} ({answer['id']})" for answer in found.answers]
+    series = [
+        _charts.entries(
+            name,
+            [answer["similarity"] if answer["is_term"] is is_term else None for answer in found.answers],
+            style="baseline" if is_term else "model",
+        )
+        for name, is_term in (("answers", False), ("terms of the sum", True))
+    ]
+    marks = {"nearest to a random sum, mean": found.null["mean"], "one random sum in twenty": found.null["high"]}
+    caption = "Similarity of the nearest crystals to the sum."
+    return [(caption, _charts.dots(rows, series, axis="cosine similarity", marks=marks))]

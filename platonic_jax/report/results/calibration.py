@@ -1,0 +1,91 @@
+"""Scores beside the errors of models."""
+
+from typing import Any
+
+from platonic_jax.report import _charts
+from platonic_jax.report._table import Table, with_interval
+from platonic_jax.report._texts import number
+from platonic_jax.studies import Calibration
+
+NAME = "calibration"
+_PLACES = {
+    "atoms": "force error of atoms",
+    "within": "within each element",
+    "structures": "energy error of structures",
+}
+
+
+def title(found: Calibration) -> str:
+    """The heading."""
+    return f"Does geometry tell where {' and '.join(found.models)} err?"
+
+
+def intro(found: Calibration) -> str:
+    """What was looked at."""
+    return f"{found.num_atoms:,} atoms of {found.num_structures:,} structures whose forces are known."
+
+
+def verdicts(found: Calibration) -> list[str]:
+    """One paragraph."""
+    return [found.verdict]
+
+
+def tables(found: Calibration) -> list[Table]:
+    """One table a model: a row for each score."""
+    made = []
+    for model, scores in found.scores.items():
+        places = _places(scores)
+        rows = []
+        for score, entry in scores.items():
+            beyond = entry.get("within", {}).get("beyond_force_size")
+            cells = [_cell(entry[place]) if place in entry else "–" for place in places]
+            rows.append((_named(found, score), *cells, with_interval(beyond) if beyond else "–"))
+        made.append(
+            Table(
+                f"{model}: rank correlation with its errors, AUROC of the worst tenth [95 % interval]; mean force "
+                f"error {found.errors[model]['force']['mean']:.3f} eV/Å on {found.num_atoms} atoms",
+                ("score", *(_PLACES[place] for place in places), "beyond the size of the force"),
+                rows,
+            )
+        )
+    return made
+
+
+def charts(found: Calibration) -> list[tuple[str, _charts.Spec]]:
+    """Of each model the rank correlations, and the error that is left where what scores most is left out."""
+    made = []
+    for model, scores in found.scores.items():
+        series = [
+            _charts.entries(
+                _PLACES[place],
+                [entry[place]["rank_correlation"] if place in entry else None for entry in scores.values()],
+            )
+            for place in _places(scores)
+        ]
+        rows = [_named(found, score) for score in scores]
+        caption = f"{model}: rank correlation of each score with its errors; 0 is chance."
+        made.append((caption, _charts.dots(rows, series, axis="rank correlation", marks={"chance": 0.0})))
+        curves = [
+            _charts.curve(
+                _named(found, score),
+                entry["atoms"]["curve"]["coverage"],
+                entry["atoms"]["curve"]["error"],
+                style="baseline" if score in found.baselines else "model",
+            )
+            for score, entry in scores.items()
+        ]
+        caption = f"{model}: mean force error of the atoms that score least; the lower, the better the score."
+        made.append((caption, _charts.lines(curves, x="share of atoms kept", y="mean force error, eV/Å")))
+    return made
+
+
+def _places(scores: Any) -> list[str]:
+    return [place for place in _PLACES if any(place in entry for entry in scores.values())]
+
+
+def _named(found: Calibration, score: str) -> str:
+    return f"{score} (baseline)" if score in found.baselines else score
+
+
+def _cell(entry: Any) -> str:
+    return f"{with_interval(entry['rank_correlation'])}, {number(entry['worst_auroc']['value'])}"

@@ -1,0 +1,57 @@
+"""A comparison, as tables; its page has a module of its own, `report._comparison`."""
+
+from collections.abc import Iterator
+
+from platonic_jax import plots
+from platonic_jax.compare import Comparison
+from platonic_jax.report._table import Strong, Table
+from platonic_jax.report._texts import measure_text, number
+from platonic_jax.report._verdict import verdict
+
+NAME = "compare"
+
+
+def verdicts(found: Comparison) -> list[str]:
+    """The leading sentences."""
+    return [verdict(found).lead]
+
+
+def tables(found: Comparison) -> list[Table]:
+    """One table a measure, the most similar pair first; then one a grouping."""
+    return [*_measures(found), *_groupings(found)]
+
+
+def _measures(found: Comparison) -> Iterator[Table]:
+    names = plots.labels(found)
+    for name, measure in found.measures.items():
+        heads = ("value", "95 % interval", *(head for null in measure.nulls for head in (null, "p")))
+        rows = [
+            (
+                f"{names[i]} – {names[j]}",
+                Strong(number(measure.value[i, j])),
+                f"{number(measure.low[i, j])} to {number(measure.high[i, j])}",
+                *(number(array[i, j]) for null in measure.nulls.values() for array in null),
+            )
+            for i, j, _ in plots.ranked_pairs(found, name)
+        ]
+        yield Table(measure_text(name).title, ("models", *heads), rows)
+
+
+def _groupings(found: Comparison) -> Iterator[Table]:
+    for kind, resolved in found.resolved.items():
+        means = [plots.means_within(found, kind, name) for name in resolved.measures]
+        rows = [
+            (
+                label,
+                str(resolved.num_atoms[g]),
+                str(resolved.num_structures[g]),
+                *(f"{number(value[g])} ({number(null[g])})" for value, null in means),
+            )
+            for g, label in enumerate(resolved.labels)
+        ]
+        yield Table(
+            f"By {kind}, mean over pairs of models (shuffled within element)",
+            (kind, "atoms", "structures", *(name.replace("_", " ") for name in resolved.measures)),
+            rows,
+            caption=f"{len(resolved.left_out)} more have too few atoms or structures" if resolved.left_out else "",
+        )

@@ -1,0 +1,63 @@
+"""Vectors of reactions, and what they tell of energies."""
+
+import numpy as np
+
+from platonic_jax.report import _charts
+from platonic_jax.report._table import Table, with_interval
+from platonic_jax.studies import Reactions
+
+NAME = "reactions"
+
+
+def title(found: Reactions) -> str:
+    """The heading."""
+    return found.equations[0] if len(found.equations) == 1 else "Do vectors of reactions tell their energies?"
+
+
+def intro(found: Reactions) -> str:
+    """What was looked at."""
+    number = len(found.equations)
+    return f"{number:,} reaction{'' if number == 1 else 's'} as vectors of {', '.join(found.models)}."
+
+
+def verdicts(found: Reactions) -> list[str]:
+    """One paragraph."""
+    return [found.verdict]
+
+
+def tables(found: Reactions) -> list[Table]:
+    """Errors of energies where these are known, or else how far environments change."""
+    if found.errors:
+        rows = [(name, with_interval(entry)) for name, entry in found.errors.items()]
+        title = f"{len(found.equations)} reactions: mean absolute error, eV per atom [95 % interval]"
+        return [Table(title, ("read-out of", "error"), rows)]
+    rows = [
+        (equation, *(f"{norm[i]:.4f}" for norm in found.norms.values())) for i, equation in enumerate(found.equations)
+    ]
+    return [Table("change of environments, per atom", ("reaction", *found.norms), rows)]
+
+
+def charts(found: Reactions) -> list[tuple[str, _charts.Spec]]:
+    """What is read out beside what is known, or else how far environments change."""
+    if found.errors:
+        errors = list(found.errors)
+        series = [_charts.entries("mean absolute error", [found.errors[name] for name in errors])]
+        known = np.isfinite(found.energies)
+        told = [equation for equation, has in zip(found.equations, known, strict=True) if has]
+        clouds = [
+            _charts.scattered(name, np.asarray(found.energies)[known], np.asarray(values)[known], text=told)
+            for name, values in found.predicted.items()
+        ]
+        return [
+            (
+                "Errors of energies, read out of reactions that share no compound.",
+                _charts.dots(errors, series, axis="eV per atom"),
+            ),
+            (
+                "Energies read out beside those known, eV for an equation as written.",
+                _charts.points(clouds, x="known, eV", y="read out, eV", diagonal=True),
+            ),
+        ]
+    series = [_charts.entries(model, list(norm)) for model, norm in found.norms.items()]
+    caption = "How far environments change, per atom that reacts."
+    return [(caption, _charts.dots(list(found.equations), series, axis="length of the vector, per atom"))]

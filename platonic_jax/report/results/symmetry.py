@@ -1,0 +1,129 @@
+"""Symmetry: a result for each model."""
+
+from collections.abc import Sequence
+
+from platonic_jax.report import _charts
+from platonic_jax.report._table import Table
+from platonic_jax.report._texts import number
+from platonic_jax.studies import Symmetry
+
+NAME = "symmetry"
+_MOST = 12  # Elements that the chart shows.
+_NAMED = 8  # Elements that the table names.
+_TOLERANCE = {"tolerance": 1e-5}
+
+
+def title(found: Sequence[Symmetry]) -> str:
+    """The heading."""
+    return (
+        f"Do {_named(found)} keep the symmetries of space?"
+        if len(found) > 1
+        else (f"Does {_named(found)} keep the symmetries of space?")
+    )
+
+
+def intro(found: Sequence[Symmetry]) -> str:
+    """What was looked at."""
+    atoms = len(found[0].atoms["atom"])
+    return (
+        f"Structures with {atoms:,} atoms were turned, reflected, shifted, reordered and repeated; how far does each "
+        "atom move from itself?"
+    )
+
+
+def verdicts(found: Sequence[Symmetry]) -> list[str]:
+    """A paragraph a model."""
+    return [entry.verdict for entry in found]
+
+
+def tables(found: Sequence[Symmetry]) -> list[Table]:
+    """Images and orbits, a row for each model and space; and the elements that move most."""
+    kinds = list(found[0].images["raw"])
+    images, orbits, elements = [], [], []
+    for entry in found:
+        for space in entry.images:
+            of = entry.images[space]
+            cells = [
+                f"{number(of[kind]['largest'])} ({number(of[kind]['largest_against'])})" if kind in of else "–"
+                for kind in kinds
+            ]
+            images.append((entry.model, space, *cells))
+            orbit = entry.orbits[space]
+            collapsed = f"{100 * orbit['collapsed']:.0f} %" if orbit["num_orbits"] else "–"
+            figures = (number(orbit["ratio"]), number(orbit["largest"]))
+            orbits.append((entry.model, space, str(orbit["num_orbits"]), collapsed, *figures))
+        told = [
+            f"{element}: {number(moved['turned'])} ({number(moved['largest'])})"
+            for element, moved in list(entry.elements.items())[:_NAMED]
+        ]
+        elements.append((entry.model, ", ".join(told)))
+    noise = found[0].noise["storage"]
+    return [
+        Table(
+            "Largest distance of an image to its atom, in parts of its norm (of other environments)",
+            ("model", "space", *kinds),
+            images,
+            words=(0, 1),
+            caption=f"read against rounding: {noise:.0e} of the norm for a stored row; tolerance 1e-05",
+        ),
+        Table(
+            "Orbits of equivalent atoms",
+            ("model", "space", "orbits", "collapsed", "within over between", "largest distance"),
+            orbits,
+            words=(0, 1),
+        ),
+        Table(
+            "Median distance of turned atoms, in parts of their norm, the most sensitive elements first",
+            ("model", "element: median (largest)"),
+            elements,
+            words=(0, 1),
+        ),
+    ]
+
+
+def charts(found: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
+    """Every kind of image, and the most sensitive elements."""
+    kinds = list(found[0].images["raw"])
+    symbols = list(dict.fromkeys(symbol for entry in found for symbol in entry.elements))[:_MOST]
+    style = lambda entry: "random" if entry.kind == "random" else "model"
+    return [
+        (
+            "The largest distance of an image to its atom in the model's own space; the dashed line is the tolerance.",
+            _charts.dots(
+                kinds,
+                [
+                    _charts.entries(
+                        entry.model,
+                        [entry.images["raw"].get(kind, {}).get("largest") for kind in kinds],
+                        style=style(entry),
+                    )
+                    for entry in found
+                ],
+                axis="parts of the atom's norm",
+                log=True,
+                marks=_TOLERANCE,
+            ),
+        ),
+        (
+            "The largest distance under rotations and reflections, by element.",
+            _charts.dots(
+                symbols,
+                [
+                    _charts.entries(
+                        entry.model,
+                        [entry.elements.get(symbol, {}).get("largest") for symbol in symbols],
+                        style=style(entry),
+                    )
+                    for entry in found
+                ],
+                axis="parts of the atom's norm",
+                log=True,
+                marks=_TOLERANCE,
+            ),
+        ),
+    ]
+
+
+def _named(found: Sequence[Symmetry]) -> str:
+    *others, last = (entry.model for entry in found)
+    return f"{', '.join(others)} and {last}" if others else last

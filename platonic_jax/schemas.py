@@ -1,0 +1,177 @@
+"""What stands in the JSON that commands write, as JSON Schema (draft 2020-12).
+
+Schemas are made of the records themselves: names and types from the fields, their meaning from the `Attributes` of the
+docstrings. Nothing is written down twice, and so nothing can say what is no longer so.
+"""
+
+import dataclasses
+import inspect
+import re
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from platonic_adapters.export import Summary
+from platonic_adapters.registry import Model
+
+from platonic_jax import studies
+from platonic_jax.compare import Comparison
+from platonic_jax.sweep import Sweep
+from platonic_jax.training import Trained
+
+__all__ = ["COMMANDS", "schema"]
+
+
+class _Document(NamedTuple):
+    """A record as a command writes it.
+
+    Attributes:
+        record: its class.
+        without: fields that are for Python alone.
+        also: properties that are written beside the fields.
+        listed: whether the command writes a list of them.
+    """
+
+    record: type
+    without: Sequence[str] = ()
+    also: Sequence[str] = ()
+    listed: bool = False
+
+
+_VERDICT = ("verdict",)
+_OF_MAPS = ("maps", "rows", "neighbours", "overlaps", "species", "structure_index", "atom_index", "structures")
+_COMPARISON = (_Document(Comparison, without=_OF_MAPS),)
+_DOCUMENTS: Mapping[str, Sequence[_Document]] = {
+    "demo": _COMPARISON,
+    "models": (_Document(Model, listed=True),),
+    "embed": (_Document(Summary),),
+    "compare": _COMPARISON,
+    "sweep": (_Document(Sweep),),
+    "learn": (_Document(Trained, without=("anchors",)),),
+    "symmetry": (_Document(studies.Symmetry, also=_VERDICT, listed=True),),
+    "phonons": (_Document(studies.Phonons, also=_VERDICT),),
+    "typicality": (_Document(studies.Typicality, also=_VERDICT),),
+    "calibrate": (_Document(studies.Calibration, also=_VERDICT),),
+    "drift": (_Document(studies.Drift, also=_VERDICT),),
+    "arithmetic": tuple(
+        _Document(record, also=_VERDICT)
+        for record in (studies.Arithmetic, studies.Analogies, studies.Polymorphs, studies.Reactions)
+    ),
+    "stitch": (_Document(studies.Stitching, without=("maps",), also=("best", *_VERDICT)),),
+}
+COMMANDS = tuple(_DOCUMENTS)
+
+# What is not finite is written as null.
+_NUMBER = {"type": ["number", "null"]}
+_PLAIN = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    bool: {"type": "boolean"},
+    types.NoneType: {"type": "null"},
+}
+_ARRAY = {
+    "description": "A list, or a list of lists.",
+    "type": "array",
+    "items": {"anyOf": [{"type": ["number", "string", "boolean", "null"]}, {"$ref": "#/$defs/array"}]},
+}
+
+
+def schema(command: str) -> dict[str, Any]:
+    """What a command writes with `--json`.
+
+    Args:
+        command: its name, one of `COMMANDS`.
+
+    Returns:
+        A JSON Schema, as dictionaries and lists; every name that a document may have, with its type and its meaning.
+
+    Raises:
+        ValueError: no such command, or one that writes no JSON.
+
+    Example:
+        >>> schema("drift")["properties"]["before"]
+        {'type': 'string', 'description': 'name of the earlier model.'}
+    """
+    if command not in _DOCUMENTS:
+        raise ValueError(f"`command` must be among {', '.join(COMMANDS)}, got {command!r}.")
+    definitions: dict[str, Any] = {}
+    found = [_root(document, definitions) for document in _DOCUMENTS[command]]
+    made = found[0] if len(found) == 1 else {"anyOf": found}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"platonic {command} --json",
+        **made,
+        "$defs": definitions,
+    }
+
+
+def _root(document: _Document, definitions: dict[str, Any]) -> dict[str, Any]:
+    made = _object(document.record, definitions, without=document.without)
+    for name in document.also:
+        derived = inspect.getattr_static(document.record, name).fget
+        told = inspect.cleandoc(derived.__doc__).partition("\n")[0]
+        made["properties"][name] = {**_type(typing.get_type_hints(derived)["return"], definitions), "description": told}
+        made["required"].append(name)
+    if document.record is Model:  # Where the weights are depends on the machine, and is no field of the model.
+        made["properties"]["weights"] = {**_PLAIN[str], "description": "where they are on this machine."}
+        made["required"].append("weights")
+    return {"type": "array", "items": made} if document.listed else made
+
+
+def _object(record: type, definitions: dict[str, Any], *, without: Sequence[str] = ()) -> dict[str, Any]:
+    """A record, all of whose names are always there."""
+    hints, told = typing.get_type_hints(record), _attributes(record)
+    properties = {
+        name: {**_type(hints[name], definitions), "description": told[name]}
+        for name in _fields(record)
+        if name not in without
+    }
+    return {
+        "description": inspect.cleandoc(record.__doc__ or "").partition("\n")[0],
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _fields(record: type) -> Sequence[str]:
+    if dataclasses.is_dataclass(record):
+        return [field.name for field in dataclasses.fields(record)]
+    return record._fields  # type: ignore[attr-defined]
+
+
+def _attributes(record: type) -> dict[str, str]:
+    """What each field means: the entries of `Attributes` in the docstring."""
+    section = inspect.cleandoc(record.__doc__ or "").partition("Attributes:\n")[2]
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section, flags=re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+def _type(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an annotation; records are defined once."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return {}
+    if kind is float:
+        return dict(_NUMBER)
+    if kind in _PLAIN:
+        return dict(_PLAIN[kind])
+    if getattr(kind, "array_type", kind) is np.ndarray:
+        definitions["array"] = _ARRAY
+        return {"$ref": "#/$defs/array"}
+    if origin in (types.UnionType, typing.Union):
+        return {"anyOf": [_type(entry, definitions) for entry in inner]}
+    if origin is tuple and inner[-1] is not Ellipsis:
+        entries = [_type(entry, definitions) for entry in inner]
+        return {"type": "array", "prefixItems": entries, "items": False, "minItems": len(entries)}
+    if origin in (list, tuple, Sequence):
+        return {"type": "array", "items": _type(inner[0], definitions)}
+    if origin in (dict, Mapping):
+        return {"type": "object", "additionalProperties": _type(inner[1], definitions)}
+    if kind.__name__ not in definitions:
+        definitions[kind.__name__] = {}  # Known before its fields are, which may name it.
+        definitions[kind.__name__] = _object(kind, definitions)
+    return {"$ref": f"#/$defs/{kind.__name__}"}

@@ -1,0 +1,65 @@
+"""What documents are made of, and how a reader would run them; as a program, it runs all blocks of some pages."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+REPOSITORY = Path(__file__).parents[1]
+GUIDE = REPOSITORY / "notebooks" / "guide"
+
+
+class Block(NamedTuple):
+    """A fenced block: its language, the title on its fence, and its lines."""
+
+    language: str
+    title: str
+    code: str
+
+
+def blocks(text: str) -> list[Block]:
+    """The fenced blocks of a page, in order."""
+    found = re.findall(r'^```(\w*)(?: title="(.*?)")?\n(.*?)^```$', text, flags=re.MULTILINE | re.DOTALL)
+    return [Block(*parts) for parts in found]
+
+
+def runs(block: Block) -> bool:
+    """Whether it can run here; a shell block with a title says where it would."""
+    return not (block.language == "sh" and block.title)
+
+
+def environment() -> dict[str, str]:
+    """That of a reader who has installed the package."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def run(block: Block, folder: Path) -> None:
+    """A shell block by bash, a Python block by a process of its own; it must end well."""
+    command = ["bash", "-euc", block.code] if block.language == "sh" else [sys.executable, "-c", block.code]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{block.code}\n{done.stdout}\n{done.stderr}"
+
+
+def follow(pages: list[str]) -> None:
+    """Every block of some pages, here. Commands share this process, since each would import JAX anew."""
+    from platonic_jax import cli
+
+    for page in pages:
+        for block in filter(runs, blocks((GUIDE / page).read_text())):
+            print(f"\n# {page}\n{block.code}", flush=True)  # noqa: T201
+            if block.language == "toml":
+                Path(block.title).write_text(block.code)
+            elif block.language == "python":
+                run(block, Path.cwd())
+            else:
+                for line in block.code.splitlines():
+                    program, *arguments = shlex.split(line)
+                    assert program == "platonic", line
+                    assert cli.main(arguments) == 0, line
+
+
+if __name__ == "__main__":
+    follow(sys.argv[1:])

@@ -1,0 +1,42 @@
+"""What must hold of the report of every result."""
+
+import json
+import re
+from dataclasses import asdict
+
+import numpy as np
+
+from platonic_jax import report
+
+
+def check(found):
+    """The part of a result on a page: whole, and kept as JSON the same; returned for what else a test knows of it."""
+    part, tables = report.part(found), report.tables(found)
+    assert report.Part(**json.loads(json.dumps(asdict(part), allow_nan=False))).charts.keys() == part.charts.keys()
+    page = report.page([part])
+    assert page.count("<table") >= len(tables) >= 1
+    for table in tables:
+        assert {len(row) for row in table.rows} == {len(table.heads)}
+        assert all(isinstance(cell, str) and "nan" not in cell for row in table.rows for cell in row)
+    content = "".join(content for _, content in part.sections.values())
+    assert re.findall(r'data-chart="([^"]+)"', content) == list(part.charts)
+    for spec in part.charts.values():
+        _check_chart(spec)
+    assert all(said and said[-1] in ".:" for said in part.verdict)
+    return part
+
+
+def _check_chart(spec):
+    assert spec["series"]
+    for series in spec["series"]:
+        if spec["kind"] == "dots":
+            assert all(len(series[end]) == len(spec["rows"]) for end in ("value", "low", "high"))
+            for low, value, high in zip(series["low"], series["value"], series["high"], strict=True):
+                if None not in (low, value, high):  # Digits are cut after the sixth.
+                    assert low - 1e-5 * abs(low) <= value <= high + 1e-5 * abs(high)
+        else:
+            assert len(series["x"]) == len(series["y"]) > 0
+    if spec["kind"] == "dots":
+        seen = np.array([[value is not None for value in series["value"]] for series in spec["series"]])
+        assert seen.any(axis=0).all(), "a row without a value"
+        assert seen.any(axis=1).all(), "a series without a value"
