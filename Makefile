@@ -26,6 +26,7 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pyright --verifytypes platonic_jax --ignoreexternal
 
 # Ours beside the peers; minutes, on a machine that does nothing else.
 bench: .venv/installed

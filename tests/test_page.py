@@ -9,8 +9,6 @@ import pytest
 
 from platonic_jax import plots, report
 
-pytestmark = pytest.mark.once  # A page knows no precision.
-
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FE2O3 = 'Fe2O3 "x", 1'  # To be quoted in CSV.
 

@@ -13,7 +13,9 @@ EXAMPLES = """\
 """
 # `arithmetic` writes one of four.
 COMMANDS = (
+    "demo",
     "models",
+    "embed",
     "compare",
     "sweep",
     "learn",

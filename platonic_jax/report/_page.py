@@ -10,12 +10,11 @@ from string import Template
 from plotly.offline import get_plotlyjs
 
 from platonic_jax import _html
-from platonic_jax.report import _structures
+from platonic_jax.report import _structures, _texts
 from platonic_jax.report._part import Part, section
 
 __all__ = ["page"]
 
-_PAPER = "https://doi.org/10.1038/s42256-026-01235-7"
 _SCRIPTS = ("page.js", "charts.js", "picks.js", "maps.js")
 _LONG = 400  # Letters of a verdict from which on it is set smaller.
 
@@ -122,7 +121,7 @@ def _citation() -> str:
         "How to cite",
         "<p>The idea, that potentials share a representation which anchors reveal: Z. Li and A. Walsh, <i>Platonic "
         "representation of foundation machine learning interatomic potentials</i>, Nature Machine Intelligence "
-        f'<b>8</b>, 830–840 (2026), <a href="{_PAPER}">doi:10.1038/s42256-026-01235-7</a>. The computation: '
+        f'<b>8</b>, 830–840 (2026), <a href="{_texts.PAPER}">doi:10.1038/s42256-026-01235-7</a>. The computation: '
         f"platonic_jax {_html.text(software)}. And the models, as their authors ask.</p>"
         "<pre>@article{li_walsh_2026,\n"
         "  author  = {Li, Z. and Walsh, A.},\n"

@@ -17,13 +17,13 @@ import numpy as np
 from platonic_jax import plots
 from platonic_jax._files import replacing
 from platonic_jax.compare import Comparison
+from platonic_jax.report import _texts
 
 __all__ = ["FILE", "embedded", "note", "viewer", "write"]
 
 FILE = "report.chemiscope.json.gz"
 COLOUR = "neighbours in common"
 CUTOFF = 3.5  # Å, how far the surroundings of a picked atom are shown: chemiscope's own choice.
-PAPER = "https://doi.org/10.1038/s42256-026-01235-7"
 INSTALL = 'pip install "platonic-jax[report]"'
 
 
@@ -141,7 +141,7 @@ def _dataset(comparison: Comparison, properties: dict[str, Any], settings: dict[
         metadata={
             "name": ", ".join(plots.labels(comparison)),
             "description": _description(comparison),
-            "references": [PAPER],
+            "references": [_texts.PAPER],
         },
         properties={name: {"target": "atom", "values": values} for name, values in properties.items()},
         environments=[(int(i), int(j), CUTOFF) for i, j in zip(place, atom, strict=True)],

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 from platonic_jax._html import number
 
-__all__ = ["MeasureText", "measure_text", "number"]
+__all__ = ["PAPER", "MeasureText", "measure_text", "number"]
+
+PAPER = "https://doi.org/10.1038/s42256-026-01235-7"
 
 
 class MeasureText(NamedTuple):

@@ -165,7 +165,6 @@ class Typicality(Record):
                 told += f"; no reference for {number} atom{'' if number == 1 else 's'} ({most})"
             yield f"{told}."
 
-
     def _told(self, found: Against, reference: str) -> str:
         if not np.isfinite(found.score).any():
             return f"cannot be judged by {reference}; give a larger reference, with more atoms of its elements"
