@@ -33,13 +33,17 @@ bench: .venv/installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(UV_FIND_LINKS),,--torch-backend=cpu) --group bench
 	$(BIN)/python tests/benchmarks/run.py
 
-# Every notebook with its outputs, from its own text; minutes each, the stores that it makes are kept.
+# Every notebook with its outputs, from its own text, at its small settings; minutes each. In a copy: what is in
+# `notebooks/results` came from large sets, and stays. Stores are kept there for the next time.
 notebooks: .venv/installed
-	cd notebooks && PATH="$(abspath $(BIN)):$$PATH" MPLBACKEND=agg $(abspath $(BIN))/jupytext --to ipynb --execute [0-9]*.py
+	mkdir -p build/notebooks
+	cp -r notebooks/*.py notebooks/fine_tuning notebooks/results build/notebooks
+	cd build/notebooks && PATH="$(abspath $(BIN)):$$PATH" $(abspath $(BIN))/jupytext --to ipynb --execute [0-9]*.py
+	cp build/notebooks/*.ipynb notebooks
 
 # The documentation, from the notebooks and the docstrings, to `site/index.html`.
 docs: .venv/installed
 	$(BIN)/mkdocs build --strict -f .mkdocs.yml
 
 clean:
-	rm -rf .venv demo site
+	rm -rf .venv demo site build

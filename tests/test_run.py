@@ -88,6 +88,7 @@ def test_what_has_not_changed_is_not_done_again_and_what_has_is(study, capsys):
     assert written(study) == before
     assert capsys.readouterr().out.count("unchanged: ") == 3
 
+    shutil.rmtree(study / "b.zarr")
     write_store(study / "b.zarr", seed=5, width=8, model="b")
     other = STUDY.replace("k = 20", "k = 10").replace('["a.zarr", "b.zarr"]', '["a.zarr", "r.zarr"]')
     (study / "study.toml").write_text(other)

@@ -5,8 +5,8 @@ that end in `_page` return a figure of page width in one call. Nothing passes th
 and no global setting changes. No title is baked in: that is the caption's work. Elements are coloured by chemical
 group, with colours that stay apart under colour blindness and a marker shape as second channel.
 
-The four figures of the paper that this package follows (Li & Walsh 2026) have their counterparts in `raw_spaces_page`,
-its Figure 1, and, in the order of its results, `shared_space_page`, `failures_page` and `arithmetic_page`.
+The counterpart of Figure 1 of the paper that this package follows (Li & Walsh 2026) is `raw_spaces_page`; those of its
+further results, in their order, are `shared_space_page`, `failures_page` and `arithmetic_page`.
 
 Example:
     >>> figure, axes = subplots(1, 2, height=2.5)
