@@ -7,11 +7,13 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# What shows numbers, moves files or reads code: no precision changes it.
+# What shows numbers, moves files or reads code: no precision changes it. Nor does it change rows of stores, which are
+# in single precision, for studies that leave JAX's default alone; and devices are made in processes of their own.
 ONCE = {
     "test_architecture",
     "test_cli",
     "test_completion",
+    "test_devices",
     "test_documents",
     "test_html",
     "test_imports",
@@ -23,6 +25,7 @@ ONCE = {
     "test_run",
     "test_schemas",
     "test_structures_file",
+    "test_typicality",
 }
 
 

@@ -36,30 +36,30 @@ def environment() -> dict[str, str]:
     return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
-def run(block: Block, folder: Path) -> None:
-    """A shell block by bash, a Python block by a process of its own; it must end well."""
-    command = ["bash", "-euc", block.code] if block.language == "sh" else [sys.executable, "-c", block.code]
+def follow(pages: list[Path], folder: Path) -> None:
+    """Every block of some pages, in a folder and in a process of their own; all of it must end well."""
+    command = [sys.executable, __file__, *map(str, pages)]
     done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{block.code}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-def follow(pages: list[str]) -> None:
-    """Every block of some pages, here. Commands share this process, since each would import JAX anew."""
+def _follow(pages: list[str]) -> None:
+    """Commands share this process, since each would import JAX and compile anew."""
     from platonic_jax import cli
 
     for page in pages:
-        for block in filter(runs, blocks((GUIDE / page).read_text())):
+        for block in filter(runs, blocks(Path(page).read_text())):
             print(f"\n# {page}\n{block.code}", flush=True)  # noqa: T201
             if block.language == "toml":
                 Path(block.title).write_text(block.code)
             elif block.language == "python":
-                run(block, Path.cwd())
+                subprocess.run([sys.executable, "-c", block.code], check=True)
             else:
                 for line in block.code.splitlines():
-                    program, *arguments = shlex.split(line)
+                    program, *arguments = shlex.split(line, comments=True)
                     assert program == "platonic", line
                     assert cli.main(arguments) == 0, line
 
 
 if __name__ == "__main__":
-    follow(sys.argv[1:])
+    _follow(sys.argv[1:])

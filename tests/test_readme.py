@@ -26,8 +26,7 @@ def test_every_block_runs(tmp_path):
     found, _ = structures.read("prototypes?max_atoms=6")
     write(tmp_path / "structures.extxyz", [found.atoms(i) for i in range(60)])
     write(tmp_path / "generated.cif", bulk("Cu", "fcc", a=3.0, cubic=True))
-    for block in BLOCKS:
-        documents.run(block, tmp_path)
+    documents.follow([documents.REPOSITORY / "README.md"], tmp_path)
     assert (tmp_path / "demo" / "report.html").exists()
     for folder in ("report", "sweep", "typicality"):
         assert (tmp_path / folder / "report.html").exists()

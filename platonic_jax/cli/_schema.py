@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from platonic_jax.cli import _arguments
+from platonic_jax.cli import _arguments, _study
 
 DESCRIPTION = "Print the JSON Schema of what a command writes with --json: every name, its type and what it means."
 EXAMPLES = """\
@@ -12,21 +12,7 @@ EXAMPLES = """\
   platonic schema typicality --json typicality.schema.json
 """
 # `arithmetic` writes one of four.
-COMMANDS = (
-    "demo",
-    "models",
-    "embed",
-    "compare",
-    "sweep",
-    "learn",
-    "symmetry",
-    "phonons",
-    "typicality",
-    "calibrate",
-    "drift",
-    "arithmetic",
-    "stitch",
-)
+COMMANDS = ("demo", "models", "embed", *_study.COMMANDS)
 
 
 def add(parser: argparse.ArgumentParser) -> None:

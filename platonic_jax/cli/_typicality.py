@@ -73,7 +73,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     _arguments.add_limit(parser, of="each reference")
     _arguments.add_seed(parser)
-    _arguments.add_report(parser)
+    _arguments.add_report(parser, more=", and the figure")
 
 
 def find(args: argparse.Namespace) -> "Typicality":

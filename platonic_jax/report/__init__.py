@@ -4,9 +4,11 @@
 sentences, and goes from there to figures, tables, and where every number comes from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from matplotlib.figure import Figure
 
 from platonic_jax import plots
 from platonic_jax._files import replacing
@@ -19,6 +21,8 @@ from platonic_jax.report._table import Strong, Table, with_interval
 from platonic_jax.report._texts import measure_text, number
 from platonic_jax.report._verdict import Answer, Verdict, verdict
 from platonic_jax.report.results import name, part, tables, verdicts
+from platonic_jax.studies import Stitching, Typicality
+from platonic_jax.sweep import Sweep
 
 __all__ = [
     "Answer",
@@ -39,6 +43,13 @@ __all__ = [
     "write",
     "write_files",
 ]
+
+# Results that a figure of page width says as a whole.
+_PAGES: dict[type, Callable[[Any], Figure]] = {
+    Sweep: plots.sweep_page,
+    Stitching: plots.stitching_page,
+    Typicality: plots.typicality_page,
+}
 
 
 def write(found: Any, folder: str | Path) -> Path:
@@ -65,7 +76,7 @@ def write(found: Any, folder: str | Path) -> Path:
 
 
 def write_files(found: Any, folder: str | Path, *, name: str) -> None:
-    """Write what stands beside a report: the result as `NAME.json`; of a comparison also its figures and structures.
+    """Write what stands beside a report: the result as `NAME.json`, its figures, and the structures of a comparison.
 
     Args:
         found: as in `write`.
@@ -78,6 +89,9 @@ def write_files(found: Any, folder: str | Path, *, name: str) -> None:
     if isinstance(found, Comparison):
         plots.save_all(found, folder / "figures")
         _structures.write(found, folder / _structures.FILE)
+    if type(found) in _PAGES:
+        (folder / "figures").mkdir(exist_ok=True)
+        plots.save(_PAGES[type(found)](found), folder / "figures" / f"{name}.png")
 
 
 def save(found: Any, path: str | Path) -> None:
