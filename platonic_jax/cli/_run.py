@@ -14,8 +14,8 @@ from platonic_jax.cli import _arguments, _command, _print, _probes, _study
 DESCRIPTION = (
     "Run the steps of a study that a TOML file describes, and write one report of them. A table is a command, its "
     "entries are\n"
-    "the command's options; `stores` are the stores of all steps, and [embed] makes them. What has not changed is not "
-    "done again.\n"
+    "the command's options; `stores` are the stores of all steps, and [embed] makes them, in one thread, so that\n"
+    "rows come out bit for bit. What has not changed is not done again.\n"
     "The lock beside the file says which versions and inputs the numbers come from, and by their hashes whether they "
     "come out\n"
     "the same."
@@ -113,7 +113,8 @@ def _embedded(study: _study.Study, folder: Path) -> dict[str, str]:
     """The stores of [embed] by model, made where they are not there."""
     if not study.embed:
         return {}
-    options = {name: value for name, value in study.embed.items() if name not in ("models", "structures")}
+    # Several threads add forces up in the order in which they happen to end.
+    options = {"threads": 1} | {name: of for name, of in study.embed.items() if name not in ("models", "structures")}
     words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     structures, models = study.embed["structures"], study.embed["models"]
     return {model: str(_probes.export(model, structures, folder, *words)) for model in models}
