@@ -110,9 +110,8 @@ def _extend(args: argparse.Namespace) -> int:
     from platonic_jax.anchors import Anchors
     from platonic_jax.tables import load
 
-    for name in ("json", "folder"):
-        if getattr(args, name):
-            raise ValueError("`--json` and `--report` must be left out with `--extend`, got one: nothing is judged.")
+    if args.json or args.folder:
+        raise ValueError("`--json` and `--report` must be left out with `--extend`, got one: nothing is judged.")
     extended = training.extend(Anchors.load(args.extend), [load(path, limit=args.limit) for path in args.stores])
     extended.save(args.output)
     _print.say_file(f"{len(extended)} anchors for {', '.join(extended.metrics)} are in", args.output)

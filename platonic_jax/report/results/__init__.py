@@ -1,6 +1,7 @@
 """What every result says: a module for each kind, with its heading, verdict, tables and charts.
 
-To add one: a module with `NAME`, `title`, `intro`, `verdicts`, `tables` and `charts`, and its line in `_MODULES`.
+To add one: a module with `NAME`, `title`, `intro`, `tables` and `charts`, and its line in `_MODULES`; and `verdicts`,
+where the record's own `verdict` is not the whole of it.
 """
 
 from collections.abc import Sequence
@@ -57,7 +58,8 @@ def name(found: Any) -> str:
 
 def verdicts(found: Any) -> list[str]:
     """What to make of it, a paragraph each."""
-    return _module(found).verdicts(found)
+    module = _module(found)
+    return module.verdicts(found) if hasattr(module, "verdicts") else [found.verdict]
 
 
 def tables(found: Any) -> list[Table]:
@@ -89,7 +91,7 @@ def part(found: Any, *, name: str | None = None) -> Part:
         name=name,
         title=module.title(found),
         intro=_html.prose(module.intro(found)),
-        verdict=module.verdicts(found),
+        verdict=verdicts(found),
         sections={f"{name}-{of}": entry for of, entry in sections.items() if entry[1]},
         charts={place: spec for place, (_, spec) in drawn.items()},
     )

@@ -21,11 +21,6 @@ def intro(found: Analogies) -> str:
     return f"{num['quadruples']:,} quadruples of {num['prototypes']:,} prototypes, {num['candidates']:,} candidates."
 
 
-def verdicts(found: Analogies) -> list[str]:
-    """One paragraph."""
-    return [found.verdict]
-
-
 def tables(found: Analogies) -> list[Table]:
     """A row for each kind of vector, and chance."""
     num = found.num

@@ -20,11 +20,6 @@ def intro(found: Arithmetic) -> str:
     )
 
 
-def verdicts(found: Arithmetic) -> list[str]:
-    """One paragraph."""
-    return [found.verdict]
-
-
 def tables(found: Arithmetic) -> list[Table]:
     """The nearest crystals."""
     rows = [

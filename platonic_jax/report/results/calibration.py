@@ -25,11 +25,6 @@ def intro(found: Calibration) -> str:
     return f"{found.num_atoms:,} atoms of {found.num_structures:,} structures whose forces are known."
 
 
-def verdicts(found: Calibration) -> list[str]:
-    """One paragraph."""
-    return [found.verdict]
-
-
 def tables(found: Calibration) -> list[Table]:
     """One table a model: a row for each score."""
     made = []

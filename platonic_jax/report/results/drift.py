@@ -23,11 +23,6 @@ def intro(found: Drift) -> str:
     )
 
 
-def verdicts(found: Drift) -> list[str]:
-    """One paragraph."""
-    return [found.verdict]
-
-
 def tables(found: Drift) -> list[Table]:
     """All atoms, those of elements not fine-tuned on, and the elements that moved farthest."""
     entries = {"all": found.overall} | ({"not fine-tuned on": found.unseen} if found.unseen else {})

@@ -26,11 +26,6 @@ def intro(found: Phonons) -> str:
     return f"Forces in displaced supercells, and in these turned, reflected and shifted, {beside}."
 
 
-def verdicts(found: Phonons) -> list[str]:
-    """One paragraph."""
-    return [found.verdict]
-
-
 def tables(found: Phonons) -> list[Table]:
     """The chain, and the figures of the phonons."""
     chain = [

@@ -22,11 +22,6 @@ def intro(found: Polymorphs) -> str:
     return f"{found.num['phases']:,} pairs of phases of {found.num['formulas']:,} formulas."
 
 
-def verdicts(found: Polymorphs) -> list[str]:
-    """One paragraph."""
-    return [found.verdict]
-
-
 def tables(found: Polymorphs) -> list[Table]:
     """Within each model, and from one model to another."""
     figures = _figures(found)

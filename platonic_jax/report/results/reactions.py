@@ -20,11 +20,6 @@ def intro(found: Reactions) -> str:
     return f"{number:,} reaction{'' if number == 1 else 's'} as vectors of {', '.join(found.models)}."
 
 
-def verdicts(found: Reactions) -> list[str]:
-    """One paragraph."""
-    return [found.verdict]
-
-
 def tables(found: Reactions) -> list[Table]:
     """Errors of energies where these are known, or else how far environments change."""
     if found.errors:

@@ -25,11 +25,6 @@ def intro(found: Stitching) -> str:
     )
 
 
-def verdicts(found: Stitching) -> list[str]:
-    """One paragraph."""
-    return [found.verdict]
-
-
 def tables(found: Stitching) -> list[Table]:
     """A row for each way to make the target's rows."""
     num = found.num

@@ -24,11 +24,6 @@ def intro(found: Typicality) -> str:
     return f"{sets}, judged without energies or forces by {', '.join(found.models)}."
 
 
-def verdicts(found: Typicality) -> list[str]:
-    """One paragraph."""
-    return [found.verdict]
-
-
 def tables(found: Typicality) -> list[Table]:
     """Each set against each reference, the farthest set first; and the structures that lie farthest."""
     made = [_against(found, reference) for reference in found.references]
