@@ -185,8 +185,8 @@ def neighbours(
     whose embeddings equal its own. Among equal distances the lower row index comes first.
 
     Two passes. The coarse one keeps 24 candidates more than asked for, from tiles of float32 distances between centred
-    rows (a product and a partial sort; `lax.top_k` of float64 is a full sort on a CPU). The second orders the candidates by distances
-    evaluated as differences in the dtype of `x`, so the result does not depend on `batch_size`. A neighbour could be
+    rows (a product and a partial sort; `lax.top_k` of float64 is a full sort on a CPU). The second orders the
+    candidates by distances evaluated as differences in the dtype of `x`, so the result does not depend on `batch_size`. A neighbour could be
     missed only where more than 24 other rows lie as close as it does to within the rounding of the first pass: about
     1e-7 of the squared spread of the whole cloud.
 

@@ -134,7 +134,5 @@ def test_faults_are_named(as_users_call):
 
 
 def test_more_neighbours_than_rows_are_refused():
-    with pytest.raises(
-        ValueError, match="`num_neighbours` must be at most the number of other rows, n − 1 = 5, got"
-    ):
+    with pytest.raises(ValueError, match="`num_neighbours` must be at most the number of other rows, n − 1 = 5, got"):
         metrics.mutual_knn(jnp.asarray(X[:6]), jnp.asarray(Y[:6]))

@@ -158,9 +158,7 @@ def test_all_other_rows_can_be_neighbours_and_no_more():
     x = cloud()
     index, _ = neighbours(x, num_neighbours=59, metric="l2")
     np.testing.assert_array_equal(np.sort(index, axis=1), [[j for j in range(60) if j != i] for i in range(60)])
-    with pytest.raises(
-        ValueError, match="`num_neighbours` must be at most the number of other rows, n − 1 = 59, got"
-    ):
+    with pytest.raises(ValueError, match="`num_neighbours` must be at most the number of other rows, n − 1 = 59, got"):
         neighbours(x, num_neighbours=60)
     with pytest.raises(ValueError, match="`metric` must be one of 'cosine', 'l2', 'inner', got 'L2'"):
         neighbours(x, num_neighbours=2, metric="L2")

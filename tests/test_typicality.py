@@ -158,9 +158,7 @@ def test_what_changes_nothing(score):
 
 def test_fewer_rows_than_neighbours_are_refused():
     x = jnp.zeros((3, 8))
-    with pytest.raises(
-        ValueError, match="`num_neighbours` must be at most the number of rows n = 3, got 5"
-    ):
+    with pytest.raises(ValueError, match="`num_neighbours` must be at most the number of rows n = 3, got 5"):
         diagnostics.neighbour_distance(x, x)
     with pytest.raises(ValueError, match="`rank` must be at most the columns but one = 7, got 8"):
         diagnostics.plane_residual(x, x, rank=8)
