@@ -49,7 +49,7 @@ METRICS = ("cosine", "l2", "inner")
 
 _TILE = 2**24  # Elements in a block of float32 distances: 64 MiB.
 _QUERIES, _COLUMNS = 256, 2**16  # The largest tile of a search for neighbours: 64 MiB in float32.
-_SPARE = 24  # Candidates kept beyond k, against the rounding of the coarse pass.
+_SPARE = 24  # Candidates kept beyond those asked for, against the rounding of the coarse pass.
 _GROUP = 64  # Columns that share one maximum in the coarse pass, at most; a power of two.
 _ROWS = "rows"  # The axis of a mesh.
 
@@ -168,36 +168,36 @@ def shard_rows(x: ArrayLike, mesh: Mesh) -> Array:
 
 
 # Compiled here, once per shape: called as it is, the loop inside would be compiled anew every time.
-@partial(jax.jit, static_argnames=("k", "metric", "batch_size", "mesh"))
+@partial(jax.jit, static_argnames=("num_neighbours", "metric", "batch_size", "mesh"))
 def neighbours(
     x: Float[Array, "n p"],
     *,
-    k: int,
+    num_neighbours: int,
     metric: str = "cosine",
     queries: Float[Array, "m p"] | None = None,
     among: Bool[Array, " n"] | None = None,
     batch_size: int | None = None,
     mesh: Mesh | None = None,
-) -> tuple[Int[Array, "rows {k}"], Float[Array, "rows {k}"]]:
-    """The k rows of `x` nearest to each row of `x`, or to each of `queries`, nearest first.
+) -> tuple[Int[Array, "rows {num_neighbours}"], Float[Array, "rows {num_neighbours}"]]:
+    """The rows of `x` nearest to each row of `x`, or to each of `queries`, nearest first.
 
     A row is never its own neighbour: it is masked by its index, so that an atom keeps the symmetry-equivalent atoms
     whose embeddings equal its own. Among equal distances the lower row index comes first.
 
-    Two passes. The coarse one keeps k + 24 candidates from tiles of float32 distances between centred rows (a product
-    and a partial sort; `lax.top_k` of float64 is a full sort on a CPU). The second orders the candidates by distances
-    evaluated as differences in the dtype of `x`, so the result does not depend on `batch_size`. A neighbour could be
+    Two passes. The coarse one keeps 24 candidates more than asked for, from tiles of float32 distances between centred
+    rows (a product and a partial sort; `lax.top_k` of float64 is a full sort on a CPU). The second orders the
+    candidates by distances evaluated as differences in the dtype of `x`, so the result does not depend on `batch_size`. A neighbour could be
     missed only where more than 24 other rows lie as close as it does to within the rounding of the first pass: about
     1e-7 of the squared spread of the whole cloud.
 
     Args:
         x: Rows to search.
-        k: Number of neighbours (static), at most n − 1, or n with `queries`.
+        num_neighbours: Number of neighbours (static), at most n − 1, or n with `queries`.
         metric: `"cosine"`: 1 − cosine of the angle, from 0 to 2; a zero row is at distance 1/2 from all other rows.
             `"l2"`: Euclidean distance, in units of the columns. `"inner"`: minus the inner product, in their square; it
             is neither centred nor a distance, and depends on the origin.
         queries: Rows to find neighbours for; the rows of `x` themselves when absent.
-        among: Which rows of `x` may be neighbours; all when absent. Where they are fewer than k, the last places are
+        among: Which rows of `x` may be neighbours; all when absent. Where they are too few, the last places are
             filled with other rows, at distance infinity.
         batch_size: Rows handled at once (static), against tiles of 65,536 rows of `x`; 256 by default.
         mesh: Devices that share the work (static), from `row_mesh`: each searches all of `x` for a part of the rows.
@@ -207,13 +207,13 @@ def neighbours(
         Row indices of the neighbours (int32), and their distances, in increasing order of distance.
 
     Raises:
-        ValueError: If `k` exceeds the rows there are, or `metric` is unknown.
+        ValueError: If `num_neighbours` exceeds the rows there are, or `metric` is unknown.
     """
     check_choice("metric", metric, METRICS)
     x = jnp.asarray(x)
     n = x.shape[0]
     most, of = (n - 1, "the number of other rows, n − 1") if queries is None else (n, "the number of rows n")
-    check_count("k", k, most=most, of=of, fix="ask for fewer neighbours")
+    check_count("num_neighbours", num_neighbours, most=most, of=of, fix="ask for fewer neighbours")
     if queries is None:
         rows, itself = x, jnp.arange(n, dtype=jnp.int32)
     else:
@@ -238,7 +238,7 @@ def neighbours(
         jnp.pad(half_squares, (0, filling), constant_values=jnp.inf).reshape(num_tiles, width),
         jnp.minimum(jnp.arange(num_tiles * width, dtype=jnp.int32), n - 1).reshape(num_tiles, width),
     )
-    num_candidates = min(k + _SPARE, most)
+    num_candidates = min(num_neighbours + _SPARE, most)
 
     def nearest(
         x: Array, tiles: tuple[Array, Array, Array], row_and_itself: tuple[Array, Array]
@@ -263,7 +263,7 @@ def neighbours(
         if among is not None:
             distance = jnp.where(closeness == -jnp.inf, jnp.inf, distance)
         distance, index = lax.sort((distance, candidates), num_keys=2)
-        return index[:k], distance[:k]
+        return index[:num_neighbours], distance[:num_neighbours]
 
     batch_size = _QUERIES if batch_size is None else batch_size
 

@@ -23,9 +23,9 @@ def main(process: int, processes: int, address: str) -> None:
     plain = [np.asarray(a) for a in values(one(x), one(y), one(x[::12]), mesh=None)]
     divided = values(*(numerics.shard_rows(a, mesh) for a in (x, y)), x[::12], mesh=mesh)
     divided = [np.asarray(multihost_utils.process_allgather(a, tiled=True)) for a in divided]
-    uneven, _ = numerics.neighbours(x[:-3], k=5, mesh=mesh)
+    uneven, _ = numerics.neighbours(x[:-3], num_neighbours=5, mesh=mesh)
     uneven = np.asarray(multihost_utils.process_allgather(uneven, tiled=True))
-    alone, _ = numerics.neighbours(one(x[:-3]), k=5)
+    alone, _ = numerics.neighbours(one(x[:-3]), num_neighbours=5)
     apart = [float(np.abs(a - b).max()) for a, b in zip(plain, divided, strict=True)]
     found = {"devices": mesh.size, "apart": apart, "uneven": bool((uneven == np.asarray(alone)).all())}
     try:
@@ -43,7 +43,7 @@ def products(x, y, anchors):
 
 
 def values(x, y, anchors, *, mesh):
-    index, distance = numerics.neighbours(x, k=5, mesh=mesh)
+    index, distance = numerics.neighbours(x, num_neighbours=5, mesh=mesh)
     return *products(x, y, anchors), index, distance
 
 

@@ -86,7 +86,7 @@ def test_overlaps_are_the_rows_of_mutual_knn(comparison, clouds):
     with jax.enable_x64(True):
         spaces = [jnp.asarray(space) for space in spaces]
         for i, j in ((0, 1), (0, 2), (1, 2)):
-            rows = np.asarray(metrics.mutual_knn_rows(spaces[i], spaces[j], k=10))
+            rows = np.asarray(metrics.mutual_knn_rows(spaces[i], spaces[j], num_neighbours=10))
             np.testing.assert_allclose(comparison.overlaps[i, j], rows[comparison.rows], atol=1e-6)
     np.testing.assert_array_equal(comparison.overlaps, comparison.overlaps.transpose(1, 0, 2))
     mean = comparison.overlaps[:3, :3].mean(axis=2)

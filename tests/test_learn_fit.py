@@ -36,7 +36,7 @@ def plain_space(data, *, k=24):
 
 def agreeing(space, data):
     rows = space([jnp.asarray(cloud) for cloud in data.clouds])
-    return float(metrics.procrustes(*rows)), float(metrics.mutual_knn(*rows, k=5))
+    return float(metrics.procrustes(*rows)), float(metrics.mutual_knn(*rows, num_neighbours=5))
 
 
 TRAIN, HELD_OUT = learn.Data(two_models(), STRUCTURE).split(STRUCTURE, fraction=0.4, key=KEY)

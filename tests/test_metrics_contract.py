@@ -18,7 +18,7 @@ CASES = [
     ("cknna", {}),
     ("cknna", {"metric": "inner"}),
     ("information_imbalance", {}),
-    ("information_imbalance", {"k": 5}),
+    ("information_imbalance", {"num_neighbours": 5}),
     ("gfre", {}),
     ("lfre", {}),
     ("sinkhorn_divergence", {}),

@@ -38,7 +38,7 @@ def test_it_agrees_with_the_published_recipes(x):
     assert metrics.intrinsic_dimension(jnp.asarray(x)) == pytest.approx(direct_twonn(x), rel=1e-4)
     value = metrics.intrinsic_dimension(jnp.asarray(x), discard=0.3)
     assert value == pytest.approx(direct_twonn(x, discard=0.3), rel=1e-4)
-    value = metrics.intrinsic_dimension(jnp.asarray(x), method="mle", k=7)
+    value = metrics.intrinsic_dimension(jnp.asarray(x), method="mle", num_neighbours=7)
     assert value == pytest.approx(direct_mle(x, k=7), rel=1e-4)
 
 
@@ -71,7 +71,7 @@ def test_a_cloud_without_distances_has_no_dimension(method):
 @pytest.mark.parametrize("method", ["twonn", "mle"])
 def test_gradients_agree_with_finite_differences_and_are_finite_where_rows_coincide(method):
     with jax.enable_x64(True):
-        fn = jax.jit(lambda x: metrics.intrinsic_dimension(jnp.asarray(x), method=method, k=5))
+        fn = jax.jit(lambda x: metrics.intrinsic_dimension(jnp.asarray(x), method=method, num_neighbours=5))
         x = jnp.asarray(X[:20], jnp.float64)
         jax.test_util.check_grads(fn, (x,), order=1, modes=["rev"], atol=1e-5, rtol=1e-5, eps=1e-6)
     gradient = jax.jit(jax.grad(lambda x: metrics.intrinsic_dimension(x, method=method)))
@@ -85,7 +85,7 @@ def test_faults_are_named(as_users_call):
         metrics.intrinsic_dimension(x, method="pca")
     with pytest.raises(ValueError, match="`discard` must lie between 0 and 1, got 0"):
         metrics.intrinsic_dimension(x, discard=0)
-    with pytest.raises(ValueError, match="`k` must be at least 2, got 1"):
-        metrics.intrinsic_dimension(x, method="mle", k=1)
+    with pytest.raises(ValueError, match="`num_neighbours` must be at least 2, got 1"):
+        metrics.intrinsic_dimension(x, method="mle", num_neighbours=1)
     with pytest.raises(ValueError, match="`tolerance` must not be negative, got -1"):
         metrics.collapsed_fraction(x, tolerance=-1)

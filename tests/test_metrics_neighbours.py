@@ -31,8 +31,8 @@ def test_overlap_counts_neighbours_whatever_their_order():
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_permuting_neighbours_is_searching_among_permuted_rows(seed):
     order = jax.random.permutation(jax.random.key(seed), 60)
-    index, _ = numerics.neighbours(jnp.asarray(Y), k=10)
-    searched, _ = numerics.neighbours(jnp.asarray(Y)[order], k=10)
+    index, _ = numerics.neighbours(jnp.asarray(Y), num_neighbours=10)
+    searched, _ = numerics.neighbours(jnp.asarray(Y)[order], num_neighbours=10)
     np.testing.assert_array_equal(metrics.permuted_neighbours(index, order), searched)
 
 
@@ -71,9 +71,9 @@ def direct_cknna(x, y, k, *, cosine):
 @pytest.mark.parametrize("metric", ["cosine", "inner"])
 def test_cknna_agrees_with_its_definition(metric, k):
     x, y = X + 1, Y - 0.5
-    value = metrics.cknna(jnp.asarray(x), jnp.asarray(y), k=k, metric=metric)
+    value = metrics.cknna(jnp.asarray(x), jnp.asarray(y), num_neighbours=k, metric=metric)
     assert value == pytest.approx(direct_cknna(x, y, k, cosine=metric == "cosine"), abs=1e-5, nan_ok=True)
-    rows = metrics.cknna_rows(jnp.asarray(x), jnp.asarray(y), k=k, metric=metric, batch_size=7)
+    rows = metrics.cknna_rows(jnp.asarray(x), jnp.asarray(y), num_neighbours=k, metric=metric, batch_size=7)
     np.testing.assert_allclose(np.mean(rows), value, atol=1e-6)
 
 
@@ -93,9 +93,9 @@ def direct_ranks(x):
 def test_information_imbalance_agrees_with_its_definition(k):
     ranks_x, ranks_y = direct_ranks(X), direct_ranks(Y)
     conditional = np.array([r_y[r_x <= k] for r_x, r_y in zip(ranks_x, ranks_y, strict=True)])
-    rows = metrics.information_imbalance_rows(jnp.asarray(X), jnp.asarray(Y), k=k, batch_size=7)
+    rows = metrics.information_imbalance_rows(jnp.asarray(X), jnp.asarray(Y), num_neighbours=k, batch_size=7)
     np.testing.assert_allclose(rows, conditional.mean(axis=1) * 2 / 60, atol=1e-6)
-    value = metrics.information_imbalance(jnp.asarray(X), jnp.asarray(Y), k=k)
+    value = metrics.information_imbalance(jnp.asarray(X), jnp.asarray(Y), num_neighbours=k)
     assert value == pytest.approx(conditional.mean() / 30, abs=1e-6)
 
 
@@ -103,7 +103,7 @@ def test_information_imbalance_tells_which_cloud_knows_more():
     x = jax.random.normal(jax.random.key(0), (300, 4))
     part = x[:, :2]
     assert metrics.information_imbalance(x, part) < metrics.information_imbalance(part, x) - 0.2
-    assert metrics.information_imbalance(x, x, k=3) == pytest.approx(4 / 300)
+    assert metrics.information_imbalance(x, x, num_neighbours=3) == pytest.approx(4 / 300)
     unrelated = jax.random.normal(jax.random.key(1), (300, 4))
     assert metrics.information_imbalance(x, unrelated) == pytest.approx(1, abs=0.15)
 
@@ -111,7 +111,7 @@ def test_information_imbalance_tells_which_cloud_knows_more():
 def test_cknna_has_the_gradient_of_finite_differences():
     with jax.enable_x64(True):
         x, y = jnp.asarray(X[:12], jnp.float64), jnp.asarray(Y[:12], jnp.float64)
-        fn = jax.jit(lambda x, y: metrics.cknna(jnp.asarray(x), jnp.asarray(y), k=3))
+        fn = jax.jit(lambda x, y: metrics.cknna(jnp.asarray(x), jnp.asarray(y), num_neighbours=3))
         jax.test_util.check_grads(fn, (x, y), order=1, modes=["rev"], atol=1e-6, rtol=1e-6)
 
 
@@ -126,13 +126,13 @@ def test_faults_are_named(as_users_call):
     x = jnp.asarray(X)
     with pytest.raises(ValueError, match="`metric` must be one of 'cosine', 'inner', got 'l2'"):
         metrics.cknna(x, x, metric="l2")
-    with pytest.raises(ValueError, match="`k` must be at least 2, got 1"):
-        metrics.cknna(x, x, k=1)
+    with pytest.raises(ValueError, match="`num_neighbours` must be at least 2, got 1"):
+        metrics.cknna(x, x, num_neighbours=1)
     for measure in (metrics.cknna, metrics.information_imbalance):
         with pytest.raises(ValueError, match="`x` and `y` must have the same rows, got 60 and 59"):
             measure(x, x[1:])
 
 
 def test_more_neighbours_than_rows_are_refused():
-    with pytest.raises(ValueError, match="`k` must be at most the number of other rows, n − 1 = 5, got 10"):
+    with pytest.raises(ValueError, match="`num_neighbours` must be at most the number of other rows, n − 1 = 5, got"):
         metrics.mutual_knn(jnp.asarray(X[:6]), jnp.asarray(Y[:6]))

@@ -62,7 +62,7 @@ def test_lfre_agrees_with_scikit_matter(train, y, k):
         test_idx=np.flatnonzero(~rows),
         estimator=RelativeRidge(1e-3),
     )
-    settings = {"train": None if train is None else jnp.asarray(train), "ridge": 1e-3, "k": k}
+    settings = {"train": None if train is None else jnp.asarray(train), "ridge": 1e-3, "num_neighbours": k}
     errors = metrics.lfre_rows(jnp.asarray(X), jnp.asarray(y), batch_size=7, **settings)
     np.testing.assert_allclose(np.asarray(errors)[~rows], expected, atol=1e-5)
     value = metrics.lfre(jnp.asarray(X), jnp.asarray(y), **settings)
@@ -72,7 +72,7 @@ def test_lfre_agrees_with_scikit_matter(train, y, k):
 def test_no_row_is_its_own_neighbour():
     """A training row that counted itself would be reconstructed better than it deserves."""
     x, noise = jax.random.normal(jax.random.key(0), (2, 400, 2))
-    errors = np.asarray(metrics.lfre_rows(x, noise, k=10))
+    errors = np.asarray(metrics.lfre_rows(x, noise, num_neighbours=10))
     assert root_mean_square(errors[:200]) == pytest.approx(root_mean_square(errors[200:]), rel=0.15)
 
 
@@ -87,8 +87,8 @@ def test_a_linear_map_is_reconstructed_and_its_loss_is_not():
 
 MEASURES = {
     "gfre": lambda x, y: metrics.gfre(x, y, ridge=1e-3),
-    "lfre": lambda x, y: metrics.lfre(x, y, k=9, ridge=1e-3),
-    "lfre of few": lambda x, y: metrics.lfre(x, y, k=4, ridge=1e-3),
+    "lfre": lambda x, y: metrics.lfre(x, y, num_neighbours=9, ridge=1e-3),
+    "lfre of few": lambda x, y: metrics.lfre(x, y, num_neighbours=4, ridge=1e-3),
 }
 
 
@@ -113,8 +113,8 @@ def test_values_and_gradients_are_finite_where_clouds_are_degenerate(name):
 
 def test_without_enough_to_fit_there_is_no_number():
     x, y, few = jnp.asarray(X), jnp.asarray(Y), jnp.arange(80) < 10
-    assert np.isfinite(metrics.lfre(x, y, k=10, train=jnp.arange(80) < 11))
-    assert np.isnan(metrics.lfre(x, y, k=11, train=few))
+    assert np.isfinite(metrics.lfre(x, y, num_neighbours=10, train=jnp.arange(80) < 11))
+    assert np.isnan(metrics.lfre(x, y, num_neighbours=11, train=few))
     for measure in (metrics.gfre, metrics.lfre):
         assert np.isnan(measure(x.at[:40].set(1), y))
 
@@ -126,5 +126,7 @@ def test_faults_are_named(as_users_call):
             measure(x, x[1:])
         with pytest.raises(ValueError, match="`ridge` must be positive, got 0"):
             measure(x, x, ridge=0)
-    with pytest.raises(ValueError, match="`k` must be at most the training rows n // 2 less one = 39, got 40"):
-        metrics.lfre(x, x, k=40)
+    with pytest.raises(
+        ValueError, match="`num_neighbours` must be at most the training rows n // 2 less one = 39, got"
+    ):
+        metrics.lfre(x, x, num_neighbours=40)

@@ -70,13 +70,13 @@ def test_the_norm_of_a_zero_vector_has_gradient_zero():
 def test_neighbours_among_some_rows_are_those_of_a_cloud_of_them(metric):
     """Of all rows, the others as well; more are asked for than there are candidates beyond the list."""
     x, among = cloud(), np.arange(60) % 4 == 1
-    index, distance = neighbours(x, k=12, metric=metric, among=jnp.asarray(among))
-    others, expected = neighbours(x[among], k=12, metric=metric, queries=x[~among])
+    index, distance = neighbours(x, num_neighbours=12, metric=metric, among=jnp.asarray(among))
+    others, expected = neighbours(x[among], num_neighbours=12, metric=metric, queries=x[~among])
     np.testing.assert_array_equal(index[~among], np.flatnonzero(among)[others])
     np.testing.assert_allclose(distance[~among], expected, atol=1e-5)
     assert among[index].all()
     assert not (index == np.arange(60)[:, None]).any()
-    few = neighbours(x, k=20, metric=metric, among=jnp.asarray(among))[1]
+    few = neighbours(x, num_neighbours=20, metric=metric, among=jnp.asarray(among))[1]
     assert np.isinf(few).sum(axis=1).tolist() == [6 if one_of_them else 5 for one_of_them in among]
 
 
@@ -103,7 +103,7 @@ def test_neighbours_agree_with_scikit_learn(metric):
     x, queries = cloud(), cloud(seed=1)
     search = NearestNeighbors(n_neighbors=10, algorithm="brute", metric=SKLEARN_METRIC[metric]).fit(x)
     for asked in (None, queries):
-        index, distance = neighbours(x, k=10, metric=metric, queries=asked)
+        index, distance = neighbours(x, num_neighbours=10, metric=metric, queries=asked)
         expected_distance, expected = search.kneighbors(asked)
         np.testing.assert_array_equal(index, expected)
         np.testing.assert_allclose(distance, expected_distance, atol=2e-6)
@@ -114,7 +114,7 @@ def test_neighbours_agree_with_scikit_learn(metric):
 @pytest.mark.parametrize("metric", ["cosine", "l2", "inner"])
 def test_neighbours_follow_the_rule_whatever_the_block_and_the_offset(metric):
     x = np.round(cloud(300) * 8) / 8 + (0 if metric == "inner" else 100)  # A grid: the offset costs no digits.
-    results = [neighbours(x, k=10, metric=metric, batch_size=b)[0] for b in (1, 7, 1000)]
+    results = [neighbours(x, num_neighbours=10, metric=metric, batch_size=b)[0] for b in (1, 7, 1000)]
     for index in results:
         np.testing.assert_array_equal(index, results[0])
     expected = brute_force(x, 10, metric)
@@ -131,7 +131,7 @@ def test_four_copies_of_each_point_find_each_other_and_never_themselves(metric):
     x = np.tile(cloud(300), (4, 1))
     row = np.arange(1200)[:, None]
     for batch_size in (64, None):
-        index, distance = neighbours(x, k=5, metric=metric, batch_size=batch_size)
+        index, distance = neighbours(x, num_neighbours=5, metric=metric, batch_size=batch_size)
         assert (index != row).all()
         np.testing.assert_array_equal(index[:, :3] % 300, np.repeat(row % 300, 3, axis=1))
         assert (distance[:, :3] == 0).all()
@@ -144,29 +144,31 @@ def test_many_copies_of_few_points_go_to_the_lower_row(metric):
     x = np.eye(7, dtype=np.float32)[np.random.default_rng(0).integers(0, 7, 2500)]
     expected = brute_force(x, 10, "l2")
     for batch_size in (33, None):
-        np.testing.assert_array_equal(neighbours(x, k=10, metric=metric, batch_size=batch_size)[0], expected)
+        np.testing.assert_array_equal(
+            neighbours(x, num_neighbours=10, metric=metric, batch_size=batch_size)[0], expected
+        )
 
 
 def test_more_columns_than_one_group_of_the_coarse_pass():
     x = cloud(3000, seed=2)
-    np.testing.assert_array_equal(neighbours(x, k=3, metric="l2")[0], brute_force(x, 3, "l2"))
+    np.testing.assert_array_equal(neighbours(x, num_neighbours=3, metric="l2")[0], brute_force(x, 3, "l2"))
 
 
 def test_all_other_rows_can_be_neighbours_and_no_more():
     x = cloud()
-    index, _ = neighbours(x, k=59, metric="l2")
+    index, _ = neighbours(x, num_neighbours=59, metric="l2")
     np.testing.assert_array_equal(np.sort(index, axis=1), [[j for j in range(60) if j != i] for i in range(60)])
-    with pytest.raises(ValueError, match="`k` must be at most the number of other rows, n − 1 = 59, got 60"):
-        neighbours(x, k=60)
+    with pytest.raises(ValueError, match="`num_neighbours` must be at most the number of other rows, n − 1 = 59, got"):
+        neighbours(x, num_neighbours=60)
     with pytest.raises(ValueError, match="`metric` must be one of 'cosine', 'l2', 'inner', got 'L2'"):
-        neighbours(x, k=2, metric="L2")
+        neighbours(x, num_neighbours=2, metric="L2")
 
 
 @pytest.mark.parametrize("metric", ["cosine", "l2", "inner"])
 def test_distances_of_neighbours_have_a_gradient_also_where_rows_coincide(metric):
     x = np.tile(cloud()[:30], (2, 1))
     x[7] = 0
-    gradient = jax.grad(lambda x: jnp.sum(numerics.neighbours(x, k=3, metric=metric)[1]))(jnp.asarray(x))
+    gradient = jax.grad(lambda x: jnp.sum(numerics.neighbours(x, num_neighbours=3, metric=metric)[1]))(jnp.asarray(x))
     assert np.isfinite(gradient).all()
     assert np.abs(np.asarray(gradient)).max() > 0
 
@@ -176,7 +178,7 @@ def test_double_precision_is_not_lost_in_the_float32_pass():
     points = np.repeat(rng.normal(size=(100, 5)), 10, axis=0)
     x = points + 1e-9 * rng.normal(size=points.shape)
     with jax.enable_x64(True):
-        index, distance = neighbours(x, k=5, metric="l2")
+        index, distance = neighbours(x, num_neighbours=5, metric="l2")
     np.testing.assert_array_equal(index, brute_force(x, 5, "l2"))
     assert distance.dtype == np.float64
 

@@ -11,7 +11,7 @@ N, K = 90, 8
 MEASURED = {
     "procrustes": metrics.procrustes,
     "cka": metrics.cka,
-    "mutual_knn": lambda x, y: metrics.mutual_knn(x, y, k=5),
+    "mutual_knn": lambda x, y: metrics.mutual_knn(x, y, num_neighbours=5),
 }
 
 
@@ -25,7 +25,7 @@ def clouds():
 
 def prepared(clouds, weights=None):
     weights = jnp.ones(len(clouds[0]), jnp.float32) if weights is None else weights
-    return [_pairs.make_cloud(x, numerics.neighbours(x, k=5)[0], weights) for x in clouds]
+    return [_pairs.make_cloud(x, numerics.neighbours(x, num_neighbours=5)[0], weights) for x in clouds]
 
 
 PAIRS = ((0, 1), (0, 2), (1, 2))
@@ -55,7 +55,7 @@ def test_a_weighted_pair_is_the_measure_of_the_repeated_rows(clouds, seed):
         expected = [MEASURED[name](clouds[i][index], clouds[j][index]) for i, j in PAIRS]
         np.testing.assert_allclose(found[name], expected, atol=1e-5)
     # Neighbours are those of the whole cloud: the interval resamples the overlaps of rows.
-    overlap = metrics.mutual_knn_rows(clouds[0], clouds[1], k=5)
+    overlap = metrics.mutual_knn_rows(clouds[0], clouds[1], num_neighbours=5)
     assert found["mutual_knn"][0] == pytest.approx(float(jnp.mean(overlap[index])), abs=1e-6)
 
 
@@ -63,7 +63,7 @@ def test_rows_of_weight_zero_change_nothing(clouds):
     few = [x[:60] for x in clouds]
     expected = _pairs.compared(prepared(few), prepared(few), PAIRS, jnp.ones(60, jnp.float32))
     weights = jnp.asarray(np.arange(N) < 60, jnp.float32)
-    among = [numerics.neighbours(x, k=5, among=weights > 0)[0] for x in clouds]
+    among = [numerics.neighbours(x, num_neighbours=5, among=weights > 0)[0] for x in clouds]
     filled = [_pairs.make_cloud(x, nearest, weights) for x, nearest in zip(clouds, among, strict=True)]
     found = _pairs.compared(filled, filled, PAIRS, weights)
     for name in MEASURED:

@@ -98,7 +98,7 @@ def found():
 def test_distance_is_that_of_a_library():
     reference, x = RNG.normal(size=(80, 5)), RNG.normal(size=(30, 5))
     expected = NearestNeighbors(n_neighbors=4).fit(reference).kneighbors(x)[0].mean(axis=1)
-    found = diagnostics.neighbour_distance(jnp.asarray(x), jnp.asarray(reference), k=4)
+    found = diagnostics.neighbour_distance(jnp.asarray(x), jnp.asarray(reference), num_neighbours=4)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
@@ -109,7 +109,7 @@ def test_density_is_the_plain_formula():
     distance = cdist(x, reference)
     near = np.argsort(distance, axis=1)[:, :4]
     expected = np.take_along_axis(distance, near, axis=1).mean(axis=1) / spacing[near].mean(axis=1)
-    found = diagnostics.density_ratio(jnp.asarray(x), jnp.asarray(reference), k=4)
+    found = diagnostics.density_ratio(jnp.asarray(x), jnp.asarray(reference), num_neighbours=4)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
@@ -129,15 +129,15 @@ def test_residual_is_that_of_a_library():
     for row, index in zip(x, near, strict=True):
         plane = PCA(n_components=3).fit(reference[index])
         expected.append(np.linalg.norm(row - plane.inverse_transform(plane.transform(row[None]))))
-    found = diagnostics.plane_residual(jnp.asarray(x), jnp.asarray(reference), k=12, rank=3)
+    found = diagnostics.plane_residual(jnp.asarray(x), jnp.asarray(reference), num_neighbours=12, rank=3)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_neighbours_that_coincide_span_nothing():
     reference = jnp.zeros((8, 3)).at[4:, 0].set(1.0)
-    found = diagnostics.plane_residual(jnp.array([[0.3, 0.0, 4.0]]), reference, k=8, rank=2)
+    found = diagnostics.plane_residual(jnp.array([[0.3, 0.0, 4.0]]), reference, num_neighbours=8, rank=2)
     np.testing.assert_allclose(found, 4.0, rtol=1e-5)
-    equal = diagnostics.plane_residual(jnp.array([[3.0, 4.0, 0.0]]), jnp.zeros((8, 3)), k=8, rank=2)
+    equal = diagnostics.plane_residual(jnp.array([[3.0, 4.0, 0.0]]), jnp.zeros((8, 3)), num_neighbours=8, rank=2)
     np.testing.assert_allclose(equal, 5.0, rtol=1e-6)
 
 
@@ -158,7 +158,7 @@ def test_what_changes_nothing(score):
 
 def test_fewer_rows_than_neighbours_are_refused():
     x = jnp.zeros((3, 8))
-    with pytest.raises(ValueError, match="`k` must be at most the number of rows n = 3, got 5: ask for fewer"):
+    with pytest.raises(ValueError, match="`num_neighbours` must be at most the number of rows n = 3, got 5"):
         diagnostics.neighbour_distance(x, x)
     with pytest.raises(ValueError, match="`rank` must be at most the columns but one = 7, got 8"):
         diagnostics.plane_residual(x, x, rank=8)

@@ -15,7 +15,7 @@ from platonic_jax._pairs import Cloud
 @partial(jax.jit, static_argnames="num_neighbours")
 def cloud_of(shared: Array, *, num_neighbours: int) -> Cloud:
     """Rows in the space of the anchors as measures see them."""
-    nearest, _ = numerics.neighbours(shared, k=num_neighbours)
+    nearest, _ = numerics.neighbours(shared, num_neighbours=num_neighbours)
     return _pairs.make_cloud(shared, nearest, jnp.ones(shared.shape[0], shared.dtype))
 
 

@@ -145,7 +145,9 @@ def _group(
 @partial(jax.jit, static_argnames="num_neighbours")
 def _within(space: Space, rows: Array, weights: Array, *, num_neighbours: int) -> Cloud:
     centred = space.cloud.rows[rows].astype(jnp.float64)
-    nearest, _ = numerics.neighbours(centred * space.scale + space.mean, k=num_neighbours, among=weights > 0)
+    nearest, _ = numerics.neighbours(
+        centred * space.scale + space.mean, num_neighbours=num_neighbours, among=weights > 0
+    )
     return make_cloud(centred, nearest, weights)
 
 

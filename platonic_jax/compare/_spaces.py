@@ -73,7 +73,7 @@ def project(
 ) -> tuple[Space, Float[Array, "n k"]]:
     """A model's space, and its rows there before anything was taken from them."""
     shared = projection.relative(x, x[anchor_index], similarity=similarity, weights=weights)
-    nearest, _ = numerics.neighbours(shared, k=num_neighbours)
+    nearest, _ = numerics.neighbours(shared, num_neighbours=num_neighbours)
     centred = numerics.centre(shared)
     size = numerics.safe_norm(centred.reshape(-1))
     scale = jnp.where(size > 0, size, 1)

@@ -26,54 +26,60 @@ _FLOOR = 1e-3  # A score below this part of the typical one is rounding.
 
 
 def neighbour_distance(
-    x: Float[Array, "n p"], reference: Float[Array, "m p"], *, k: int = 5, among: Bool[Array, " m"] | None = None
+    x: Float[Array, "n p"],
+    reference: Float[Array, "m p"],
+    *,
+    num_neighbours: int = 5,
+    among: Bool[Array, " m"] | None = None,
 ) -> Float[Array, " n"]:
-    """Mean distance to the k nearest rows of a reference: 1/k Σ ‖x − r‖.
+    """Mean distance to the nearest rows of a reference: mean of ‖x − r‖.
 
     Not invariant to the scale of the space, nor to anything that changes distances; invariant to rotation and shift.
 
     Args:
         x: Rows to judge.
         reference: Rows that they are judged by.
-        k: Number of neighbours (static), at most m.
+        num_neighbours: Number of neighbours (static), at most m.
         among: Which rows of the reference count; all when absent.
 
     Returns:
-        From 0 upwards, in units of the columns; larger is less typical. Infinite where fewer than k rows count.
+        From 0 upwards, in units of the columns; larger is less typical. Infinite where fewer rows count.
 
     Example:
         >>> import jax.numpy as jnp
         >>> from platonic_jax import diagnostics
         >>> reference = jnp.array([[0.0], [1.0], [2.0]])
-        >>> diagnostics.neighbour_distance(jnp.array([[0.0], [5.0]]), reference, k=2).tolist()
+        >>> diagnostics.neighbour_distance(jnp.array([[0.0], [5.0]]), reference, num_neighbours=2).tolist()
         [0.5, 3.5]
 
     Reference:
         Ramaswamy, Rastogi & Shim, Efficient algorithms for mining outliers from large data sets, SIGMOD 2000.
     """
-    return jnp.mean(numerics.neighbours(reference, k=k, metric="l2", queries=x, among=among)[1], axis=1)
+    return jnp.mean(
+        numerics.neighbours(reference, num_neighbours=num_neighbours, metric="l2", queries=x, among=among)[1], axis=1
+    )
 
 
 def density_ratio(
     x: Float[Array, "n p"],
     reference: Float[Array, "m p"],
     *,
-    k: int = 5,
+    num_neighbours: int = 5,
     among: Bool[Array, " m"] | None = None,
     spacing: Float[Array, " m"] | None = None,
 ) -> Float[Array, " n"]:
     """How much thinner the reference is around a row than around its neighbours: the local outlier factor, simplified.
 
-    Mean distance of the row to its k nearest rows of the reference, over the mean distance of these to theirs. Unlike
+    Mean distance of the row to its nearest rows of the reference, over the mean distance of these to theirs. Unlike
     `neighbour_distance` it calls no row atypical for lying where the reference is thin everywhere, and none typical
     for being near, in the measure of other places, to rows that are much nearer to each other.
 
     Args:
         x: Rows to judge.
         reference: Rows that they are judged by.
-        k: Number of neighbours (static), below m.
-        among: Which rows of the reference count, more than k; all when absent.
-        spacing: Mean distance of each row of the reference to its own k nearest, from `neighbour_spacing`, where it is
+        num_neighbours: Number of neighbours (static), below m.
+        among: Which rows of the reference count, more than `num_neighbours`; all when absent.
+        spacing: Mean distance of each row of the reference to its own nearest, from `neighbour_spacing`, where it is
             known already.
 
     Returns:
@@ -83,33 +89,33 @@ def density_ratio(
         >>> import jax.numpy as jnp
         >>> from platonic_jax import diagnostics
         >>> reference = jnp.array([[0.0], [1.0], [2.0], [3.0]])
-        >>> diagnostics.density_ratio(jnp.array([[5.0]]), reference, k=1).tolist()
+        >>> diagnostics.density_ratio(jnp.array([[5.0]]), reference, num_neighbours=1).tolist()
         [2.0]
 
     Reference:
         Breunig et al., LOF: identifying density-based local outliers, SIGMOD 2000; with plain distances: Schubert,
         Zimek & Kriegel, Data Min. Knowl. Discov. 28, 190 (2014).
     """
-    index, distance = numerics.neighbours(reference, k=k, metric="l2", queries=x, among=among)
-    spacing = neighbour_spacing(reference, k=k, among=among) if spacing is None else spacing
+    index, distance = numerics.neighbours(reference, num_neighbours=num_neighbours, metric="l2", queries=x, among=among)
+    spacing = neighbour_spacing(reference, num_neighbours=num_neighbours, among=among) if spacing is None else spacing
     around = jnp.mean(spacing[index], axis=1)
     return jnp.mean(distance, axis=1) / jnp.maximum(around, jnp.finfo(x.dtype).tiny)
 
 
 def neighbour_spacing(
-    reference: Float[Array, "m p"], *, k: int = 5, among: Bool[Array, " m"] | None = None
+    reference: Float[Array, "m p"], *, num_neighbours: int = 5, among: Bool[Array, " m"] | None = None
 ) -> Float[Array, " m"]:
-    """Mean distance of every row of a reference to its k nearest others: how thin the reference is there.
+    """Mean distance of every row of a reference to its nearest others: how thin the reference is there.
 
     Args:
         reference: Rows.
-        k: Number of neighbours (static), below m.
+        num_neighbours: Number of neighbours (static), below m.
         among: Which rows may be neighbours; all when absent.
 
     Returns:
         From 0 upwards, in units of the columns.
     """
-    return jnp.mean(numerics.neighbours(reference, k=k, metric="l2", among=among)[1], axis=1)
+    return jnp.mean(numerics.neighbours(reference, num_neighbours=num_neighbours, metric="l2", among=among)[1], axis=1)
 
 
 def mahalanobis(
@@ -161,38 +167,44 @@ def plane_residual(
     x: Float[Array, "n p"],
     reference: Float[Array, "m p"],
     *,
-    k: int = 20,
+    num_neighbours: int = 20,
     rank: int = 5,
     among: Bool[Array, " m"] | None = None,
 ) -> Float[Array, " n"]:
     """Distance from the plane in which the reference lies nearby: the residual of local principal components.
 
-    The plane goes through the mean of the k nearest rows, along their `rank` leading principal directions: a move that
+    The plane goes through the mean of the nearest rows, along their `rank` leading principal directions: a move that
     the reference makes as well costs nothing. Invariant to rotation and shift. No gradient.
 
     Args:
         x: Rows to judge.
         reference: Rows that they are judged by.
-        k: Number of neighbours (static), at most m.
-        rank: Directions of the plane (static), below k and below the number of columns.
+        num_neighbours: Number of neighbours (static), at most m.
+        rank: Directions of the plane (static), below `num_neighbours` and below the number of columns.
         among: Which rows of the reference count; all when absent.
 
     Returns:
-        From 0 upwards, in units of the columns; larger is less typical. Infinite where fewer than k rows count.
+        From 0 upwards, in units of the columns; larger is less typical. Infinite where fewer rows count.
 
     Example:
         >>> import jax.numpy as jnp
         >>> from platonic_jax import diagnostics
         >>> line = jnp.stack([jnp.arange(9.0), jnp.zeros(9)], axis=1)
-        >>> diagnostics.plane_residual(jnp.array([[4.0, 3.0]]), line, k=5, rank=1).tolist()
+        >>> diagnostics.plane_residual(jnp.array([[4.0, 3.0]]), line, num_neighbours=5, rank=1).tolist()
         [3.0]
 
     Reference:
         Kambhatla & Leen, Dimension reduction by local principal component analysis, Neural Comput. 9, 1493 (1997).
     """
-    check_count("rank", rank, most=k - 1, of="`k` − 1", fix="ask for fewer directions, or more neighbours")
+    check_count(
+        "rank",
+        rank,
+        most=num_neighbours - 1,
+        of="`num_neighbours` − 1",
+        fix="ask for fewer directions, or more neighbours",
+    )
     check_count("rank", rank, most=x.shape[1] - 1, of="the columns but one", fix="no residual is left of all of them")
-    index, distance = numerics.neighbours(reference, k=k, metric="l2", queries=x, among=among)
+    index, distance = numerics.neighbours(reference, num_neighbours=num_neighbours, metric="l2", queries=x, among=among)
 
     def residual(row_and_index: tuple[Array, Array]) -> Array:
         row, index = row_and_index

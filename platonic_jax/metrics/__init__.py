@@ -37,9 +37,9 @@ give its bootstrap interval. Where a measure is a mean over rows, `…_rows` has
 
 `information_imbalance`, from 0 to 2, smaller is more similar, 1 by chance
     Does nearness in `x` predict nearness in `y`? Not symmetric, which is the point of it: of two clouds it tells the
-    one that knows more. Unchanged by moving, rotating and scaling either cloud. Its best value is (k + 1) / n rather
-    than 0. It misleads where noise rules the very nearest rows, which are all that it asks about, and where rows
-    coincide: their order is chance.
+    one that knows more. Unchanged by moving, rotating and scaling either cloud. Its best value is (j + 1) / n for j
+    neighbours rather than 0. It misleads where noise rules the very nearest rows, which are all that it asks about,
+    and where rows coincide: their order is chance.
 
 `gfre`, from 0 upwards, smaller is more similar, 1 by chance
     Can a linear map of `x` give `y`? Not symmetric: a rich cloud gives a poor one. Unchanged by moving, rotating and

@@ -14,7 +14,7 @@ def intrinsic_dimension(
     x: Float[Array, "n p"],
     *,
     method: str = "twonn",
-    k: int = 10,
+    num_neighbours: int = 10,
     discard: float = 0.1,
     tolerance: float = 1e-6,
     batch_size: int | None = None,
@@ -23,7 +23,7 @@ def intrinsic_dimension(
 
     TwoNN: where the density is even over the second neighbour, the ratio μ = r₂ / r₁ of the distances to the two
     nearest rows has P(μ > m) = m^−d, so d is the slope of −log(1 − F) against log μ, a line through the origin. MLE:
-    1 / d = the mean over rows and neighbours j < k of log(r_k / r_j).
+    1 / d = the mean over rows and neighbours i < j = `num_neighbours` of log(r_j / r_i).
 
     Local, and blind to what is larger than a neighbourhood. Not invariant to maps of the space other than rotations.
     Both err downwards in many dimensions, for which no cloud has rows enough: compare clouds of one size.
@@ -31,7 +31,7 @@ def intrinsic_dimension(
     Args:
         x: Embedding.
         method: `"twonn"` or `"mle"` (static).
-        k: Number of neighbours of `"mle"` (static), from 2 to n − 1.
+        num_neighbours: Number of neighbours of `"mle"` (static), from 2 to n − 1.
         discard: Share of the largest ratios that `"twonn"` leaves out of its line (static), between 0 and 1.
         tolerance: Rows whose nearest row lies within this share of the spread of the cloud (the root of the mean
             squared distance from its centre) have collapsed onto it and say nothing of dimension: they are left out,
@@ -59,9 +59,11 @@ def intrinsic_dimension(
     """
     check_choice("method", method, METHODS)
     check_fraction("discard", discard)
-    if k < 2:
-        raise ValueError(f"`k` must be at least 2, got {k}.")
-    distance = numerics.neighbours(x, k=2 if method == "twonn" else k, metric="l2", batch_size=batch_size)[1]
+    if num_neighbours < 2:
+        raise ValueError(f"`num_neighbours` must be at least 2, got {num_neighbours}.")
+    distance = numerics.neighbours(
+        x, num_neighbours=2 if method == "twonn" else num_neighbours, metric="l2", batch_size=batch_size
+    )[1]
     kept = ~_collapsed(x, distance[:, 0], tolerance=tolerance)
     distance = jnp.where(kept[:, None], distance, 1)  # Any number above zero: these rows carry no weight.
     if method == "mle":
@@ -80,10 +82,10 @@ def _twonn(log_ratio: Float[Array, " n"], kept: Bool[Array, " n"], *, discard: f
     return jnp.sum(-jnp.log1p(-share) * log_ratio) / jnp.sum(log_ratio**2)
 
 
-def _mle(distance: Float[Array, "n k"], kept: Bool[Array, " n"]) -> Scalar:
-    k = distance.shape[1]
+def _mle(distance: Float[Array, "n j"], kept: Bool[Array, " n"]) -> Scalar:
+    j = distance.shape[1]
     log_ratios = jnp.log(distance[:, -1:] / distance[:, :-1])
-    return jnp.sum(kept).astype(distance.dtype) * (k - 1) / jnp.sum(log_ratios)
+    return jnp.sum(kept).astype(distance.dtype) * (j - 1) / jnp.sum(log_ratios)
 
 
 def collapsed_fraction(x: Float[Array, "n p"], *, tolerance: float = 1e-6, batch_size: int | None = None) -> Scalar:
@@ -107,7 +109,7 @@ def collapsed_fraction(x: Float[Array, "n p"], *, tolerance: float = 1e-6, batch
         >>> float(metrics.collapsed_fraction(jnp.array([[0.0], [0.0], [1.0], [2.0]])))
         0.5
     """
-    nearest = numerics.neighbours(x, k=1, metric="l2", batch_size=batch_size)[1][:, 0]
+    nearest = numerics.neighbours(x, num_neighbours=1, metric="l2", batch_size=batch_size)[1][:, 0]
     return jnp.mean(_collapsed(x, nearest, tolerance=tolerance).astype(nearest.dtype))
 
 

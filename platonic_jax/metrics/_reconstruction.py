@@ -87,12 +87,12 @@ def lfre(
     x: Float[Array, "n p"],
     y: Float[Array, "n q"],
     *,
-    k: int = 20,
+    num_neighbours: int = 20,
     train: Bool[Array, " n"] | None = None,
     ridge: float = 1e-6,
     batch_size: int | None = None,
 ) -> Scalar:
-    """Local feature reconstruction error: GFRE with a map of its own for each row, fitted to its k nearest rows in x.
+    """Local feature reconstruction error: GFRE with a map of its own for each row, fitted to its nearest rows in x.
 
     LFRE(x → y) = √⟨‖y_i − ȳ − (x_i − x̄) W_i‖²⟩, where x̄, ȳ and W_i belong to the training rows nearest to x_i. What it
     recovers and `gfre` does not is curved. With no more neighbours than columns, a row lies outside of what its
@@ -101,19 +101,19 @@ def lfre(
     Args:
         x: Embedding to reconstruct from.
         y: Embedding of the same rows that is reconstructed.
-        k: Number of neighbours (static), fewer than the training rows.
+        num_neighbours: Number of neighbours (static), fewer than the training rows.
         train: Which rows may be neighbours; keep the atoms of a crystal on one side. When absent, the first half of
             the rows: of atoms in order of structure it cuts one structure at most.
-        ridge: Strength of the penalty on W_i, relative to the sum of squares of the k centred neighbours (static).
+        ridge: Strength of the penalty on W_i, relative to the sum of squares of the centred neighbours (static).
         batch_size: Rows handled at once (static).
 
     Returns:
         From 0 upwards: 0 means that y is a locally linear function of x, 1 that x is worth no more than the mean of y.
-        NaN if all training rows of a cloud are equal, they are fewer than k, or the ridge is too weak for the digits of
-        the dtype. Differentiable where no neighbours change places.
+        NaN if all training rows of a cloud are equal, they are fewer than `num_neighbours`, or the ridge is too weak for
+        the digits of the dtype. Differentiable where no neighbours change places.
 
     Raises:
-        ValueError: If `ridge` is not positive, `k` exceeds the rows there are, or the rows do not pair.
+        ValueError: If `ridge` is not positive, `num_neighbours` exceeds the rows there are, or the rows do not pair.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -127,7 +127,7 @@ def lfre(
         Goscinski, Fraux, Imbalzano & Ceriotti, The role of feature space in atomistic learning, Mach. Learn.: Sci.
         Technol. 2, 025028 (2021); `skmatter.metrics.local_reconstruction_error`.
     """
-    errors = lfre_rows(x, y, k=k, train=train, ridge=ridge, batch_size=batch_size)
+    errors = lfre_rows(x, y, num_neighbours=num_neighbours, train=train, ridge=ridge, batch_size=batch_size)
     return _root_mean_square(errors, ~_train_rows(errors.shape[0], train))
 
 
@@ -135,7 +135,7 @@ def lfre_rows(
     x: Float[Array, "n p"],
     y: Float[Array, "n q"],
     *,
-    k: int = 20,
+    num_neighbours: int = 20,
     train: Bool[Array, " n"] | None = None,
     ridge: float = 1e-6,
     batch_size: int | None = None,
@@ -145,9 +145,9 @@ def lfre_rows(
     Args:
         x: Embedding to reconstruct from.
         y: Embedding of the same rows that is reconstructed.
-        k: Number of neighbours (static).
+        num_neighbours: Number of neighbours (static).
         train: Which rows may be neighbours; the first half when absent.
-        ridge: Strength of the penalty, relative to the sum of squares of the k centred neighbours (static).
+        ridge: Strength of the penalty, relative to the sum of squares of the centred neighbours (static).
         batch_size: Rows handled at once (static).
 
     Returns:
@@ -158,10 +158,18 @@ def lfre_rows(
     check_positive("ridge", ridge)
     n = x.shape[0]
     if train is None:
-        check_count("k", k, most=n // 2 - 1, of="the training rows n // 2 less one", fix="ask for fewer neighbours")
+        check_count(
+            "num_neighbours",
+            num_neighbours,
+            most=n // 2 - 1,
+            of="the training rows n // 2 less one",
+            fix="ask for fewer neighbours",
+        )
     train = _train_rows(n, train)
     x, y = _standardised(x, train), _standardised(y, train)
-    nearest, distance = numerics.neighbours(x, k=k, metric="l2", among=train, batch_size=batch_size)
+    nearest, distance = numerics.neighbours(
+        x, num_neighbours=num_neighbours, metric="l2", among=train, batch_size=batch_size
+    )
     errors = _local_errors(x, y, nearest, ridge=ridge, batch_size=batch_size)
     return jnp.where(jnp.isfinite(distance[:, -1]), errors, jnp.nan)
 
@@ -169,16 +177,16 @@ def lfre_rows(
 # Compiled here, once per shape: called as it is, the loop inside would be compiled anew every time.
 @partial(jax.jit, static_argnames=("ridge", "batch_size"))
 def _local_errors(
-    x: Float[Array, "n p"], y: Float[Array, "n q"], nearest: Int[Array, "n k"], *, ridge: float, batch_size: int | None
+    x: Float[Array, "n p"], y: Float[Array, "n q"], nearest: Int[Array, "n j"], *, ridge: float, batch_size: int | None
 ) -> Float[Array, " n"]:
-    (n, k), width = nearest.shape, max(x.shape[1], y.shape[1])
+    (n, j), width = nearest.shape, max(x.shape[1], y.shape[1])
 
     def error(row: tuple[Array, Array, Array]) -> Scalar:
         x_i, y_i, index = row
         mean_x, mean_y = jnp.mean(x[index], axis=0), jnp.mean(y[index], axis=0)
         around_x, around_y = x[index] - mean_x[None], y[index] - mean_y[None]
         offset = (x_i - mean_x)[None]
-        if k <= x.shape[1]:  # The form of a kernel: k × k however wide the clouds are.
+        if j <= x.shape[1]:  # The form of a kernel: j × j however wide the clouds are.
             overlap = matmul(around_x, offset.T)
             offset_y = matmul(ridge_solve(matmul(around_x, around_x.T), overlap, ridge=ridge).T, around_y)
         else:
@@ -186,7 +194,7 @@ def _local_errors(
             offset_y = matmul(offset, local_map)
         return safe_norm(y_i - mean_y - offset_y[0])
 
-    batch_size = min(n, rows_per_tile(k * width)) if batch_size is None else batch_size
+    batch_size = min(n, rows_per_tile(j * width)) if batch_size is None else batch_size
     return map_rows(error, (x, y, nearest), batch_size=batch_size)
 
 

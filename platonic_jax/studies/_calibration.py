@@ -94,7 +94,7 @@ def calibration(
     *,
     scores: Mapping[str, Mapping[str, Any]] | None = None,
     reference: EmbeddingTable | None = None,
-    k: int = 10,
+    num_neighbours: int = 10,
     num_anchors: int = 100,
     worst: float = 0.1,
     num_bootstraps: int = 200,
@@ -113,7 +113,7 @@ def calibration(
             where unknown.
         scores: by name, by model, (n,) values that should be large where the model errs.
         reference: structures that are known, for `composition distance`; none when absent.
-        k: neighbours of `disagreement`.
+        num_neighbours: neighbours of `disagreement`.
         num_anchors: random anchors of its shared space.
         worst: share of the errors that counts as the worst.
         num_bootstraps: draws of each interval, over structures.
@@ -139,15 +139,19 @@ def calibration(
             f"`labels['forces']` must be ({len(first.x)}, 3), got {truth.shape}: read them for this table."
         )
     known = np.asarray(np.isfinite(truth).all(axis=1))
-    if known.sum() <= max(k, LEAST_ATOMS):
-        raise ValueError(f"`labels` must be of more than {max(k, LEAST_ATOMS)} atoms, got {int(known.sum())}.")
+    if known.sum() <= max(num_neighbours, LEAST_ATOMS):
+        raise ValueError(
+            f"`labels` must be of more than {max(num_neighbours, LEAST_ATOMS)} atoms, got {int(known.sum())}."
+        )
     structure = np.unique(first.structure_index[known], return_inverse=True)[1]
     species = first.species[known]
     forces = [table.properties["forces"][known].astype(float) for table in common]
     errors = [np.linalg.norm(found - truth[known], axis=1) for found in forces]
     key = jax.random.key(seed)
 
-    told = _disagreement(common, known, k=k, num_anchors=num_anchors, key=jax.random.fold_in(key, 0))
+    told = _disagreement(
+        common, known, num_neighbours=num_neighbours, num_anchors=num_anchors, key=jax.random.fold_in(key, 0)
+    )
     of_model: dict[str, dict[str, np.ndarray]] = {}
     for i, name in enumerate(names):
         found = {given: np.asarray(by[name], float)[known] for given, by in (scores or {}).items() if name in by}
@@ -192,7 +196,7 @@ def calibration(
         num_atoms=int(known.sum()),
         num_structures=int(structure.max()) + 1,
         settings={
-            "k": k,
+            "k": num_neighbours,
             "num_anchors": num_anchors,
             "worst": worst,
             "seed": seed,
@@ -239,7 +243,7 @@ def _shares(table: EmbeddingTable) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _disagreement(
-    tables: Sequence[EmbeddingTable], known: np.ndarray, *, k: int, num_anchors: int, key: Any
+    tables: Sequence[EmbeddingTable], known: np.ndarray, *, num_neighbours: int, num_anchors: int, key: Any
 ) -> list[np.ndarray] | None:
     """For each model, the share of neighbours that the others do not see, (n,)."""
     if len(tables) < 2:
@@ -248,14 +252,14 @@ def _disagreement(
     rows = anchors.random(seen[0], min(num_anchors, len(seen[0])), key=key)
     shared = [projection.relative(x, x[rows]) for x in seen]
     overlap = {
-        (i, j): np.asarray(_overlap(shared[i], shared[j], k=k), float)
+        (i, j): np.asarray(_overlap(shared[i], shared[j], num_neighbours=num_neighbours), float)
         for i in range(len(shared))
         for j in range(i + 1, len(shared))
     }
     return [1 - np.mean([of for pair_of, of in overlap.items() if i in pair_of], axis=0) for i in range(len(shared))]
 
 
-_overlap = partial(jax.jit, static_argnames="k")(partial(metrics.mutual_knn_rows, metric="l2"))
+_overlap = partial(jax.jit, static_argnames="num_neighbours")(partial(metrics.mutual_knn_rows, metric="l2"))
 
 
 def _energy_errors(

@@ -127,7 +127,7 @@ def drift(
     elements, element = np.unique(first.species, return_inverse=True)
     symbols = [chemical_symbols[z] for z in elements]
     with serial_lapack():
-        unit = _unit(rows_of[0], rows, structure, element, k=num_neighbours, similarity=similarity)
+        unit = _unit(rows_of[0], rows, structure, element, num_neighbours=num_neighbours, similarity=similarity)
         moved = np.stack(
             [np.asarray(_displaced(rows_of[i], rows_of[j], rows, similarity=similarity), float) for i, j in compared],
             axis=1,
@@ -139,7 +139,9 @@ def drift(
             member.append(unseen[element])
         member += [element == i for i in range(len(symbols))]
         members = np.stack(member)
-        agreement = _agreement(rows_of, compared, rows, structure, members, k=num_neighbours, similarity=similarity)
+        agreement = _agreement(
+            rows_of, compared, rows, structure, members, num_neighbours=num_neighbours, similarity=similarity
+        )
 
     shift = _means(moved, structure, members)
     against = shift * np.array([1, *[margin] * len(references)])
@@ -212,14 +214,18 @@ def _shared(x: Array, rows: Array, *, similarity: str) -> Array:
     return projection.relative(x, x[rows], similarity=similarity)
 
 
-def _unit(x: Array, rows: Array, structure: np.ndarray, element: np.ndarray, *, k: int, similarity: str) -> float:
-    """Median distance of an environment to the k-th nearest, root mean square over anchors as displacements are."""
+def _unit(
+    x: Array, rows: Array, structure: np.ndarray, element: np.ndarray, *, num_neighbours: int, similarity: str
+) -> float:
+    """Median distance of an environment to its last neighbour, root mean square over anchors as displacements are."""
     environments = np.unique(groups.combined(structure, element), return_index=True)[1]
     if len(environments) < 2:
         raise ValueError("`before` must have two environments at least, got one: embed more structures.")
     shared = _shared(x, rows, similarity=similarity)
     chosen = shared[environments]
-    distance = numerics.neighbours(chosen, k=min(k, len(environments) - 1), metric="l2")[1][:, -1]
+    distance = numerics.neighbours(chosen, num_neighbours=min(num_neighbours, len(environments) - 1), metric="l2")[1][
+        :, -1
+    ]
     unit = float(np.median(distance)) / np.sqrt(shared.shape[1])
     if not unit > 0:
         raise ValueError("`before` must tell environments apart, got the same row for most of them.")
@@ -233,12 +239,12 @@ def _agreement(
     structure: np.ndarray,
     members: np.ndarray,
     *,
-    k: int,
+    num_neighbours: int,
     similarity: str,
 ) -> dict[str, list[dict[str, float]]]:
     """By measure, for each group of atoms, its value before against after, its interval, and its null."""
-    k = min(k, len(structure) - 1)
-    clouds = [cloud_of(_shared(x, rows, similarity=similarity), num_neighbours=k) for x in rows_of]
+    num_neighbours = min(num_neighbours, len(structure) - 1)
+    clouds = [cloud_of(_shared(x, rows, similarity=similarity), num_neighbours=num_neighbours) for x in rows_of]
     weights = jnp.asarray(members, clouds[0].rows.dtype)
     place = jnp.asarray(structure)
     found = [_influences(clouds[i], clouds[j], weights, place) for i, j in compared]

@@ -362,7 +362,9 @@ def _reconstruction(
     system[judged] = judge.of_atom
     errors = np.asarray(jax.jit(metrics.gfre_rows)(x, y, train=jnp.asarray(train)))
     some = whole_structures(source.structure_index, LOCAL_ROWS, key=key)
-    local = np.asarray(metrics.lfre_rows(x[some], y[some], k=num_neighbours, train=jnp.asarray(train[some])))
+    local = np.asarray(
+        metrics.lfre_rows(x[some], y[some], num_neighbours=num_neighbours, train=jnp.asarray(train[some]))
+    )
 
     def root_mean(errors: np.ndarray, system: np.ndarray) -> dict[str, float]:
         of = system >= 0

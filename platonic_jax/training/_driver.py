@@ -243,7 +243,7 @@ def train(
         judged_on,
         kinds=kinds,
         num_judged=num_judged,
-        k=num_neighbours,
+        num_neighbours=num_neighbours,
         key=key["rows"],
     )
     tasks = judge_tasks(

@@ -28,7 +28,7 @@ def judge_agreement(
     *,
     kinds: list[str],
     num_judged: int,
-    k: int,
+    num_neighbours: int,
     key: Any,
 ) -> tuple[dict[str, Any], list[tuple[int, int]], int]:
     """Every pair of models, and every trained one with every control, in every space, on held-out atoms."""
@@ -57,7 +57,7 @@ def judge_agreement(
                 for x in seen:
                     atoms, anchors = (jnp.asarray(x[of], jnp.float64) for of in (index, choice.rows))
                     shared = projection.relative(atoms, anchors, weights=choice.weights)
-                    clouds.append(cloud_of(shared, num_neighbours=k))
+                    clouds.append(cloud_of(shared, num_neighbours=num_neighbours))
                 found = estimates_of(clouds, clouds, pairs, jnp.asarray(structure[index]), measures=MEASURES)
                 judged[where][which] = {name: _over_pairs(*found[name], of_pair) for name in MEASURES}
     for where, index in indices.items():

@@ -113,7 +113,7 @@ def permutations() -> tuple[Way, dict[str, Way]]:
     def null(x: jax.Array, y: jax.Array, groups: jax.Array) -> jax.Array:
         from platonic_jax import numerics
 
-        lists = [numerics.neighbours(rows, k=10)[0] for rows in (x, y)]
+        lists = [numerics.neighbours(rows, num_neighbours=10)[0] for rows in (x, y)]
         statistic = lambda order: jnp.mean(
             metrics.neighbour_overlap(lists[0], metrics.permuted_neighbours(lists[1], order))
         )
