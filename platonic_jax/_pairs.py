@@ -1,37 +1,40 @@
-"""Every pair of a set of clouds of the same rows, draw after draw, from what does not change between draws.
+"""Every pair of a set of embeddings of the same rows, draw after draw, from what does not change between draws.
 
-Procrustes and CKA need the products of the centred clouds and the norms of their rows; mutual neighbours need lists of
-neighbours. A permutation moves rows and lists, a bootstrap weights rows, and neither needs more than one product for a
-pair: each value equals that of the measure in `metrics` on the permuted, or the repeated, rows.
+Procrustes and CKA need the products of the centred rows and their norms; mutual neighbours need lists of neighbours. A
+permutation moves rows and lists, a weight counts rows more or less, and neither needs more than one product for a pair:
+each value equals that of the measure in `metrics` on the permuted, or the repeated, rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from threadpoolctl import threadpool_limits
 
-from platonic_jax import metrics
-from platonic_jax._typing import Scalar
+from platonic_jax import metrics, numerics
+from platonic_jax._typing import Scalar, TypedKey
 from platonic_jax.metrics._alignment import debiased_hsic
 from platonic_jax.numerics import centre, matmul, squared_norm
 
 __all__ = [
     "MEASURES",
+    "NEIGHBOURS",
     "Cloud",
     "compared",
     "influences",
     "make_cloud",
+    "neighbour_lists",
     "permuted",
     "serial_lapack",
     "single",
     "weighted",
 ]
 
-MEASURES = ("procrustes", "cka", "mutual_knn")
+NEIGHBOURS = ("mutual_knn", "mutual_knn_other_structures")
+MEASURES = ("procrustes", "cka", *NEIGHBOURS)
 
 
 class Cloud(NamedTuple):
@@ -41,16 +44,46 @@ class Cloud(NamedTuple):
         rows: (n, p) centred under the weights.
         norms: (n,) squared norm of each row.
         hsic: () its alignment with itself, as CKA needs it.
-        neighbours: (n, j) rows nearest to each.
+        neighbours: for each measure of `NEIGHBOURS`, (n, j) rows nearest to each.
     """
 
     rows: Float[Array, "n p"]
     norms: Float[Array, " n"]
     hsic: Scalar
-    neighbours: Int[Array, "n j"]
+    neighbours: Mapping[str, Int[Array, "n j"]]
 
 
-def make_cloud(x: Float[Array, "n p"], nearest: Int[Array, "n j"], weights: Float[Array, " n"]) -> Cloud:
+def neighbour_lists(
+    x: Float[Array, "n p"],
+    structures: Int[Array, " n"],
+    *,
+    num_neighbours: int,
+    key: TypedKey,
+    among: Bool[Array, " n"] | None = None,
+    measures: Sequence[str] = NEIGHBOURS,
+) -> dict[str, Int[Array, "n {num_neighbours}"]]:
+    """Find the nearest rows of each row: among all, and among those of other structures.
+
+    Args:
+        x: rows.
+        structures: structure of each row.
+        num_neighbours: neighbours of each row (static).
+        key: breaks ties; one of its own for each model, so that ties never create agreement.
+        among: which rows may be neighbours.
+        measures: those of `NEIGHBOURS` whose lists are needed (static); others are left out.
+
+    Returns:
+        Measure → rows nearest to each.
+    """
+    excluded = {"mutual_knn": None, "mutual_knn_other_structures": structures}
+    return {
+        name: numerics.neighbours(x, num_neighbours=num_neighbours, among=among, exclude=labels, key=key)[0]
+        for name, labels in excluded.items()
+        if name in measures
+    }
+
+
+def make_cloud(x: Float[Array, "n p"], nearest: Mapping[str, Array], weights: Float[Array, " n"]) -> Cloud:
     """Centre a cloud under weights of its rows, and keep what all of its pairs share."""
     rows = centre(x, weights=weights)
     norms = squared_norm(rows)
@@ -69,7 +102,7 @@ def permuted(cloud: Cloud, permutation: Int[Array, " n"]) -> Cloud:
         cloud.rows[permutation],
         cloud.norms[permutation],
         cloud.hsic,
-        metrics.permuted_neighbours(cloud.neighbours, permutation),
+        {name: metrics.permuted_neighbours(index, permutation) for name, index in cloud.neighbours.items()},
     )
 
 
@@ -114,11 +147,14 @@ def compared(
         ]
         scale = [left[i].hsic * right[j].hsic for i, j in pairs]
         found["cka"] = jnp.stack(hsic) / jnp.sqrt(jnp.stack(scale))
-    if "mutual_knn" in measures:
-        overlaps = [metrics.neighbour_overlap(left[i].neighbours, right[j].neighbours) for i, j in pairs]
-        found["mutual_knn"] = jnp.stack(
-            [jnp.sum(weights * overlap.astype(weights.dtype)) / jnp.sum(weights) for overlap in overlaps]
-        )
+    for name in NEIGHBOURS:
+        if name in measures:
+            overlaps = [
+                metrics.neighbour_overlap(left[i].neighbours[name], right[j].neighbours[name]) for i, j in pairs
+            ]
+            found[name] = jnp.stack(
+                [jnp.sum(weights * overlap.astype(weights.dtype)) / jnp.sum(weights) for overlap in overlaps]
+            )
     return found
 
 

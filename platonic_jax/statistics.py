@@ -496,7 +496,7 @@ def combined_test(
     return CombinedTest(mean, comonotone, _rank_p_value(mean, comonotone), p_values)
 
 
-def _standardised(pooled: Float[Array, "draws *shape"]) -> Float[Array, "draws *shape"]:
+def _standardised(pooled: Float[Array, "d *batch"]) -> Float[Array, "d *batch"]:
     """Values and draws, the observed ones first, in standard deviations from their mean; 0 where that is undefined."""
     centred = pooled - jnp.mean(pooled, axis=0, keepdims=True)
     deviation = jnp.sqrt(jnp.mean(centred**2, axis=0, keepdims=True))
@@ -506,7 +506,7 @@ def _standardised(pooled: Float[Array, "draws *shape"]) -> Float[Array, "draws *
     return jnp.where(defined, centred / jnp.where(defined, deviation, 1), 0)
 
 
-def _comonotone(z: Float[Array, "draws g"], weights: Float[Array, " g"]) -> Float[Array, " draws"]:
+def _comonotone(z: Float[Array, "d g"], weights: Float[Array, " g"]) -> Float[Array, " draws"]:
     """Weighted means over groups of their values of equal rank, the largest first."""
     return matmul(jnp.sort(z, axis=0, descending=True), (weights / jnp.sum(weights))[:, None])[:, 0]
 

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from platonic_jax import _pairs, metrics, numerics, projection, statistics
+from platonic_jax import _pairs, numerics, projection, statistics
 from platonic_jax._pairs import Cloud
+from platonic_jax.compare import _measures
 from platonic_jax.compare._driver import Steps, check_among, permutation_of, provenance
 from platonic_jax.compare._estimates import cloud_of, estimates_of, standard_errors
 from platonic_jax.compare._record import plain, write_json
@@ -321,7 +322,7 @@ def _curve(estimates: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]], ks: Seq
     influence = np.concatenate([influence, influence.mean(axis=1, keepdims=True)], axis=1)
     value, half = values.mean(axis=1), 1.96 * standard_errors(influence)
     chance = values.shape[1] > 1
-    lowest, highest = metrics.properties(measure).range
+    lowest, highest = _measures.properties(measure).range
     return Curve(
         value=value,
         low=np.clip(value - half, lowest, highest),
@@ -346,7 +347,7 @@ def _best(
     test = statistics.max_corrected(jnp.asarray(value), jnp.asarray(null, value.dtype))
     best = int(test.best)
     half = 1.96 * standard_errors(influence[best])
-    low, high = np.clip([value[best] - half, value[best] + half], *metrics.properties(name).range)
+    low, high = np.clip([value[best] - half, value[best] + half], *_measures.properties(name).range)
     return {
         "value": value.reshape(shape),
         "null": null.mean(axis=0).reshape(shape),

@@ -1,6 +1,5 @@
 """From tables to a comparison."""
 
-import dataclasses
 import itertools
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -14,28 +13,25 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from platonic_jax import _pairs, groups, metrics, numerics, statistics
-from platonic_jax._pairs import Cloud
-from platonic_jax.compare import _measures
-from platonic_jax.compare._measures import DEFAULT_MEASURES, MEASURES, THINNED, TRANSPORT, Thinned
+from platonic_jax import _pairs, groups, metrics, numerics
+from platonic_jax.compare._draws import Drawn, Null, Pairs, Redrawn, draw, redraw
+from platonic_jax.compare._matrix import Estimated, matrix_of
+from platonic_jax.compare._measures import DEFAULT_MEASURES, MEASURES, THINNED
 from platonic_jax.compare._record import Comparison, Matrix
 from platonic_jax.compare._resolved import group_labels, resolve
 from platonic_jax.compare._spaces import (
-    Choice,
-    Space,
     choose_anchors,
     display_names,
     project,
-    project_thinned,
     whole_structures,
 )
+from platonic_jax.compare._thinned import ThinnedMeasures
 from platonic_jax.tables import EmbeddingTable, element_baseline, pair
 
-# Draws nearer to the value than this share of it are equal to it: single precision tells no more.
-DRAW_RESOLUTION = 1e-4
 MAP_ROWS = 20_000
 MAP_NEIGHBOURS = 5
-# What rows are shuffled within, and the field of `Matrix` where its null stands.
+REDRAW_ROWS = 5_000  # Atoms on which anchors are drawn again: their spread depends on the anchors, not on the atoms.
+# Within what atoms are exchanged, and the field of `Matrix` where its null stands.
 NULLS = {"all": "null", "element": "null_within_element", "coordination": "null_within_coordination"}
 
 # One stream of randomness each, so that adding a draw to one leaves the others as they are.
@@ -48,9 +44,10 @@ _STREAMS = (
     "map_rows",
     "null_within_coordination",
     "resolved",
+    "ties",
+    "redraw_rows",
+    "redraw",
 )
-
-Pairs = tuple[tuple[int, int], ...]
 
 
 def compare(
@@ -65,7 +62,7 @@ def compare(
     by: str | np.ndarray | Sequence[str] = (),
     num_neighbours: int = 10,
     num_permutations: int = 100,
-    num_bootstraps: int = 100,
+    num_anchor_draws: int = 20,
     num_transport_draws: int = 20,
     num_transport_rows: int = 300,
     element_alone: bool = True,
@@ -81,14 +78,16 @@ def compare(
         similarity: of rows to anchors, as in `projection.relative`.
         seed: everything random follows from it.
         measures: names from `MEASURES`.
-        nulls: what rows are shuffled within: `all` atoms, each `element`, each element and `coordination` (number of
-            neighbours; needs the structures).
+        nulls: what is exchanged: whole structures (`all`); the atoms of one structure within each `element`, or within
+            each element and `coordination` (number of neighbours; needs the structures).
         by: also resolve every matrix by `element`, by `family` (anonymous formula), by both (a tuple), or by labels,
             one for each atom or each structure of those that all models share. Groups of fewer than 100 atoms or 20
             structures are left out, and so are measures that see thinned rows.
         num_neighbours: the neighbours that `mutual_knn` compares, and the `overlaps` of single atoms.
-        num_permutations: draws of each null.
-        num_bootstraps: draws of each interval.
+        num_permutations: draws of each null; at least 19 for p ≤ 0.05.
+        num_anchor_draws: resamples of the structures from which anchors are drawn anew, where a method chooses them:
+            the spread of values over them gives the intervals. With 0, intervals hold for these anchors only, and cost
+            one evaluation.
         num_transport_draws: draws of each null and interval of measures that see thinned rows, which cost far more.
         num_transport_rows: atoms that enter optimal transport and other measures of all pairs of rows, at most: whole
             structures, drawn at random, the same for every pair of models.
@@ -112,29 +111,38 @@ def compare(
     first, names, m = paired[0], display_names(paired), len(paired)
     key = {name: jax.random.fold_in(jax.random.key(seed), i) for i, name in enumerate(_STREAMS)}
     groupings = dict(group_labels(entry, first) for entry in ([by] if isinstance(by, str | np.ndarray) else by))
-    within = {NULLS[name]: _groups_of_null(name, first) for name in nulls}
-    choice = choose_anchors(anchors, first, k=k, key=key["anchors"])
+    nulls_of = {NULLS[name]: Null(_groups_of_null(name, first), first.structure_index) for name in nulls}
+    draw_anchors = partial(choose_anchors, anchors, first, k=k)
+    choice = draw_anchors(key=key["anchors"])
     anchor_index = choice.rows
-    thinned_index = whole_structures(first.structure_index, num_transport_rows, key=key["transport_rows"])
-    map_index = whole_structures(first.structure_index, MAP_ROWS, key=key["map_rows"])
+    structures = first.structure_index
+    thinned_index = whole_structures(structures, num_transport_rows, key=key["transport_rows"])
+    map_index = whole_structures(structures, MAP_ROWS, key=key["map_rows"])
+    pool = whole_structures(structures, max(REDRAW_ROWS, 2 * k), key=key["redraw_rows"])
+    redrawn = num_anchor_draws if isinstance(anchors, str) else 0
+    samples = resamples(draw_anchors, pool, structures, number=redrawn, key=key["redraw"])
 
     drawn = tuple(name for name in measures if name in _pairs.MEASURES)
     thinned = [name for name in measures if name in THINNED]
+    lists = tuple(dict.fromkeys(("mutual_knn", *(name for name in drawn if name in _pairs.NEIGHBOURS))))
     pairs: Pairs = tuple(itertools.combinations(range(m), 2))
-    draws = len(within) * num_permutations + num_bootstraps if drawn else 0
-    steps = Steps(progress, m + len(pairs) * bool(drawn) + draws + len(thinned) * m * m + len(groupings) * 50)
+    draws = len(pairs) + len(nulls_of) * (num_permutations + 50) + redrawn if drawn else 0
+    steps = Steps(progress, m + draws + len(thinned) * m * m + len(groupings) * 50)
 
     with jax.enable_x64(True), _pairs.serial_lapack():  # noqa: FBT003
         spaces, maps = [], []
-        for table, name in zip(paired, names, strict=True):
+        for i, (table, name) in enumerate(zip(paired, names, strict=True)):
             steps.begin(f"neighbours of {name}")
             space, shared = project(
                 jnp.asarray(choice.mapped(table), jnp.float64),
                 jnp.asarray(anchor_index),
                 jnp.asarray(thinned_index),
                 choice.weights,
+                jnp.asarray(structures),
+                jax.random.fold_in(key["ties"], i),
                 similarity=similarity,
                 num_neighbours=num_neighbours,
+                measures=lists,
             )
             spaces.append(space)
             maps.append(_maps(jnp.asarray(table.x), shared, map_index))
@@ -142,54 +150,69 @@ def compare(
 
         matrices = {}
         if drawn:
-            values, nulls_of, samples = _draw(
-                [space.cloud for space in spaces],
-                names,
-                first,
-                within,
-                pairs=pairs,
-                measures=drawn,
-                num_permutations=num_permutations,
-                num_bootstraps=num_bootstraps,
-                key=key,
-                steps=steps,
+            settings = {"pairs": pairs, "measures": drawn, "num_neighbours": num_neighbours, "key": key}
+            found = draw(
+                spaces, names, nulls_of, structures, num_permutations=num_permutations, begin=steps.begin, **settings
             )
+            again = None
+            if redrawn:
+                again = redraw(
+                    paired,
+                    samples,
+                    nulls_of,
+                    pool,
+                    structures,
+                    similarity=similarity,
+                    begin=steps.begin,
+                    **settings,
+                )
             for name in drawn:
-                settings = {"num_permutations": num_permutations, "num_bootstraps": num_bootstraps} | {
-                    "num_rows": len(first.x),
-                    "interval": "value and spread of a bootstrap over structures",
-                }
-                if name == "mutual_knn":
-                    settings |= {"k": num_neighbours, "metric": "cosine"}
-                if name == "cka":
-                    settings |= {"debiased": True}
                 matrices[name] = _matrix(
                     name,
-                    dict(zip(pairs, values[name], strict=True)),
-                    {null: dict(zip(pairs, found[name].T, strict=True)) for null, found in nulls_of.items()},
-                    dict(zip(pairs, samples[name].T, strict=True)),
+                    found,
+                    again,
+                    pairs,
                     m=m,
-                    settings=settings,
+                    num_structures=first.num_structures,
+                    joint=len(pool) == len(first.x),
+                    settings={
+                        "num_permutations": num_permutations,
+                        "num_anchor_draws": redrawn,
+                        "num_rows": len(first.x),
+                        "interval": _interval_said(redrawn, len(pool), len(first.x)),
+                        "exchange": found.exchange,
+                        **_settings_of(name, num_neighbours),
+                    },
                 )
         if thinned:
-            clouds = _Thinned(
+            several = ThinnedMeasures(
                 paired,
                 names,
                 spaces,
-                within,
+                nulls_of,
                 choice,
+                samples,
                 index=thinned_index,
                 similarity=similarity,
                 num_draws=num_transport_draws,
                 key=key,
             )
             for name in thinned:
-                matrices[name] = clouds.matrix(name, steps=steps)
+                matrices[name] = several.matrix(name, begin=steps.begin)
         resolved = {
-            kind: resolve(spaces, labels, first, pairs=pairs, measures=drawn, key=key["resolved"], begin=steps.begin)
+            kind: resolve(
+                spaces,
+                labels,
+                first,
+                pairs=pairs,
+                measures=drawn,
+                num_neighbours=num_neighbours,
+                key=key["resolved"],
+                begin=steps.begin,
+            )
             for kind, labels in groupings.items()
         }
-        nearest = [np.asarray(space.cloud.neighbours)[map_index] for space in spaces]
+        nearest = [np.asarray(space.cloud.neighbours["mutual_knn"])[map_index] for space in spaces]
 
     return Comparison(
         models=names,
@@ -224,7 +247,7 @@ def compare(
                 "maps": f"{len(map_index)} of {len(first.x)} atoms, whole structures drawn at random",
                 "all other measures": "none: every atom",
             },
-            "precision": "values in float64, draws of nulls and intervals in float32",
+            "precision": "values in float64, nulls and intervals in float32",
             "num_neighbours": num_neighbours,
         },
         resolved=resolved,
@@ -238,10 +261,10 @@ def check_among(name: str, chosen: Sequence[str], known: Sequence[str] | Mapping
         raise ValueError(f"`{name}` must be among {', '.join(known)}, got {unknown[0]!r}.")
 
 
-def _groups_of_null(null: str, table: EmbeddingTable) -> np.ndarray:
-    """(n,) what rows are shuffled within."""
+def _groups_of_null(null: str, table: EmbeddingTable) -> np.ndarray | None:
+    """(n,) within what atoms are exchanged; None for whole structures."""
     if null == "all":
-        return np.zeros_like(table.species)
+        return None
     if null == "element":
         return table.species
     if table.structures is None:
@@ -250,207 +273,55 @@ def _groups_of_null(null: str, table: EmbeddingTable) -> np.ndarray:
     return groups.combined(table.species, groups.coordination(table.structures)[row])
 
 
-@jax.jit
-def permutation_of(key: Array, i: Array, labels: Array) -> Array:
-    """Draw i of a null, made anew from its key."""
-    return statistics.permutations(key, n=labels.shape[0], groups=labels, num_permutations=1, first=i)[0]
+def _settings_of(name: str, num_neighbours: int) -> dict[str, Any]:
+    if name in _pairs.NEIGHBOURS:
+        among = "all atoms" if name == "mutual_knn" else "atoms of other structures"
+        return {"num_neighbours": num_neighbours, "metric": "cosine", "among": among}
+    return {"debiased": True} if name == "cka" else {}
 
 
-@jax.jit
-def _weights(key: Array, i: Array, clusters: Array) -> Array:
-    return statistics.resample_weights(jax.random.fold_in(key, i), clusters).astype(jnp.float32)
-
-
-@partial(jax.jit, static_argnames="measures")
-def _value(a: Cloud, b: Cloud, *, measures: tuple[str, ...]) -> dict[str, Array]:
-    weights = jnp.ones(a.rows.shape[0])
-    a, b = (_pairs.make_cloud(cloud.rows.astype(jnp.float64), cloud.neighbours, weights) for cloud in (a, b))
-    found = _pairs.compared((a,), (b,), ((0, 0),), measures=measures)
-    return {name: value[0] for name, value in found.items()}
-
-
-@partial(jax.jit, static_argnames=("pairs", "measures"))
-def _permuted(clouds: list[Cloud], order: Array, *, pairs: Pairs, measures: tuple[str, ...]) -> dict[str, Array]:
-    moved = [_pairs.permuted(cloud, order) for cloud in clouds]
-    return _pairs.compared(clouds, moved, pairs, measures=measures)
-
-
-@partial(jax.jit, static_argnames=("pairs", "measures"))
-def _resampled(clouds: list[Cloud], weights: Array, *, pairs: Pairs, measures: tuple[str, ...]) -> dict[str, Array]:
-    loaded = [_pairs.weighted(cloud, weights) for cloud in clouds]
-    return _pairs.compared(loaded, loaded, pairs, weights, measures=measures)
-
-
-def _draw(
-    clouds: list[Cloud],
-    names: Sequence[str],
-    table: EmbeddingTable,
-    within: Mapping[str, np.ndarray],
-    *,
-    pairs: Pairs,
-    measures: tuple[str, ...],
-    num_permutations: int,
-    num_bootstraps: int,
-    key: Mapping[str, Array],
-    steps: "Steps",
-) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:
-    """Values (p,), nulls (d, p) and bootstrap draws (b, p) of p pairs, for each measure."""
-    values = []
-    for i, j in pairs:
-        steps.begin(f"{names[i]} and {names[j]}")
-        values.append(_value(clouds[i], clouds[j], measures=measures))
-
-    def gathered(what: str, draw: Callable[[int], dict[str, Array]], num: int) -> dict[str, np.ndarray]:
-        found = []
-        for i in range(num):
-            steps.begin(f"{what}, draw {i + 1} of {num}")
-            found.append({name: np.asarray(value) for name, value in draw(i).items()})
-        return {name: np.array([entry[name] for entry in found]) for name in measures}
-
-    found = {}
-    for null, labels in within.items():
-        labels = jnp.asarray(labels)
-        draw = lambda i, null=null, labels=labels: _permuted(
-            clouds, permutation_of(key[null], i, labels), pairs=pairs, measures=measures
-        )
-        found[null] = gathered(null.replace("_", " "), draw, num_permutations)
-    structures = jnp.asarray(table.structure_index)
-    draw = lambda i: _resampled(clouds, _weights(key["bootstrap"], i, structures), pairs=pairs, measures=measures)
-    samples = gathered("intervals", draw, num_bootstraps)
-    return {name: np.array([float(value[name]) for value in values]) for name in measures}, found, samples
-
-
-class _Thinned:
-    """Measures of a few hundred rows: for each draw of a null the clouds of all models, made once for all measures."""
-
-    def __init__(
-        self,
-        tables: Sequence[EmbeddingTable],
-        names: Sequence[str],
-        spaces: Sequence[Space],
-        within: Mapping[str, np.ndarray],
-        choice: Choice,
-        *,
-        index: np.ndarray,
-        similarity: str,
-        num_draws: int,
-        key: Mapping[str, Array],
-    ) -> None:
-        self.tables, self.names, self.within, self.key = tables, names, within, key
-        self.choice, self.index, self.similarity, self.num_draws = choice, index, similarity, num_draws
-        self.clouds = [space.thinned for space in spaces]
-        self.single = [cloud.astype(jnp.float32) for cloud in self.clouds]
-        structures = jnp.asarray(tables[0].structure_index[index])
-        half = max(2, len(index) // 2)
-        self.samples = jnp.stack(
-            [
-                statistics.subsample_index(jax.random.fold_in(key["bootstrap"], i), structures, num_rows=half)
-                for i in range(num_draws)
-            ]
-        )
-        self.seen_from_elsewhere: dict[tuple[str, int], Array] = {}
-
-    def matrix(self, name: str, *, steps: "Steps") -> Matrix:
-        """One measure over all pairs; over both orders of each, where it is not symmetric."""
-        measure, properties = THINNED[name], metrics.properties(name)
-        m = len(self.clouds)
-        both_orders = itertools.product(range(m), repeat=2)
-        pairs = itertools.combinations_with_replacement(range(m), 2) if properties.symmetric else both_orders
-        values, nulls, samples = {}, {null: {} for null in self.within}, {}
-        drawn = measure.drawn or measure.value
-        for i, j in pairs:
-            steps.begin(f"{name} of {self.names[i]} and {self.names[j]}")
-            values[i, j] = float(_measures.thinned_value(self.clouds[i], self.clouds[j], measure=measure.value))
-            if np.isnan(values[i, j]) and not measure.paired:
-                raise ValueError(
-                    f"`{name}` of {self.names[i]} and {self.names[j]} must converge, and did not: "
-                    "give it fewer rows, or leave the measure out."
-                )
-            if i == j:
-                continue
-            for null in self.within:
-                others = self.shuffled(null, j, measure)
-                nulls[null][i, j] = np.asarray(_measures.thinned_null(self.single[i], others, measure=drawn))
-            samples[i, j] = np.asarray(
-                _measures.thinned_samples(self.single[i], self.single[j], self.samples, measure=drawn)
-            )
-        settings = {
-            "num_permutations": self.num_draws,
-            "num_bootstraps": self.num_draws,
-            "num_rows": len(self.index),
-            "rows": self.index.tolist(),
-            "interval": "value and spread of random halves of the structures",
-        }
-        if name == TRANSPORT:
-            settings |= {
-                "epsilon": _measures.EPSILON,
-                "epsilon_unit": "mean squared distance between the two clouds",
-                "cost": "squared Euclidean distance in the space of the anchors",
-            }
-        if not measure.paired:
-            settings["null"] = (
-                "the second model's anchors are other atoms (of the same element), for transport sees no row order"
-            )
-        return _matrix(name, values, nulls, samples, m=m, settings=settings)
-
-    def shuffled(self, null: str, model: int, measure: Thinned) -> Array:
-        """(d, t, k) the rows of a model in other orders; where order is not seen, in the space of other anchors."""
-        labels = self.within[null]
-        if measure.paired:
-            orders = statistics.permutations(
-                self.key[null],
-                n=len(self.index),
-                groups=jnp.asarray(labels[self.index]),
-                num_permutations=self.num_draws,
-            )
-            return self.single[model][orders]
-        if (null, model) not in self.seen_from_elsewhere:
-            x = jnp.asarray(self.choice.mapped(self.tables[model]), jnp.float32)
-            rows, labels = jnp.asarray(self.index), jnp.asarray(labels)
-            seen = []
-            for i in range(self.num_draws):
-                others = permutation_of(self.key[null], i, labels)[jnp.asarray(self.choice.rows)]
-                seen.append(project_thinned(x, others, rows, self.choice.weights, similarity=self.similarity))
-            self.seen_from_elsewhere[null, model] = jnp.stack(seen)
-        return self.seen_from_elsewhere[null, model]
+def _interval_said(num_draws: int, num_redrawn: int, num_rows: int) -> str:
+    structures = "value ± t standard errors: infinitesimal jackknife over structures"
+    if num_draws == 0:
+        return f"{structures}; for these anchors only"
+    if num_redrawn == num_rows:
+        return f"value ± t standard errors: {num_draws} bootstraps over structures, with anchors drawn from each"
+    return f"{structures}, and {num_draws} draws of the anchors on {num_redrawn} of {num_rows} atoms"
 
 
 def _matrix(
     name: str,
-    values: Mapping[tuple[int, int], float],
-    nulls: Mapping[str, Mapping[tuple[int, int], np.ndarray]],
-    samples: Mapping[tuple[int, int], np.ndarray],
+    found: Drawn,
+    again: Redrawn | None,
+    pairs: Pairs,
     *,
     m: int,
+    num_structures: int,
+    joint: bool,
     settings: Mapping[str, Any],
 ) -> Matrix:
-    """One measure over all pairs. Draws are the same for every pair, so that pairs can be compared with each other."""
-    properties = metrics.properties(name)
-    fields = [field.name for field in dataclasses.fields(Matrix) if field.name != "settings"]
-    out = {field: np.full((m, m), np.nan) for field in fields}
-    same = {(i, i): 1.0 for i in range(m)} if properties.range[1] == 1 and name in _pairs.MEASURES else {}
-    for (i, j), value in {**same, **values}.items():
-        entry = {"value": value, "low": value, "high": value}
-        if i != j:
-            # Resampled rows align with their own copies, which lifts all draws alike: their spread is used, not their
-            # place.
-            drawn = samples[i, j]
-            interval = value + np.quantile(drawn, [0.025, 0.975]) - drawn.mean()
-            entry["low"], entry["high"] = np.clip(interval, *properties.range)
-            for null, found in nulls.items():
-                closeness = found[i, j] - value if properties.larger_is_more_similar else value - found[i, j]
-                extreme = closeness >= -DRAW_RESOLUTION * abs(value)
-                entry[null] = found[i, j].mean()
-                defined = np.isfinite(closeness).all()
-                entry[null.replace("null", "p_value")] = (1 + extreme.sum()) / (1 + len(extreme)) if defined else np.nan
-        for field, number in entry.items():
-            out[field][i, j] = number
-            if properties.symmetric:
-                out[field][j, i] = number
-    common = {"larger_is_more_similar": properties.larger_is_more_similar, "range": list(properties.range)}
-    if "null_within_coordination" not in nulls:
-        del out["null_within_coordination"], out["p_value_within_coordination"]
-    return Matrix(**out, settings={**common, **settings})
+    """One measure of every row, from its estimates of pairs."""
+
+    def parts(error: float, error_anchors: float) -> list[tuple[float, int]]:
+        of_anchors = [(error_anchors, settings["num_anchor_draws"] - 1)] if again else []
+        return [(error, num_structures - 1), *of_anchors]
+
+    def estimated(p: int) -> Estimated:
+        error, error_anchors = found.errors[name][p], again.anchors[name][p] if again else np.nan
+        return Estimated(
+            (error, error_anchors),
+            # Of few structures, those that anchors come from and those that they describe are largely the same ones.
+            [(again.values[name][p], settings["num_anchor_draws"] - 1)] if again and joint else parts(error, error_anchors),
+            {null: float(draws[name][:, p].mean()) for null, draws in found.nulls.items()},
+            {null: float(p_values[name][p]) for null, p_values in found.p_values.items()},
+            {
+                null: parts(errors[name][p], again.effects[null][name][p] if again else np.nan)
+                for null, errors in found.effect_errors.items()
+            },
+        )
+
+    entries = {pair: estimated(p) for p, pair in enumerate(pairs)}
+    return matrix_of(name, dict(zip(pairs, found.values[name], strict=True)), entries, m=m, settings=settings)
 
 
 def _maps(x: Array, shared: Array, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -69,3 +69,18 @@ def thinned_null(x: Array, clouds: Array, *, measure: Measure) -> Array:
 def thinned_samples(x: Array, y: Array, samples: Int[Array, "d r"], *, measure: Measure) -> Array:
     """The measure of each of several choices of rows."""
     return numerics.map_rows(lambda rows: measure(x[rows], y[rows]), samples)
+
+
+@partial(jax.jit, static_argnames="measure")
+def thinned_each(xs: Array, ys: Array, *, measure: Measure) -> Array:
+    """The measure of each of several pairs of clouds."""
+    return numerics.map_rows(lambda pair: measure(*pair), (xs, ys))
+
+
+def properties(name: str) -> metrics.Properties:
+    """Properties of a measure that a comparison offers."""
+    if name == "mutual_knn_other_structures":
+        return metrics.properties("mutual_knn")._replace(
+            meaning="share of the nearest atoms of other structures that both models have in common"
+        )
+    return metrics.properties(name)

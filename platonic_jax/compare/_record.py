@@ -19,42 +19,68 @@ _SHOWN = 45  # Pairs of models that a notebook shows: those of ten.
 class Matrix:
     """One measure over all pairs of models; every array is (m, m), in the order of the models.
 
-    Entry (i, j) is the measure of model i and model j, in that order where the measure is not symmetric. Nulls that
-    were not asked for are NaN, or None.
+    Entry (i, j) is the measure of model i and model j, in that order where the measure is not symmetric. What was not
+    drawn is NaN, or None. Three nulls, by the ending of their names: none, whole structures are exchanged;
+    `within_element`, the atoms of an element in one structure with equally many in another; `within_coordination`, the
+    same within each element and number of neighbours. Effects are in units of the measure: value − mean of the null.
 
     Attributes:
         value: the measure itself.
-        low: lower end of the 95 % interval: the value and the spread of resampled structures.
+        low: lower end of the 95 % interval: over structures, and over anchors where they were drawn.
         high: upper end of the interval.
-        null: mean of the measure when rows are permuted over all atoms.
-        null_within_element: mean of the measure when rows are permuted within each element.
-        p_value: share of draws of `null` at least as similar as the value, the value itself counted in.
-        p_value_within_element: the same for `null_within_element`.
-        settings: parameters of the measure, its direction and range, the numbers of draws and of rows.
-        null_within_coordination: mean when rows are permuted within each element and number of neighbours.
-        p_value_within_coordination: the same for `null_within_coordination`.
+        error_structures: standard error over structures, the anchors being as they are.
+        error_anchors: standard deviation over draws of the anchors; NaN where they were not drawn.
+        null: mean of the measure when structures are exchanged.
+        p: p-value of that null; NaN where too few structures can be exchanged.
+        effect: value − `null`.
+        effect_low: lower end of its 95 % interval.
+        effect_high: upper end of its 95 % interval.
+        null_within_element: mean of the measure when atoms are exchanged within each element.
+        p_within_element: p-value of agreement beyond the element, from tests of every element, combined whatever
+            their dependence; NaN where it cannot be tested.
+        effect_within_element: value − `null_within_element`.
+        effect_low_within_element: lower end of its 95 % interval.
+        effect_high_within_element: upper end of its 95 % interval.
+        settings: parameters of the measure, its direction and range, numbers of draws and of rows; in `exchange`, for
+            each null how many blocks and atoms can move and whether that is enough for a test.
+        null_within_coordination: as `null_within_element`.
+        p_within_coordination: as `p_within_element`.
+        effect_within_coordination: as `effect_within_element`.
+        effect_low_within_coordination: as `effect_low_within_element`.
+        effect_high_within_coordination: as `effect_high_within_element`.
     """
 
     value: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    error_structures: np.ndarray
+    error_anchors: np.ndarray
     null: np.ndarray
+    p: np.ndarray
+    effect: np.ndarray
+    effect_low: np.ndarray
+    effect_high: np.ndarray
     null_within_element: np.ndarray
-    p_value: np.ndarray
-    p_value_within_element: np.ndarray
+    p_within_element: np.ndarray
+    effect_within_element: np.ndarray
+    effect_low_within_element: np.ndarray
+    effect_high_within_element: np.ndarray
     settings: Mapping[str, Any]
     null_within_coordination: np.ndarray | None = None
-    p_value_within_coordination: np.ndarray | None = None
+    p_within_coordination: np.ndarray | None = None
+    effect_within_coordination: np.ndarray | None = None
+    effect_low_within_coordination: np.ndarray | None = None
+    effect_high_within_coordination: np.ndarray | None = None
 
     @property
     def nulls(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """The nulls that were drawn, by the names that people read: means and p-values."""
         drawn = {
-            "shuffled": (self.null, self.p_value),
-            "within element": (self.null_within_element, self.p_value_within_element),
+            "structures exchanged": (self.null, self.p),
+            "within element": (self.null_within_element, self.p_within_element),
         }
-        if self.null_within_coordination is not None and self.p_value_within_coordination is not None:
-            drawn["and coordination"] = (self.null_within_coordination, self.p_value_within_coordination)
+        if self.null_within_coordination is not None and self.p_within_coordination is not None:
+            drawn["and coordination"] = (self.null_within_coordination, self.p_within_coordination)
         return drawn
 
 

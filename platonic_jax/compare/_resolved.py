@@ -10,8 +10,9 @@ import numpy as np
 from ase.data import chemical_symbols
 from jaxtyping import Array
 
-from platonic_jax import _pairs, groups, metrics, numerics, statistics
+from platonic_jax import _pairs, groups, numerics, statistics
 from platonic_jax._pairs import Cloud, make_cloud
+from platonic_jax.compare import _measures
 from platonic_jax.compare._record import Resolved
 from platonic_jax.compare._spaces import Space
 from platonic_jax.tables import EmbeddingTable
@@ -59,6 +60,7 @@ def resolve(
     *,
     pairs: tuple[tuple[int, int], ...],
     measures: Sequence[str],
+    num_neighbours: int,
     key: Array,
     begin: Callable[[str], None],
 ) -> Resolved:
@@ -70,6 +72,7 @@ def resolve(
         table: elements and structures of the rows.
         pairs: pairs (i, j) of models, i < j.
         measures: names from `_pairs.MEASURES`.
+        num_neighbours: neighbours that measures of neighbours compare.
         key: typed key for the permutations.
         begin: called with what is being done.
 
@@ -77,7 +80,6 @@ def resolve(
         The groups, the one with most atoms first.
     """
     names, member, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    num_neighbours = spaces[0].cloud.neighbours.shape[1]
     rows_of = {g: np.flatnonzero(member == g) for g in np.argsort(-sizes, kind="stable").tolist()}
     structures_of = {g: len(np.unique(table.structure_index[rows])) for g, rows in rows_of.items()}
     least = max(LEAST_ATOMS, num_neighbours + 1)
@@ -86,7 +88,8 @@ def resolve(
     for place, g in enumerate(kept):
         begin(f"within {names[g]}")
         within = jax.random.fold_in(key, place)
-        found.append(_group(spaces, rows_of[g], table, pairs=pairs, measures=tuple(measures), key=within))
+        settings = {"pairs": pairs, "measures": tuple(measures), "num_neighbours": num_neighbours, "key": within}
+        found.append(_group(spaces, rows_of[g], table, **settings))
     return Resolved(
         labels=[str(names[g]) for g in kept],
         num_atoms=sizes[kept],
@@ -109,6 +112,7 @@ def _group(
     *,
     pairs: tuple[tuple[int, int], ...],
     measures: tuple[str, ...],
+    num_neighbours: int,
     key: Array,
 ) -> Mapping[str, Mapping[str, np.ndarray]]:
     """For each measure `value`, `error` and `null` of each pair, on one group's rows.
@@ -121,13 +125,24 @@ def _group(
     weights = jnp.asarray(np.pad(np.ones(len(rows)), (0, fill)))
     species = jnp.asarray(np.pad(table.species[rows], (0, fill), constant_values=-1))
     clusters = jnp.asarray(np.pad(table.structure_index[rows], (0, fill), mode="edge"))
-    num_neighbours = spaces[0].cloud.neighbours.shape[1]
-    clouds = tuple(_within(space, filled, weights, num_neighbours=num_neighbours) for space in spaces)
+    clouds = tuple(
+        _within(
+            space,
+            filled,
+            weights,
+            clusters,
+            jax.random.fold_in(key, i),
+            num_neighbours=num_neighbours,
+            measures=measures,
+        )
+        for i, space in enumerate(spaces)
+    )
     estimates = [_estimate(clouds[i], clouds[j], weights, clusters, measures=measures) for i, j in pairs]
     nulls = _null(
         tuple(_pairs.single(cloud) for cloud in clouds),
         weights.astype(jnp.float32),
         species,
+        clusters,
         key,
         pairs=pairs,
         measures=measures,
@@ -142,11 +157,25 @@ def _group(
     }
 
 
-@partial(jax.jit, static_argnames="num_neighbours")
-def _within(space: Space, rows: Array, weights: Array, *, num_neighbours: int) -> Cloud:
+@partial(jax.jit, static_argnames=("num_neighbours", "measures"))
+def _within(
+    space: Space,
+    rows: Array,
+    weights: Array,
+    clusters: Array,
+    key: Array,
+    *,
+    num_neighbours: int,
+    measures: tuple[str, ...],
+) -> Cloud:
     centred = space.cloud.rows[rows].astype(jnp.float64)
-    nearest, _ = numerics.neighbours(
-        centred * space.scale + space.mean, num_neighbours=num_neighbours, among=weights > 0
+    nearest = _pairs.neighbour_lists(
+        centred * space.scale + space.mean,
+        clusters,
+        num_neighbours=num_neighbours,
+        key=key,
+        among=weights > 0,
+        measures=measures,
     )
     return make_cloud(centred, nearest, weights)
 
@@ -162,6 +191,7 @@ def _null(
     clouds: tuple[Cloud, ...],
     weights: Array,
     species: Array,
+    clusters: Array,
     key: Array,
     *,
     pairs: tuple[tuple[int, int], ...],
@@ -171,7 +201,9 @@ def _null(
         moved = [_pairs.permuted(cloud, order) for cloud in clouds]
         return _pairs.compared(clouds, moved, pairs, weights, measures=measures)
 
-    orders = statistics.permutations(key, n=len(species), groups=species, num_permutations=GROUP_PERMUTATIONS)
+    orders = statistics.permutations(
+        key, n=len(species), groups=species, blocks=clusters, num_permutations=GROUP_PERMUTATIONS
+    )
     return numerics.map_rows(draw, orders)
 
 
@@ -183,7 +215,7 @@ def _rounded_up(size: int) -> int:
 def _stacked(
     name: str, found: Sequence[Mapping[str, Any]], pairs: Sequence[tuple[int, int]], m: int
 ) -> dict[str, np.ndarray]:
-    properties = metrics.properties(name)
+    properties = _measures.properties(name)
     out = {field: np.full((len(found), m, m), np.nan) for field in ("value", "low", "high", "null_within_element")}
     for g, group in enumerate(found):
         value, error, null = (group[name][field] for field in ("value", "error", "null"))

@@ -12,11 +12,14 @@ from jaxtyping import Array, Float, Int
 from platonic_jax import anchors as anchor_methods
 from platonic_jax import numerics, projection
 from platonic_jax._checks import check_choice, check_count
-from platonic_jax._pairs import Cloud, make_cloud
+from platonic_jax._pairs import NEIGHBOURS, Cloud, make_cloud, neighbour_lists
+from platonic_jax._typing import TypedKey
 from platonic_jax.tables import EmbeddingTable
 
 ANCHORS = ("random", "farthest_point", "kmeans", "direct")
 """How anchors may be chosen: `random`, `farthest_point`, `kmeans`, `direct`."""
+DETERMINISTIC = frozenset({"direct"})
+"""Those that do not depend on a key."""
 
 
 # Compiled once for all who describe rows by anchors.
@@ -61,19 +64,22 @@ class Choice(NamedTuple):
         return self.record.mapped(table.x, model=table.model, layer=table.layer)
 
 
-@partial(jax.jit, static_argnames=("similarity", "num_neighbours"))
+@partial(jax.jit, static_argnames=("similarity", "num_neighbours", "measures"))
 def project(
     x: Float[Array, "n p"],
     anchor_index: Int[Array, " k"],
     thinned_index: Int[Array, " t"],
     weights: Float[Array, " k"] | None,
+    structures: Int[Array, " n"],
+    key: TypedKey,
     *,
     similarity: str,
     num_neighbours: int,
+    measures: tuple[str, ...] = NEIGHBOURS,
 ) -> tuple[Space, Float[Array, "n k"]]:
     """A model's space, and its rows there before anything was taken from them."""
     shared = projection.relative(x, x[anchor_index], similarity=similarity, weights=weights)
-    nearest, _ = numerics.neighbours(shared, num_neighbours=num_neighbours)
+    nearest = neighbour_lists(shared, structures, num_neighbours=num_neighbours, key=key, measures=measures)
     centred = numerics.centre(shared)
     size = numerics.safe_norm(centred.reshape(-1))
     scale = jnp.where(size > 0, size, 1)
@@ -94,8 +100,10 @@ def project_thinned(
     return projection.relative(x[thinned_index], x[anchor_index], similarity=similarity, weights=weights, reference=x)
 
 
-def choose_anchors(anchors: Any, table: EmbeddingTable, *, k: int, key: Array) -> Choice:
-    """By a method's name, given as rows, or as a record that finds them.
+def choose_anchors(
+    anchors: Any, table: EmbeddingTable, *, k: int, key: Array, pool: np.ndarray | None = None
+) -> Choice:
+    """Choose anchors by a method's name, or take those that are given, as rows or as a record that finds them.
 
     Args:
         anchors: a name from `ANCHORS`; (k,) different rows; or `anchors.Anchors`, whose weights
@@ -103,13 +111,14 @@ def choose_anchors(anchors: Any, table: EmbeddingTable, *, k: int, key: Array) -
         table: the model in whose space a method chooses.
         k: the number of anchors, where a method chooses.
         key: typed key.
+        pool: rows among which a method chooses, with repeats in a resample; all when absent.
     """
     if isinstance(anchors, str):
         check_choice("anchors", anchors, ANCHORS)
-        x = jnp.asarray(table.x)
-        if anchors == "direct":
-            return Choice(anchors, np.asarray(anchor_methods.direct(x, k)))
-        return Choice(anchors, np.asarray(getattr(anchor_methods, anchors)(x, k, key=key)))
+        x = jnp.asarray(table.x if pool is None else table.x[pool])
+        settings = {} if anchors in DETERMINISTIC else {"key": key}
+        rows = np.asarray(getattr(anchor_methods, anchors)(x, k, **settings))
+        return Choice(anchors, rows if pool is None else pool[rows].astype(np.int32))
     if hasattr(anchors, "rows"):
         if table.structures is None:
             raise ValueError("`anchors` must be rows where tables bring no structures, got atoms of structures.")

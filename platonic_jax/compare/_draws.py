@@ -1,0 +1,314 @@
+"""Nulls and intervals of the measures that see every row."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from platonic_jax import _pairs, numerics, statistics
+from platonic_jax._group_tests import GroupDraws, draw_groups
+from platonic_jax._pairs import Cloud
+from platonic_jax.compare._estimates import (
+    cloud_of,
+    estimates_of,
+    null_influences_of,
+    standard_errors,
+)
+from platonic_jax.compare._measures import properties
+from platonic_jax.compare._spaces import Choice, Space, project_thinned
+from platonic_jax.tables import EmbeddingTable
+
+# Draws nearer to the value than this share of it are equal to it: single precision tells no more.
+DRAW_RESOLUTION = 1e-4
+SIGNIFICANT = 0.05
+EFFECT_DRAWS = 5  # Permutations that give the influence of structures on the mean of a null.
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+class Null(NamedTuple):
+    """What a permutation exchanges.
+
+    Attributes:
+        groups: (n,) labels within which blocks are exchanged; None for whole structures.
+        blocks: (n,) structure of each row.
+    """
+
+    groups: np.ndarray | None
+    blocks: np.ndarray
+
+    def orders(self, key: Array, *, rows: np.ndarray | None = None, first: int = 0, number: int = 1) -> Array:
+        """(number, n) permutations, of all rows or of some whole structures."""
+        groups = jnp.zeros(len(self.blocks), jnp.int32) if self.groups is None else jnp.asarray(self.groups)
+        blocks = jnp.asarray(self.blocks)
+        if rows is not None:
+            groups, blocks = groups[rows], blocks[rows]
+        return _orders(key, first, groups, blocks, number=number)
+
+    def exchange(self, rows: np.ndarray | None = None) -> dict[str, Any]:
+        """How many blocks and atoms can move, of how many; and whether that is enough for a test."""
+        blocks = self.blocks if rows is None else self.blocks[rows]
+        every = np.zeros(len(self.blocks), np.int32) if self.groups is None else self.groups
+        groups = every if rows is None else every[rows]
+        movable = np.asarray(
+            statistics.movable_rows(len(blocks), groups=jnp.asarray(groups), blocks=jnp.asarray(blocks))
+        )
+        pairs, place = np.unique(np.stack([groups, blocks]), axis=1, return_inverse=True)
+        orders = sum(statistics.arrangements(groups, blocks).values())
+        return {
+            "exchanged": "whole structures" if self.groups is None else "atoms of one structure within each group",
+            "num_blocks": pairs.shape[1],
+            "num_movable_blocks": len(np.unique(place.reshape(-1)[movable])),
+            "num_atoms": len(blocks),
+            "num_movable_atoms": int(movable.sum()),
+            "can_be_tested": bool(orders >= -np.log(SIGNIFICANT)),
+        }
+
+
+@partial(jax.jit, static_argnames="number")
+def _orders(key: Array, first: int, groups: Array, blocks: Array, *, number: int) -> Array:
+    return statistics.permutations(
+        key, n=blocks.shape[0], groups=groups, blocks=blocks, num_permutations=number, first=first
+    )
+
+
+class Drawn(NamedTuple):
+    """Measures of p pairs.
+
+    Attributes:
+        values: measure → (p,).
+        errors: measure → (p,) standard error over structures.
+        nulls: null → measure → (d, p).
+        p_values: null → measure → (p,).
+        effect_errors: null → measure → (p,) standard error over structures of value − mean of the null.
+        exchange: null → how many blocks can move.
+    """
+
+    values: Mapping[str, np.ndarray]
+    errors: Mapping[str, np.ndarray]
+    nulls: Mapping[str, Mapping[str, np.ndarray]]
+    p_values: Mapping[str, Mapping[str, np.ndarray]]
+    effect_errors: Mapping[str, Mapping[str, np.ndarray]]
+    exchange: Mapping[str, Mapping[str, Any]]
+
+
+def draw(
+    spaces: Sequence[Space],
+    names: Sequence[str],
+    nulls: Mapping[str, Null],
+    structure_index: np.ndarray,
+    *,
+    pairs: Pairs,
+    measures: tuple[str, ...],
+    num_permutations: int,
+    num_neighbours: int,
+    key: Mapping[str, Array],
+    begin: Callable[[str], None],
+) -> Drawn:
+    """Compute values, nulls and standard errors of every pair."""
+    clouds = [space.cloud for space in spaces]
+    structures = jnp.asarray(structure_index)
+    values, influence = [], []
+    for i, j in pairs:
+        begin(f"{names[i]} and {names[j]}")
+        values.append(_value(clouds[i], clouds[j], measures=measures))
+        influence.append(estimates_of([clouds[i]], [clouds[j]], [(0, 0)], structures, measures=measures))
+    influence = {name: np.concatenate([one[name][1] for one in influence]) for name in measures}
+    value = {name: np.array([float(one[name]) for one in values]) for name in measures}
+    found, p_values, errors, exchange = {}, {}, {}, {}
+    for kind, null in nulls.items():
+        rows = []
+        for i in range(num_permutations):
+            begin(f"{kind.replace('_', ' ')}, draw {i + 1} of {num_permutations}")
+            order = null.orders(key[kind], first=i)[0]
+            rows.append(jax.tree.map(np.asarray, _permuted(clouds, order, pairs=pairs, measures=measures)))
+        found[kind] = {name: np.array([row[name] for row in rows]) for name in measures}
+        exchange[kind] = null.exchange()
+        if null.groups is None:
+            p_values[kind] = {
+                name: p_value_of(name, value[name], found[kind][name], possible=exchange[kind]["can_be_tested"])
+                for name in measures
+            }
+        else:
+            tests = _within_groups(
+                spaces, null, pairs, measures, num_permutations, num_neighbours, jax.random.fold_in(key[kind], 1), begin
+            )
+            p_values[kind] = {name: tests.p_values(name, sign=_sign(name)) for name in measures}
+            exchange[kind] = dict(exchange[kind]) | {
+                "num_groups": tests.num_groups,
+                "num_tested_groups": max((tests.tested(name) for name in measures), default=0),
+                "can_be_tested": any(tests.tested(name) for name in measures),
+            }
+        begin(f"{kind.replace('_', ' ')}, intervals of effects")
+        groups = np.zeros(len(structures), int) if null.groups is None else null.groups
+        of_null = null_influences_of(
+            clouds,
+            clouds,
+            pairs,
+            structures,
+            null.orders(key[kind], number=EFFECT_DRAWS),
+            jnp.asarray(np.unique(groups, return_inverse=True)[1].astype(np.int32)),
+            measures=measures,
+        )
+        errors[kind] = {name: standard_errors(influence[name] - of_null[name]) for name in measures}
+    return Drawn(
+        value, {name: standard_errors(influence[name]) for name in measures}, found, p_values, errors, exchange
+    )
+
+
+def _within_groups(
+    spaces: Sequence[Space],
+    null: Null,
+    pairs: Pairs,
+    measures: tuple[str, ...],
+    num_permutations: int,
+    num_neighbours: int,
+    key: Array,
+    begin: Callable[[str], None],
+) -> GroupDraws:
+    def rows_of(space: Space) -> Callable[[np.ndarray], np.ndarray]:
+        mean, scale = np.asarray(space.mean), float(space.scale)
+        return lambda rows: np.asarray(space.cloud.rows[jnp.asarray(rows)]) * scale + mean
+
+    assert null.groups is not None
+    return draw_groups(
+        [rows_of(space) for space in spaces],
+        pairs,
+        groups=null.groups,
+        blocks=null.blocks,
+        measures=measures,
+        num_neighbours=num_neighbours,
+        num_permutations=num_permutations,
+        key=key,
+        begin=begin,
+    )
+
+
+def _sign(name: str) -> int:
+    return 1 if properties(name).larger_is_more_similar else -1
+
+
+def p_value_of(name: str, value: np.ndarray, null: np.ndarray, *, possible: bool) -> np.ndarray:
+    """(p,) fraction of draws, (d, p), at least as similar as the value, itself counted in; NaN where undefined."""
+    closeness = _sign(name) * (null - value)
+    extreme = (closeness >= -DRAW_RESOLUTION * np.abs(value)).sum(axis=0)
+    defined = np.isfinite(closeness).all(axis=0) & possible
+    return np.where(defined, (1 + extreme) / (1 + len(null)), np.nan)
+
+
+@partial(jax.jit, static_argnames="measures")
+def _value(a: Cloud, b: Cloud, *, measures: tuple[str, ...]) -> dict[str, Array]:
+    weights = jnp.ones(a.rows.shape[0])
+    a, b = (_pairs.make_cloud(cloud.rows.astype(jnp.float64), cloud.neighbours, weights) for cloud in (a, b))
+    found = _pairs.compared((a,), (b,), ((0, 0),), measures=measures)
+    return {name: value[0] for name, value in found.items()}
+
+
+@partial(jax.jit, static_argnames=("pairs", "measures"))
+def _permuted(clouds: list[Cloud], order: Array, *, pairs: Pairs, measures: tuple[str, ...]) -> dict[str, Array]:
+    moved = [_pairs.permuted(cloud, order) for cloud in clouds]
+    return _pairs.compared(clouds, moved, pairs, measures=measures)
+
+
+class Redrawn(NamedTuple):
+    """Standard errors of p pairs over resamples of the structures, with anchors drawn anew from each.
+
+    Attributes:
+        values: measure → (p,) over anchors and structures.
+        anchors: measure → (p,) over anchors alone.
+        effects: null → measure → (p,) over anchors alone, of value − mean of the null.
+    """
+
+    values: Mapping[str, np.ndarray]
+    anchors: Mapping[str, np.ndarray]
+    effects: Mapping[str, Mapping[str, np.ndarray]]
+
+
+class Resample(NamedTuple):
+    """A bootstrap sample of structures: anchors drawn from it, and how often each row of the pool stands in it."""
+
+    choice: Choice
+    weights: np.ndarray
+
+
+def resamples(
+    draw_anchors: Callable[..., Choice], pool: np.ndarray, structure_index: np.ndarray, *, number: int, key: Array
+) -> list[Resample]:
+    """Resample the structures of a pool of rows, and draw anchors from each resample."""
+    out = []
+    for i in range(number):
+        first, second = jax.random.split(jax.random.fold_in(key, i))
+        index = np.asarray(_resampled_index(first, jnp.asarray(structure_index[pool])))
+        choice = draw_anchors(key=second, pool=pool[index])
+        out.append(Resample(choice, np.bincount(index, minlength=len(pool)).astype(np.float32)))
+    return out
+
+
+_resampled_index = jax.jit(statistics.resample_index)
+
+
+def redraw(
+    tables: Sequence[EmbeddingTable],
+    samples: Sequence[Resample],
+    nulls: Mapping[str, Null],
+    rows: np.ndarray,
+    structure_index: np.ndarray,
+    *,
+    pairs: Pairs,
+    measures: tuple[str, ...],
+    similarity: str,
+    num_neighbours: int,
+    key: Mapping[str, Array],
+    begin: Callable[[str], None],
+) -> Redrawn:
+    """Compare the models on rows of whole structures, in the space of the anchors of every resample."""
+    structures = jnp.asarray(structure_index[rows])
+    orders = {kind: null.orders(key[kind], rows=rows, number=EFFECT_DRAWS) for kind, null in nulls.items()}
+    found = []
+    for r, (choice, weights) in enumerate(samples):
+        begin(f"draw {r + 1} of {len(samples)} of the anchors")
+        clouds = []
+        for i, table in enumerate(tables):
+            x = jnp.asarray(choice.mapped(table), jnp.float32)
+            shared = project_thinned(
+                x, jnp.asarray(choice.rows), jnp.asarray(rows), choice.weights, similarity=similarity
+            )
+            ties = jax.random.fold_in(key["ties"], i)
+            clouds.append(cloud_of(shared, structures, ties, num_neighbours=num_neighbours, measures=measures))
+        one = _values_and_nulls(clouds, jnp.asarray(weights), orders, pairs=pairs, measures=measures)
+        found.append(jax.tree.map(np.asarray, one))
+    spread = lambda values: np.std(values, axis=0, ddof=1)
+    return Redrawn(
+        {name: spread([resampled[name] for resampled, _, _ in found]) for name in measures},
+        {name: spread([values[name] for _, values, _ in found]) for name in measures},
+        {
+            kind: {name: spread([values[name] - means[kind][name] for _, values, means in found]) for name in measures}
+            for kind in nulls
+        },
+    )
+
+
+@partial(jax.jit, static_argnames=("pairs", "measures"))
+def _values_and_nulls(
+    clouds: list[Cloud], weights: Array, orders: dict[str, Array], *, pairs: Pairs, measures: tuple[str, ...]
+) -> tuple[dict[str, Array], dict[str, Array], dict[str, dict[str, Array]]]:
+    """Measures of each pair of the resampled rows and of all, and the means of a few draws of each null."""
+    resampled = [_pairs.weighted(cloud, weights) for cloud in clouds]
+
+    def permuted(order: Array) -> dict[str, Array]:
+        moved = [_pairs.permuted(cloud, order) for cloud in clouds]
+        return _pairs.compared(clouds, moved, pairs, measures=measures)
+
+    nulls = {
+        kind: {name: jnp.mean(draws, axis=0) for name, draws in numerics.map_rows(permuted, of_kind).items()}
+        for kind, of_kind in orders.items()
+    }
+    return (
+        _pairs.compared(resampled, resampled, pairs, weights, measures=measures),
+        _pairs.compared(clouds, clouds, pairs, measures=measures),
+        nulls,
+    )
