@@ -12,8 +12,23 @@
 One-dimensional shapes are written with a leading space (`" n"`), which keeps linters from reading them as names.
 """
 
-from jaxtyping import Array, Bool, Float, Key
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import AbstractDtype, Array, Bool, Float, Key, Real
 
 Scalar = Float[Array, ""]
 Flag = Bool[Array, ""]
 TypedKey = Key[Array, ""]
+
+AnyArray = Array | np.ndarray
+"""Of JAX or of numpy."""
+
+if TYPE_CHECKING:
+    from typing import Annotated as Numeric
+else:
+
+    class Numeric(AbstractDtype):
+        """Dtype of the arrays that public functions accept: real numbers and booleans, made floats by `as_float`."""
+
+        dtypes = [*Real.dtypes, *Bool.dtypes]

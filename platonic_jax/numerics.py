@@ -25,10 +25,13 @@ from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from platonic_jax._checks import check_choice, check_count, check_same_width
+from platonic_jax._typing import AnyArray, Flag, Numeric, TypedKey
 
 __all__ = [
     "PCA",
+    "as_float",
     "centre",
+    "is_degenerate",
     "map_rows",
     "matmul",
     "neighbours",
@@ -52,6 +55,43 @@ _QUERIES, _COLUMNS = 256, 2**16  # The largest tile of a search for neighbours: 
 _SPARE = 24  # Candidates kept beyond those asked for, against the rounding of the coarse pass.
 _GROUP = 64  # Columns that share one maximum in the coarse pass, at most; a power of two.
 _ROWS = "rows"  # The axis of a mesh.
+
+
+def as_float(x: Numeric[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
+    """Convert to the dtype that everything here is computed in: float64 stays, all other real numbers become float32.
+
+    Integers, booleans, bfloat16 and float16 are so computed, and returned, in float32. Without
+    `jax_enable_x64` there is no float64, and numpy's becomes float32 as in all of JAX.
+
+    Args:
+        x: Real numbers or booleans, of JAX or numpy.
+
+    Returns:
+        The numbers, as a JAX array of float32 or float64.
+
+    Raises:
+        ValueError: If the numbers are complex.
+    """
+    x = jnp.asarray(x)
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise ValueError(f"Arrays must be real, got one of {x.dtype}: pass real and imaginary parts as columns.")
+    return x if x.dtype in (jnp.float32, jnp.float64) else x.astype(jnp.float32)
+
+
+def is_degenerate(x: Float[Array, "n p"]) -> Flag:
+    """Test whether rows have no geometry: one is not finite, or all are equal to within rounding.
+
+    Neighbours, angles and alignments of such rows are those of rounding, and every measure of them is NaN.
+
+    Args:
+        x: Rows.
+
+    Returns:
+        True where a row is not finite, or no entry differs from that of the first row by more than 4 units in the last
+        place of the largest entry.
+    """
+    spread, largest = jnp.max(jnp.abs(x - x[:1])), jnp.max(jnp.abs(x))
+    return ~((spread > 4 * float(jnp.finfo(x.dtype).eps) * largest) & jnp.isfinite(largest))
 
 
 def matmul(x: Float[Array, "*batch n p"], y: Float[Array, "*batch p m"]) -> Float[Array, "*batch n m"]:
@@ -101,9 +141,9 @@ def safe_norm(x: Float[Array, "*batch p"]) -> Float[Array, "*batch"]:
 
 
 def normalise(x: Float[Array, "n p"]) -> Float[Array, "n p"]:
-    """Divide each row by its Euclidean norm; zero rows stay zero, with gradient zero."""
+    """Divide each row by its Euclidean norm; zero rows stay zero, with gradient zero; NaN stays NaN."""
     norm = safe_norm(x)[:, None]
-    return jnp.where(norm > 0, x / jnp.where(norm > 0, norm, 1), 0)
+    return jnp.where(norm == 0, 0, x / jnp.where(norm == 0, 1, norm))  # So that NaN stays NaN.
 
 
 def map_rows(row_fn: Callable[..., Any], rows: Any, *, batch_size: int | None = None) -> Any:
@@ -170,25 +210,32 @@ def shard_rows(x: ArrayLike, mesh: Mesh) -> Array:
 # Compiled here, once per shape: called as it is, the loop inside would be compiled anew every time.
 @partial(jax.jit, static_argnames=("num_neighbours", "metric", "batch_size", "mesh"))
 def neighbours(
-    x: Float[Array, "n p"],
+    x: Numeric[AnyArray, "n p"],
     *,
     num_neighbours: int,
     metric: str = "cosine",
-    queries: Float[Array, "m p"] | None = None,
-    among: Bool[Array, " n"] | None = None,
+    queries: Numeric[AnyArray, "m p"] | None = None,
+    among: Bool[AnyArray, " n"] | None = None,
+    exclude: Int[AnyArray, " n"] | None = None,
+    key: TypedKey | None = None,
     batch_size: int | None = None,
     mesh: Mesh | None = None,
 ) -> tuple[Int[Array, "rows {num_neighbours}"], Float[Array, "rows {num_neighbours}"]]:
-    """The rows of `x` nearest to each row of `x`, or to each of `queries`, nearest first.
+    """Find the rows of `x` nearest to each row of `x`, or to each of `queries`, nearest first.
 
-    A row is never its own neighbour: it is masked by its index, so that an atom keeps the symmetry-equivalent atoms
-    whose embeddings equal its own. Among equal distances the lower row index comes first.
+    A row is never its own neighbour. It is masked by its index, so that an atom keeps the symmetry-equivalent atoms
+    whose embeddings equal its own, unless `exclude` gives them its label.
+
+    Among equal distances the lower row index comes first; with a `key`, the row that comes first in a random order of
+    the rows, one order for the whole search. Lists of two embeddings are compared only under two independent keys:
+    where more rows are equally near than the list has places, one order for both would make them agree.
 
     Two passes. The coarse one keeps 24 candidates more than asked for, from tiles of float32 distances between centred
     rows (a product and a partial sort; `lax.top_k` of float64 is a full sort on a CPU). The second orders the
-    candidates by distances evaluated as differences in the dtype of `x`, so the result does not depend on `batch_size`. A neighbour could be
-    missed only where more than 24 other rows lie as close as it does to within the rounding of the first pass: about
-    1e-7 of the squared spread of the whole cloud.
+    candidates by distances evaluated as differences in the dtype of `x`, so the result does not depend on
+    `batch_size`. A neighbour could be missed only where more than 24 other rows lie as close as it does to within the
+    rounding of the first pass: about 1e-7 of the squared spread of the whole cloud. Which of more than 24 rows at
+    exactly equal distances are taken is decided by that rounding too, hence at random only with a `key`.
 
     Args:
         x: Rows to search.
@@ -197,58 +244,72 @@ def neighbours(
             `"l2"`: Euclidean distance, in units of the columns. `"inner"`: minus the inner product, in their square; it
             is neither centred nor a distance, and depends on the origin.
         queries: Rows to find neighbours for; the rows of `x` themselves when absent.
-        among: Which rows of `x` may be neighbours; all when absent. Where they are too few, the last places are
-            filled with other rows, at distance infinity.
+        among: Which rows of `x` may be neighbours; all when absent.
+        exclude: Label of each row, such as its structure; rows of the same label are not neighbours. Without `queries`
+            only.
+        key: Typed key of the order that breaks ties.
         batch_size: Rows handled at once (static), against tiles of 65,536 rows of `x`; 256 by default.
         mesh: Devices that share the work (static), from `row_mesh`: each searches all of `x` for a part of the rows.
             One device does it all when absent.
 
     Returns:
-        Row indices of the neighbours (int32), and their distances, in increasing order of distance.
+        Row indices of the neighbours (int32), and their distances, in increasing order of distance. Where `among` and
+        `exclude` leave fewer rows than asked for, the last places hold index −1 and distance infinity. A row that is
+        not finite makes all distances NaN (with `"inner"`, those to it).
 
     Raises:
-        ValueError: If `num_neighbours` exceeds the rows there are, or `metric` is unknown.
+        ValueError: If `num_neighbours` exceeds the rows there are, `metric` is unknown, or `exclude` comes with
+            `queries`.
     """
     check_choice("metric", metric, METRICS)
-    x = jnp.asarray(x)
+    x = as_float(x)
     n = x.shape[0]
     most, of = (n - 1, "the number of other rows, n − 1") if queries is None else (n, "the number of rows n")
     check_count("num_neighbours", num_neighbours, most=most, of=of, fix="ask for fewer neighbours")
+    labels = jnp.arange(n, dtype=jnp.int32) if exclude is None else jnp.asarray(exclude)
     if queries is None:
-        rows, itself = x, jnp.arange(n, dtype=jnp.int32)
+        rows, own = x, labels
+    elif exclude is None:
+        rows = as_float(queries)
+        check_same_width("x", x, "queries", rows)
+        own = jnp.full(rows.shape[0], -1, jnp.int32)
     else:
-        check_same_width("x", x, "queries", queries)
-        rows, itself = queries, jnp.full(queries.shape[0], -1, jnp.int32)
+        raise ValueError(
+            "`exclude` must not come with `queries`, which have no labels: mark the rows that may be neighbours in "
+            "`among`, or search `x` among itself."
+        )
     if metric == "cosine":
         x, rows = normalise(x), normalise(rows)
     if metric != "inner":
         mean = _mean(x)
         x, rows = x - mean, rows - mean
+    allowed = jnp.ones(n, bool) if among is None else jnp.asarray(among)
+    order = None if key is None else jax.random.permutation(key, n).astype(jnp.int32)
+    if order is not None:
+        x, labels, allowed = x[order], labels[order], allowed[order]
 
     coarse = lax.stop_gradient(x).astype(jnp.float32)
     # Half the squared distance, less what is the same for all candidates of a row: ½|b|² − a·b.
     half_squares = jnp.zeros(n, jnp.float32) if metric == "inner" else squared_norm(coarse) / 2
-    if among is not None:
-        half_squares = jnp.where(among, half_squares, jnp.inf)
+    half_squares = jnp.where(allowed, half_squares, jnp.inf)
     num_tiles = -(-n // _COLUMNS)
     width = -(-n // (num_tiles * _GROUP)) * _GROUP
     filling = num_tiles * width - n
     tiles = (
         jnp.pad(coarse, ((0, filling), (0, 0))).reshape(num_tiles, width, -1),
         jnp.pad(half_squares, (0, filling), constant_values=jnp.inf).reshape(num_tiles, width),
+        jnp.pad(labels, (0, filling)).reshape(num_tiles, width),
         jnp.minimum(jnp.arange(num_tiles * width, dtype=jnp.int32), n - 1).reshape(num_tiles, width),
     )
     num_candidates = min(num_neighbours + _SPARE, most)
 
-    def nearest(
-        x: Array, tiles: tuple[Array, Array, Array], row_and_itself: tuple[Array, Array]
-    ) -> tuple[Array, Array]:
-        row, own = row_and_itself
+    def nearest(x: Array, tiles: tuple[Array, ...], row_and_label: tuple[Array, Array]) -> tuple[Array, Array]:
+        row, own = row_and_label
         low = lax.stop_gradient(row).astype(jnp.float32)[None]
 
-        def search_tile(tile: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-            rows, half_squares, columns = tile
-            closeness = jnp.where(columns == own, -jnp.inf, matmul(low, rows.T)[0] - half_squares)
+        def search_tile(tile: tuple[Array, ...]) -> tuple[Array, Array]:
+            rows, half_squares, labels, columns = tile
+            closeness = jnp.where(labels == own, -jnp.inf, matmul(low, rows.T)[0] - half_squares)
             found, place = _largest(closeness, min(num_candidates, width))
             return found, columns[place]
 
@@ -260,26 +321,30 @@ def neighbours(
             distance = -jnp.sum(x[candidates] * row[None], axis=1)
         else:
             distance = jnp.sum((x[candidates] - row[None]) ** 2, axis=1)
-        if among is not None:
+        if among is not None or exclude is not None:
             distance = jnp.where(closeness == -jnp.inf, jnp.inf, distance)
         distance, index = lax.sort((distance, candidates), num_keys=2)
         return index[:num_neighbours], distance[:num_neighbours]
 
     batch_size = _QUERIES if batch_size is None else batch_size
 
-    def search(x: Array, tiles: tuple[Array, Array, Array], rows: Array, itself: Array) -> tuple[Array, Array]:
-        return map_rows(partial(nearest, x, tiles), (rows, itself), batch_size=batch_size)
+    def search(x: Array, tiles: tuple[Array, ...], rows: Array, own: Array) -> tuple[Array, Array]:
+        return map_rows(partial(nearest, x, tiles), (rows, own), batch_size=batch_size)
 
     if mesh is None:
-        index, distance = search(x, tiles, rows, itself)
+        index, distance = search(x, tiles, rows, own)
     else:
         everywhere, divided = PartitionSpec(), PartitionSpec(_ROWS)
         divide = jax.shard_map(
             search, mesh=mesh, in_specs=(everywhere, everywhere, divided, divided), out_specs=divided, check_vma=False
         )
         filling = (0, -rows.shape[0] % mesh.size)
-        index, distance = divide(x, tiles, jnp.pad(rows, (filling, (0, 0))), jnp.pad(itself, filling))
+        index, distance = divide(x, tiles, jnp.pad(rows, (filling, (0, 0))), jnp.pad(own, filling))
         index, distance = index[: rows.shape[0]], distance[: rows.shape[0]]
+    if order is not None:
+        index = order[index]
+    if among is not None or exclude is not None:
+        index = jnp.where(distance == jnp.inf, -1, index)
     if metric == "cosine":
         distance = distance / 2
     if metric == "l2":

@@ -28,6 +28,78 @@ def test_overlap_counts_neighbours_whatever_their_order():
     np.testing.assert_allclose(metrics.neighbour_overlap(x, y), [2 / 3, 0], atol=1e-6)
 
 
+def test_empty_places_are_never_shared():
+    x, y = jnp.array([[1, 2, -1], [-1, -1, -1]]), jnp.array([[2, -1, -1], [-1, -1, -1]])
+    np.testing.assert_allclose(metrics.neighbour_overlap(x, y), [1 / 3, 0], atol=1e-6)
+    moved = metrics.permuted_neighbours(jnp.array([[1, -1], [2, 0], [-1, -1]]), jnp.array([2, 0, 1]))
+    np.testing.assert_array_equal(moved, [[-1, -1], [2, -1], [0, 1]])
+
+
+def test_neighbours_of_other_structures_alone_agree_with_brute_force():
+    structure, weights = np.repeat(np.arange(12), 5), np.linspace(1, 2, 60).astype(np.float32)
+
+    def lists(x):
+        distance = np.linalg.norm(x[:, None].astype(float) - x[None], axis=2)
+        distance[structure[:, None] == structure] = np.inf
+        return np.argsort(distance, axis=1)[:, :6]
+
+    pairs = zip(lists(X), lists(Y), strict=True)
+    expected = np.array([len(set(a) & set(b)) / 6 for a, b in pairs])
+    settings = {"num_neighbours": 6, "metric": "l2", "exclude": jnp.asarray(structure)}
+    np.testing.assert_allclose(metrics.mutual_knn_rows(jnp.asarray(X), jnp.asarray(Y), **settings), expected, atol=1e-6)
+    value = metrics.mutual_knn(jnp.asarray(X), jnp.asarray(Y), weights=jnp.asarray(weights), **settings)
+    assert value == pytest.approx(np.average(expected, weights=weights), abs=1e-6)
+
+
+def element_alone(seed, n=600):
+    """Two embeddings that are one random vector per element, and the share of neighbours that chance gives them."""
+    rng = np.random.default_rng(seed)
+    share = 1 / np.arange(1, 13)
+    species = rng.choice(12, size=n, p=share / share.sum())
+    size = np.bincount(species, minlength=12)
+    # Of the size − 1 others of an element, all equally near, either list holds ten: a hypergeometric overlap.
+    expected = np.sum(size * np.minimum(1, 10 / np.maximum(size - 1, 1))) / n
+    return *(jnp.asarray(v[species], jnp.float32) for v in rng.normal(size=(2, 12, 16))), expected
+
+
+def test_ties_create_no_agreement():
+    x, y, expected = element_alone(0)
+    keys = jax.random.split(jax.random.key(0), 12)
+    values = jax.vmap(lambda key: metrics.mutual_knn(x, y, key=key))(keys)
+    assert expected < 0.25
+    assert np.mean(values) == pytest.approx(expected, abs=0.03)
+    assert metrics.mutual_knn(x, y) == pytest.approx(expected, abs=0.1)
+    assert metrics.mutual_knn(x, x) == pytest.approx(expected, abs=0.1)
+    assert abs(metrics.cknna(x, y)) < 0.4
+    assert metrics.mutual_knn(x, y) == metrics.mutual_knn(x, y)
+
+
+def test_ranks_of_coinciding_rows_are_shared():
+    """Nearest in x is the next row; in y the rows are all at distance 0 or all at the same distance above it."""
+    half = jnp.repeat(jnp.array([0.0, 1.0], jnp.float32), 30)[:, None]
+    line = jnp.arange(60, dtype=jnp.float32)[:, None]
+    rows = np.asarray(metrics.information_imbalance_rows(line, half))
+    np.testing.assert_allclose(np.delete(rows, [29, 30]), 2 / 60 * 15, atol=1e-6)  # Ranks 1 to 29.
+    x, y, _ = element_alone(0)
+    assert metrics.information_imbalance(x, y) > 0.1
+
+
+@pytest.mark.parametrize("measure", [metrics.mutual_knn, metrics.cknna, metrics.information_imbalance])
+def test_what_is_not_defined_is_nan(measure):
+    measure = jax.jit(measure)
+    x, y = jnp.asarray(X), jnp.asarray(Y)
+    nan, ones = jnp.full_like(x, jnp.nan), jnp.ones_like(x)
+    for a, b in (
+        (nan, nan),
+        (x.at[7].set(jnp.nan), y),
+        (x, y.at[7, 0].set(jnp.inf)),
+        (ones, 0 * x),
+        (x, ones),
+        (ones, y),
+    ):
+        assert np.isnan(measure(a, b))
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_permuting_neighbours_is_searching_among_permuted_rows(seed):
     order = jax.random.permutation(jax.random.key(seed), 60)

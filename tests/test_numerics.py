@@ -23,7 +23,7 @@ def neighbours(x, **settings):
     return jax.device_get(numerics.neighbours(jnp.asarray(x), queries=queries, **settings))
 
 
-def brute_force(x, k, metric, queries=None):
+def brute_force(x, k, metric, queries=None, exclude=None):
     """Neighbours by the rule that is documented: float64 differences, self masked by index, ties to the lower row."""
     x = np.asarray(x, np.float64)
     rows = x if queries is None else np.asarray(queries, np.float64)
@@ -32,7 +32,8 @@ def brute_force(x, k, metric, queries=None):
         x, rows = unit(x), unit(rows)
     distance = -rows @ x.T if metric == "inner" else np.sum((rows[:, None] - x[None]) ** 2, axis=2)
     if queries is None:
-        np.fill_diagonal(distance, np.inf)
+        exclude = np.arange(len(x)) if exclude is None else exclude
+        distance[exclude[:, None] == exclude[None]] = np.inf
     return np.argsort(distance, axis=1, kind="stable")[:, :k]
 
 
@@ -76,8 +77,48 @@ def test_neighbours_among_some_rows_are_those_of_a_cloud_of_them(metric):
     np.testing.assert_allclose(distance[~among], expected, atol=1e-5)
     assert among[index].all()
     assert not (index == np.arange(60)[:, None]).any()
-    few = neighbours(x, num_neighbours=20, metric=metric, among=jnp.asarray(among))[1]
+    index, few = neighbours(x, num_neighbours=20, metric=metric, among=jnp.asarray(among))
     assert np.isinf(few).sum(axis=1).tolist() == [6 if one_of_them else 5 for one_of_them in among]
+    np.testing.assert_array_equal(index == -1, np.isinf(few))
+
+
+@pytest.mark.parametrize("metric", ["l2", "inner"])
+def test_neighbours_of_another_label_are_found_behind_thousands_of_the_same(metric):
+    """The rows nearest to one of a large structure are of that structure: masked by index they would fill the pass."""
+    rng = np.random.default_rng(0)
+    label = np.concatenate([np.zeros(1500, np.int32), rng.integers(1, 40, 500).astype(np.int32)])
+    x = (rng.normal(size=(40, 5))[label] + 0.1 * rng.normal(size=(2000, 5))).astype(np.float32)
+    order = rng.permutation(2000)
+    x, label = x[order], label[order]
+    settings = {"num_neighbours": 8, "metric": metric, "exclude": jnp.asarray(label)}
+    for key in (None, jax.random.key(3)):
+        index, distance = neighbours(x, key=key, **settings)
+        np.testing.assert_array_equal(index, brute_force(x, 8, metric, exclude=label))
+        assert (np.diff(distance, axis=1) >= 0).all()
+    divided, _ = neighbours(x, mesh=numerics.row_mesh(jax.devices()[:1]), **settings)
+    np.testing.assert_array_equal(divided, index)
+
+
+def test_places_without_a_row_of_another_label_are_empty():
+    label = np.repeat([0, 1], [57, 3]).astype(np.int32)
+    index, distance = neighbours(cloud(), num_neighbours=5, metric="l2", exclude=jnp.asarray(label))
+    assert (index[:57, 3:] == -1).all()
+    assert np.isinf(distance[:57, 3:]).all()
+    assert (np.sort(index[:57, :3], axis=1) == [57, 58, 59]).all()
+    assert (index[57:] >= 0).all()
+    with pytest.raises(ValueError, match="`exclude` must not come with `queries`"):
+        neighbours(cloud(), num_neighbours=5, exclude=jnp.asarray(label), queries=cloud())
+
+
+def test_a_key_breaks_ties_at_random_and_changes_nothing_else():
+    x = cloud(300)
+    plain, keyed = neighbours(x, num_neighbours=7), neighbours(x, num_neighbours=7, key=jax.random.key(1))
+    np.testing.assert_array_equal(plain[0], keyed[0])
+    np.testing.assert_allclose(plain[1], keyed[1], atol=1e-6)
+    x = np.eye(3, dtype=np.float32)[np.arange(900) % 3]
+    taken = np.concatenate([neighbours(x, num_neighbours=10, key=jax.random.key(i))[0][:3].ravel() for i in range(12)])
+    assert (taken.reshape(-1, 3, 10) % 3 == np.arange(3)[None, :, None]).all()
+    assert abs(taken.mean() / 450 - 1) < 0.2  # Rows from everywhere, not from the beginning.
 
 
 def test_map_rows_does_not_depend_on_the_size_of_the_block():

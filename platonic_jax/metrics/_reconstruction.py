@@ -109,8 +109,8 @@ def lfre(
 
     Returns:
         From 0 upwards: 0 means that y is a locally linear function of x, 1 that x is worth no more than the mean of y.
-        NaN if all training rows of a cloud are equal, they are fewer than `num_neighbours`, or the ridge is too weak for
-        the digits of the dtype. Differentiable where no neighbours change places.
+        NaN if all training rows of a cloud are equal, they are fewer than `num_neighbours`, or the ridge is too weak
+        for the digits of the dtype. Differentiable where no neighbours change places.
 
     Raises:
         ValueError: If `ridge` is not positive, `num_neighbours` exceeds the rows there are, or the rows do not pair.
