@@ -26,8 +26,8 @@ from jaxtyping import Array, Float, Int
 from platonic_jax import _ott
 from platonic_jax._checks import check_choice, check_count, check_positive, check_same_width
 from platonic_jax._ott import TransportCost
-from platonic_jax._typing import Scalar
-from platonic_jax.numerics import map_rows, matmul, normalise, rows_per_tile, squared_distances
+from platonic_jax._typing import AnyArray, Numeric, Scalar
+from platonic_jax.numerics import as_float, map_rows, matmul, normalise, rows_per_tile, squared_distances
 
 __all__ = [
     "POOLINGS",
@@ -46,13 +46,13 @@ _TIE = 1e-6
 
 
 def pool(
-    x: Float[Array, "n p"],
-    structure_index: Int[Array, " n"],
+    x: Numeric[AnyArray, "n p"],
+    structure_index: Int[AnyArray, " n"],
     *,
     how: str = "mean",
     num_structures: int | None = None,
-    weights: Float[Array, " n"] | None = None,
-    species: Int[Array, " n"] | None = None,
+    weights: Numeric[AnyArray, " n"] | None = None,
+    species: Int[AnyArray, " n"] | None = None,
     elements: tuple[int, ...] = (),
 ) -> Float[Array, "s _"]:
     """One vector for each crystal from those of its atoms; the head of this module says which.
@@ -82,6 +82,7 @@ def pool(
         >>> arithmetic.pool(x, jnp.array([0, 0, 1])).tolist()
         [[2.0, 0.0], [0.0, 5.0]]
     """
+    x = as_float(x)
     check_choice("how", how, POOLINGS)
     structure_index = jnp.asarray(structure_index)
     if structure_index.shape != x.shape[:1]:
@@ -96,7 +97,7 @@ def pool(
     check_count("num_structures", num_structures)
     total = partial(jax.ops.segment_sum, segment_ids=structure_index, num_segments=num_structures)
     ones = jnp.ones(x.shape[0], x.dtype)
-    w = ones if weights is None else weights.astype(x.dtype)
+    w = ones if weights is None else as_float(weights).astype(x.dtype)
     if how == "sum":
         return total(x * w[:, None])
     if how == "elements":
@@ -122,11 +123,11 @@ def _over(total: Float[Array, "s p"], weight: Float[Array, " s"]) -> Float[Array
 
 
 def analogy(
-    terms: Float[Array, "t p"],
-    coefficients: Float[Array, " t"],
-    candidates: Float[Array, "m p"],
+    terms: Numeric[AnyArray, "t p"],
+    coefficients: Numeric[AnyArray, " t"],
+    candidates: Numeric[AnyArray, "m p"],
     *,
-    origin: Float[Array, " p"] | None = None,
+    origin: Numeric[AnyArray, " p"] | None = None,
 ) -> Float[Array, " m"]:
     """How near each candidate lies to a sum of vectors: cos(Σ c_t (v_t − o), v − o).
 
@@ -155,10 +156,11 @@ def analogy(
     Reference:
         Mikolov, Yih & Zweig, Linguistic regularities in continuous space word representations, NAACL 2013.
     """
+    terms, coefficients, candidates = as_float(terms), as_float(coefficients), as_float(candidates)
     check_same_width("terms", terms, "candidates", candidates)
     if coefficients.shape[0] != terms.shape[0]:
         raise ValueError(f"`coefficients` must be one a term, got {coefficients.shape[0]} for {terms.shape[0]} terms.")
-    origin = jnp.mean(candidates, axis=0) if origin is None else origin
+    origin = jnp.mean(candidates, axis=0) if origin is None else as_float(origin)
     target = matmul(coefficients.astype(terms.dtype)[None, :], terms - origin[None, :])
     return matmul(normalise(candidates - origin[None, :]), normalise(target).T)[:, 0]
 
@@ -185,12 +187,12 @@ class Ranks(NamedTuple):
 
 
 def ranks(
-    targets: Float[Array, "n p"],
-    candidates: Float[Array, "m p"],
-    answers: Int[Array, " n"],
+    targets: Numeric[AnyArray, "n p"],
+    candidates: Numeric[AnyArray, "m p"],
+    answers: Int[AnyArray, " n"],
     *,
-    left_out: Int[Array, "n e"] | None = None,
-    origin: Float[Array, " p"] | None = None,
+    left_out: Int[AnyArray, "n e"] | None = None,
+    origin: Numeric[AnyArray, " p"] | None = None,
 ) -> Ranks:
     """The place of the right answer among all candidates, by the cosine of `analogy`, for many targets at once.
 
@@ -207,9 +209,10 @@ def ranks(
     Returns:
         How many candidates lie nearer, and how many as near.
     """
+    targets, candidates = as_float(targets), as_float(candidates)
     check_same_width("targets", targets, "candidates", candidates)
     n, m = targets.shape[0], candidates.shape[0]
-    origin = jnp.mean(candidates, axis=0) if origin is None else origin
+    origin = jnp.mean(candidates, axis=0) if origin is None else as_float(origin)
     cosine_to = normalise(candidates - origin[None, :]).T
     answers = jnp.asarray(answers, jnp.int32)
     left_out = jnp.full((n, 1), -1, jnp.int32) if left_out is None else jnp.asarray(left_out, jnp.int32)
@@ -236,7 +239,7 @@ def ranks(
     return Ranks(better.reshape(-1)[:n], tied.reshape(-1)[:n])
 
 
-def reaction(x: Float[Array, "s p"], coefficients: Float[Array, "r s"]) -> Float[Array, "r p"]:
+def reaction(x: Numeric[AnyArray, "s p"], coefficients: Numeric[AnyArray, "r s"]) -> Float[Array, "r p"]:
     """Products less reactants: Σ ν_s x_s, of the sum-pooled vectors of the formula units.
 
     Where the equation is balanced, whatever the rows of all atoms of an element have in common cancels: what is left is
@@ -259,6 +262,7 @@ def reaction(x: Float[Array, "s p"], coefficients: Float[Array, "r s"]) -> Float
         >>> arithmetic.reaction(units, jnp.array([[-2.0, -1.0, 2.0]])).tolist()
         [[1.0, 0.0]]
     """
+    x, coefficients = as_float(x), as_float(coefficients)
     if coefficients.shape[1] != x.shape[0]:
         raise ValueError(
             f"`coefficients` must have one column a vector of `x`, got {coefficients.shape[1]} for {x.shape[0]}."
@@ -267,11 +271,11 @@ def reaction(x: Float[Array, "s p"], coefficients: Float[Array, "r s"]) -> Float
 
 
 def cloud_distances(
-    x: Float[Array, "s a p"],
-    mass_x: Float[Array, "s a"],
-    y: Float[Array, "t b p"],
-    mass_y: Float[Array, "t b"],
-    pairs: Int[Array, "n 2"],
+    x: Numeric[AnyArray, "s a p"],
+    mass_x: Numeric[AnyArray, "s a"],
+    y: Numeric[AnyArray, "t b p"],
+    mass_y: Numeric[AnyArray, "t b"],
+    pairs: Int[AnyArray, "n 2"],
     *,
     epsilon: float = 0.01,
     scale: Scalar | None = None,
@@ -309,6 +313,7 @@ def cloud_distances(
         Séjourné, Feydy, Vialard, Trouvé & Peyré, Sinkhorn divergences for unbalanced optimal transport
         (arXiv:1910.12958); solved by ott-jax (arXiv:2201.12324).
     """
+    x, mass_x, y, mass_y = as_float(x), as_float(mass_x), as_float(y), as_float(mass_y)
     if x.shape[2] != y.shape[2]:
         raise ValueError(f"`x` and `y` must have the same columns, got {x.shape[2]} and {y.shape[2]}.")
     check_positive("epsilon", epsilon)

@@ -78,7 +78,7 @@ def as_float(x: Numeric[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
     return x if x.dtype in (jnp.float32, jnp.float64) else x.astype(jnp.float32)
 
 
-def is_degenerate(x: Float[Array, "n p"]) -> Flag:
+def is_degenerate(x: Numeric[AnyArray, "n p"]) -> Flag:
     """Test whether rows have no geometry: one is not finite, or all are equal to within rounding.
 
     Neighbours, angles and alignments of such rows are those of rounding, and every measure of them is NaN.
@@ -90,16 +90,18 @@ def is_degenerate(x: Float[Array, "n p"]) -> Flag:
         True where a row is not finite, or no entry differs from that of the first row by more than 4 units in the last
         place of the largest entry.
     """
+    x = as_float(x)
     spread, largest = jnp.max(jnp.abs(x - x[:1])), jnp.max(jnp.abs(x))
     return ~((spread > 4 * float(jnp.finfo(x.dtype).eps) * largest) & jnp.isfinite(largest))
 
 
-def matmul(x: Float[Array, "*batch n p"], y: Float[Array, "*batch p m"]) -> Float[Array, "*batch n m"]:
+def matmul(x: Numeric[AnyArray, "*batch n p"], y: Numeric[AnyArray, "*batch p m"]) -> Float[Array, "*batch n m"]:
     """Matrix product in the full precision of its dtype, on every device."""
+    x, y = as_float(x), as_float(y)
     return jnp.matmul(x, y, precision=lax.Precision.HIGHEST)
 
 
-def centre(x: Float[Array, "n p"], *, weights: Float[Array, " n"] | None = None) -> Float[Array, "n p"]:
+def centre(x: Numeric[AnyArray, "n p"], *, weights: Numeric[AnyArray, " n"] | None = None) -> Float[Array, "n p"]:
     """Subtract the mean of the columns.
 
     Args:
@@ -109,7 +111,8 @@ def centre(x: Float[Array, "n p"], *, weights: Float[Array, " n"] | None = None)
     Returns:
         The rows, whose columns have a (weighted) mean of zero.
     """
-    return x - _mean(x, weights=weights)
+    x = as_float(x)
+    return x - _mean(x, weights=None if weights is None else as_float(weights))
 
 
 def _mean(x: Float[Array, "n p"], *, weights: Float[Array, " n"] | None = None) -> Float[Array, "1 p"]:
@@ -124,24 +127,28 @@ def _mean(x: Float[Array, "n p"], *, weights: Float[Array, " n"] | None = None) 
     return mean
 
 
-def safe_sqrt(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def safe_sqrt(x: Numeric[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
     """Square root of numbers ≥ 0, with gradient zero, rather than infinite, at zero; NaN stays NaN."""
+    x = as_float(x)
     positive = x > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0 * x)
 
 
-def squared_norm(x: Float[Array, "*batch p"]) -> Float[Array, "*batch"]:
+def squared_norm(x: Numeric[AnyArray, "*batch p"]) -> Float[Array, "*batch"]:
     """Sum of squares along the last axis: as a product, which a CPU does ten times faster than the plain sum."""
+    x = as_float(x)
     return jnp.matmul(x * x, jnp.ones(x.shape[-1], x.dtype), precision=lax.Precision.HIGHEST)
 
 
-def safe_norm(x: Float[Array, "*batch p"]) -> Float[Array, "*batch"]:
+def safe_norm(x: Numeric[AnyArray, "*batch p"]) -> Float[Array, "*batch"]:
     """Euclidean norm along the last axis, with gradient zero, rather than NaN, at the zero vector."""
+    x = as_float(x)
     return safe_sqrt(squared_norm(x))
 
 
-def normalise(x: Float[Array, "n p"]) -> Float[Array, "n p"]:
+def normalise(x: Numeric[AnyArray, "n p"]) -> Float[Array, "n p"]:
     """Divide each row by its Euclidean norm; zero rows stay zero, with gradient zero; NaN stays NaN."""
+    x = as_float(x)
     norm = safe_norm(x)[:, None]
     return jnp.where(norm == 0, 0, x / jnp.where(norm == 0, 1, norm))  # So that NaN stays NaN.
 
@@ -167,12 +174,13 @@ def rows_per_tile(width: int) -> int:
     return max(1, _TILE // width)
 
 
-def squared_distances(x: Float[Array, "n p"], y: Float[Array, "m p"]) -> Float[Array, "n m"]:
+def squared_distances(x: Numeric[AnyArray, "n p"], y: Numeric[AnyArray, "m p"]) -> Float[Array, "n m"]:
     """Squared Euclidean distance of every row of `x` to every row of `y`, in units of the columns squared.
 
     Both are moved by the mean of `y` first, so a common offset costs no digits. The one function here that returns a
     matrix over pairs of rows: for anchors, and for clouds thinned to a few thousand rows.
     """
+    x, y = as_float(x), as_float(y)
     check_same_width("x", x, "y", y)
     mean = _mean(y)
     x, y = x - mean, y - mean
@@ -386,7 +394,7 @@ class PCA(NamedTuple):
     explained: Float[Array, " c"]
 
 
-def pca(x: Float[Array, "n p"], *, num_components: int) -> PCA:
+def pca(x: Numeric[AnyArray, "n p"], *, num_components: int) -> PCA:
     """Principal component analysis, from the p × p covariance of the centred rows.
 
     Args:
@@ -397,6 +405,7 @@ def pca(x: Float[Array, "n p"], *, num_components: int) -> PCA:
         Scores, components and explained fractions. The signs are fixed, so equal input gives equal output; components
         of equal variance are any basis of their plane.
     """
+    x = as_float(x)
     check_count(
         "num_components", num_components, most=x.shape[1], of="the number of columns p", fix="ask for fewer components"
     )
@@ -412,7 +421,7 @@ def pca(x: Float[Array, "n p"], *, num_components: int) -> PCA:
 
 
 def ridge_solve(
-    gram: Float[Array, "d d"], target: Float[Array, "d t"], *, ridge: float | Float[Array, ""]
+    gram: Numeric[AnyArray, "d d"], target: Numeric[AnyArray, "d t"], *, ridge: float | Numeric[AnyArray, ""]
 ) -> Float[Array, "d t"]:
     """(G + ridge tr(G) 1)⁻¹ T; zero where G vanishes.
 
@@ -424,14 +433,14 @@ def ridge_solve(
     Returns:
         The solutions; NaN where the ridge is too weak for the digits of the dtype.
     """
+    gram, target = as_float(gram), as_float(target)
     trace = jnp.trace(gram)
     penalty = jnp.where(trace > 0, ridge * trace, 1)
     factor = jnp.linalg.cholesky(gram + penalty * jnp.eye(gram.shape[0], dtype=gram.dtype), symmetrize_input=False)
     return cho_solve((factor, True), target)
 
 
-@jax.custom_jvp
-def polar_factor(x: Float[Array, "p q"]) -> Float[Array, "p q"]:
+def polar_factor(x: Numeric[AnyArray, "p q"]) -> Float[Array, "p q"]:
     """Orthogonal factor U Vᵀ of a matrix with singular value decomposition U S Vᵀ.
 
     Its derivative is taken in the singular basis, where it divides by s_i + s_j. Through U and V themselves it would
@@ -445,11 +454,16 @@ def polar_factor(x: Float[Array, "p q"]) -> Float[Array, "p q"]:
     Returns:
         The nearest matrix with orthonormal columns (rows, where p < q). Differentiable once.
     """
+    return _polar_factor(as_float(x))
+
+
+@jax.custom_jvp
+def _polar_factor(x: Float[Array, "p q"]) -> Float[Array, "p q"]:
     u, _, vt = jnp.linalg.svd(x, full_matrices=False)
     return matmul(u, vt)
 
 
-@polar_factor.defjvp
+@_polar_factor.defjvp
 def _polar_factor_jvp(
     primals: tuple[Float[Array, "p q"]], tangents: tuple[Float[Array, "p q"]]
 ) -> tuple[Float[Array, "p q"], Float[Array, "p q"]]:

@@ -26,8 +26,8 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
 from platonic_jax._checks import check_choice, check_same_width
-from platonic_jax._typing import Scalar
-from platonic_jax.numerics import centre, matmul, normalise, safe_norm, safe_sqrt, squared_distances
+from platonic_jax._typing import AnyArray, Numeric, Scalar
+from platonic_jax.numerics import as_float, centre, matmul, normalise, safe_norm, safe_sqrt, squared_distances
 
 __all__ = ["INVARIANCES", "Inverse", "inverse", "relative"]
 
@@ -44,12 +44,12 @@ INVARIANCES: Mapping[str, frozenset[str]] = {
 
 
 def relative(
-    x: Float[Array, "n p"],
-    anchors: Float[Array, "k p"],
+    x: Numeric[AnyArray, "n p"],
+    anchors: Numeric[AnyArray, "k p"],
     *,
     similarity: str | tuple[str, ...] = "cosine",
-    weights: Float[Array, " k"] | None = None,
-    reference: Float[Array, "m p"] | None = None,
+    weights: Numeric[AnyArray, " k"] | None = None,
+    reference: Numeric[AnyArray, "m p"] | None = None,
 ) -> Float[Array, "n _"]:
     """Similarity of every row to every anchor: r_ij = w_j sim(x_i, a_j).
 
@@ -91,17 +91,18 @@ def relative(
         (arXiv:2209.15430); several similarities: Cannistraci et al., From bricks to bridges: product of invariances to
         enhance latent space communication, ICLR 2024 (arXiv:2310.01211).
     """
+    x, anchors = as_float(x), as_float(anchors)
     names = (similarity,) if isinstance(similarity, str) else similarity
     if not names:
         raise ValueError("`similarity` must be a name or a tuple of names, got an empty tuple.")
     for name in names:
         check_choice("similarity", name, _SIMILARITIES)
-    reference = x if reference is None else reference
+    reference = x if reference is None else as_float(reference)
     check_same_width("x", x, "anchors", anchors)
     check_same_width("x", x, "reference", reference)
     columns = [_SIMILARITIES[name](x, anchors, reference) for name in names]
     if weights is not None:
-        columns = [column * weights.astype(column.dtype)[None, :] for column in columns]
+        columns = [column * as_float(weights).astype(column.dtype)[None, :] for column in columns]
     return jnp.concatenate(columns, axis=1)
 
 
@@ -181,11 +182,11 @@ class Inverse(NamedTuple):
 
 
 def inverse(
-    r: Float[Array, "n k"],
-    anchors: Float[Array, "k p"],
+    r: Numeric[AnyArray, "n k"],
+    anchors: Numeric[AnyArray, "k p"],
     *,
     similarity: str = "cosine",
-    reference: Float[Array, "m p"] | None = None,
+    reference: Numeric[AnyArray, "m p"] | None = None,
 ) -> Inverse:
     """From similarities back to rows: those whose similarities to the anchors are nearest to `r`, in least squares.
 
@@ -221,6 +222,7 @@ def inverse(
         >>> projection.inverse(r, anchors).rows.round(3).tolist()
         [[0.6000000238418579, 0.800000011920929]]
     """
+    r, anchors = as_float(r), as_float(anchors)
     check_choice("similarity", similarity, _SIMILARITIES)
     if r.shape[1] != anchors.shape[0]:
         raise ValueError(
@@ -233,6 +235,7 @@ def inverse(
                 f'`reference` must be given for similarity "{similarity}", got none: pass the rows that `relative` saw.'
             )
         reference = anchors  # The others do not look at it.
+    reference = as_float(reference)
     check_same_width("anchors", anchors, "reference", reference)
     return _INVERSES[similarity](r, anchors, reference)
 

@@ -24,8 +24,9 @@ from jaxtyping import Array, Float, Int
 
 from platonic_jax import metrics, projection
 from platonic_jax._checks import check_choice, check_count, check_paired, check_positive
-from platonic_jax._typing import Flag, Scalar
+from platonic_jax._typing import AnyArray, Flag, Numeric, Scalar
 from platonic_jax.numerics import (
+    as_float,
     centre,
     map_rows,
     matmul,
@@ -78,11 +79,11 @@ class Map:
 
 
 def fit(
-    x: Float[Array, "n p"],
-    y: Float[Array, "n q"],
+    x: Numeric[AnyArray, "n p"],
+    y: Numeric[AnyArray, "n q"],
     *,
     method: str = "ridge",
-    anchors: Int[Array, " k"] | None = None,
+    anchors: Int[AnyArray, " k"] | None = None,
     similarity: str = "whitened",
     ridge: float | None = None,
     num_components: int | None = None,
@@ -133,6 +134,7 @@ def fit(
         (arXiv:2406.15057); maps: Maiorca et al., Latent space translation via semantic alignment, NeurIPS 2023
         (arXiv:2311.00664).
     """
+    x, y = as_float(x), as_float(y)
     check_choice("method", method, METHODS)
     check_paired(x, y)
     if ridge is not None:
@@ -143,13 +145,14 @@ def fit(
         return _ridge(x, y, ridge=_least(x) if method == "affine" else ridge)
     if anchors is None:
         raise ValueError(f'`anchors` must be given for method "{method}", got none: choose rows with `anchors`.')
+    anchors = jnp.asarray(anchors)
     check_choice("similarity", similarity, ZERO_SHOT if method == "anchors" else projection.INVARIANCES)
     if method == "anchors":
         return _zero_shot(x, y, anchors, similarity=similarity, num_components=num_components)
     return _of_similarities(x, y, anchors, similarity=similarity, ridge=ridge, with_rows=method == "curved")
 
 
-def apply(map: Map, x: Float[Array, "n p"]) -> Float[Array, "n q"]:
+def apply(map: Map, x: Numeric[AnyArray, "n p"]) -> Float[Array, "n q"]:
     """Rows in the space that a map leads to.
 
     Args:
@@ -159,6 +162,7 @@ def apply(map: Map, x: Float[Array, "n p"]) -> Float[Array, "n q"]:
     Returns:
         One row for each.
     """
+    x = as_float(x)
     if map.similarity is not None:
         seen = projection.relative(x, map.anchors, similarity=map.similarity, reference=map.reference)
         x = jnp.concatenate([x, seen], axis=1) if map.with_rows else seen
@@ -301,9 +305,9 @@ def _mean_length(rows: Float[Array, "k p"], around: Float[Array, "n p"], similar
 
 
 def energies(
-    x: Float[Array, "n p"],
-    species: Int[Array, " n"],
-    structure_index: Int[Array, " n"],
+    x: Numeric[AnyArray, "n p"],
+    species: Int[AnyArray, " n"],
+    structure_index: Int[AnyArray, " n"],
     *,
     readout: Any,
     num_structures: int,
@@ -328,6 +332,7 @@ def energies(
     Raises:
         ValueError: If the activation is unknown, or the rows are not as wide as those the read-out reads.
     """
+    x = as_float(x)
     check_choice("readout.activation", readout.activation, ACTIVATIONS)
     if x.shape[1] != readout.weights[0].shape[0]:
         raise ValueError(
@@ -362,7 +367,7 @@ class Consensus(NamedTuple):
     converged: Flag
 
 
-def consensus(xs: Sequence[Float[Array, "n _"]], *, num_steps: int = 30) -> Consensus:
+def consensus(xs: Sequence[Numeric[AnyArray, "n _"]], *, num_steps: int = 30) -> Consensus:
     """Fréchet mean of clouds as shapes (generalised Procrustes): M of norm 1 that minimises Σ_i ‖X_i R_i − M‖².
 
     X_i are centred and of norm 1, R_i orthogonal, reflections allowed. Turn by turn every cloud is turned onto the
@@ -394,6 +399,7 @@ def consensus(xs: Sequence[Float[Array, "n _"]], *, num_steps: int = 30) -> Cons
     if len(xs) < 2:
         raise ValueError(f"`xs` must be at least two clouds, got {len(xs)}.")
     check_count("num_steps", num_steps)
+    xs = [as_float(x) for x in xs]
     for x in xs[1:]:
         check_paired(xs[0], x)
     width = max(x.shape[1] for x in xs)

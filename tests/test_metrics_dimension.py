@@ -15,9 +15,8 @@ def distances(x, k):
 
 
 def direct_twonn(x, *, discard=0.1):
-    """The published recipe: rows without a distance left out, the largest ratios discarded, a line through 0."""
-    nearest = distances(x, 2)
-    nearest = nearest[nearest[:, 0] > 0]
+    """The published recipe, on distinct rows: the largest ratios discarded, a line through 0."""
+    nearest = distances(np.unique(x, axis=0), 2)
     log_ratio = np.sort(np.log(nearest[:, 1] / nearest[:, 0]))
     used = int(len(nearest) * (1 - discard))
     target = -np.log(1 - np.arange(1, used + 1) / len(nearest))
@@ -25,8 +24,7 @@ def direct_twonn(x, *, discard=0.1):
 
 
 def direct_mle(x, *, k=10):
-    nearest = distances(x, k)
-    nearest = nearest[nearest[:, 0] > 0]
+    nearest = distances(np.unique(x, axis=0), k)
     return 1 / np.mean(np.log(nearest[:, -1:] / nearest[:, :-1]))
 
 
@@ -50,6 +48,21 @@ def test_it_finds_the_dimension_of_a_cube_whatever_the_number_of_columns(dimensi
     expected = metrics.intrinsic_dimension(cube, method=method)
     assert expected == pytest.approx(dimension, rel=0.15)
     assert metrics.intrinsic_dimension(embedded, method=method) == pytest.approx(float(expected), rel=1e-3)
+
+
+@pytest.mark.parametrize("method", ["twonn", "mle"])
+def test_copies_and_near_copies_change_nothing(method):
+    """As neighbours they would give distances of rounding, and with 300 copies nothing but them."""
+    rng = np.random.default_rng(0)
+    plane = rng.uniform(size=(400, 2)).astype(np.float32)
+    measure = jax.jit(lambda x: metrics.intrinsic_dimension(x, method=method))
+    expected = measure(jnp.asarray(plane))
+    assert expected == pytest.approx(2, rel=0.1)
+    copies = np.concatenate([plane, *[plane[:200]] * 3])
+    near = copies + 1e-5 * rng.normal(size=copies.shape).astype(np.float32)
+    many = np.concatenate([plane, np.repeat(plane[:2], 300, axis=0)])
+    for x in (copies, near, many):
+        assert measure(jnp.asarray(x)) == pytest.approx(float(expected), rel=0.01)
 
 
 def test_it_counts_what_has_collapsed():

@@ -8,14 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from platonic_jax._checks import check_key
-from platonic_jax._typing import TypedKey
+from platonic_jax._typing import AnyArray, Numeric, TypedKey
 from platonic_jax.anchors._clusters import check_number, filled, k_means, representatives
+from platonic_jax.numerics import as_float
 
 
-def random(x: Float[Array, "n p"], k: int, *, key: TypedKey) -> Int[Array, " {k}"]:
+def random(x: Numeric[AnyArray, "n p"], k: int, *, key: TypedKey) -> Int[Array, " {k}"]:
     """Choose k different rows, all sets of them alike.
 
     Args:
@@ -36,7 +37,7 @@ def random(x: Float[Array, "n p"], k: int, *, key: TypedKey) -> Int[Array, " {k}
 
 # Compiled here, once per shape: called as it is, the loop inside would be compiled anew every time.
 @partial(jax.jit, static_argnames="k")
-def farthest_point(x: Float[Array, "n p"], k: int, *, key: TypedKey) -> Int[Array, " {k}"]:
+def farthest_point(x: Numeric[AnyArray, "n p"], k: int, *, key: TypedKey) -> Int[Array, " {k}"]:
     """Greedy k-centre: from a random first row on, each next row is the one farthest from all before it.
 
     The largest distance of a row to its nearest anchor is at most twice the smallest that any k rows could give. It
@@ -68,6 +69,7 @@ def farthest_point(x: Float[Array, "n p"], k: int, *, key: TypedKey) -> Int[Arra
     Reference:
         Gonzalez, Clustering to minimize the maximum intercluster distance, Theor. Comput. Sci. 38, 293 (1985).
     """
+    x = as_float(x)
     check_key(key)
     n = x.shape[0]
     check_number(k, n)
@@ -85,7 +87,7 @@ def farthest_point(x: Float[Array, "n p"], k: int, *, key: TypedKey) -> Int[Arra
     return lax.fori_loop(1, k, add, start)[0]
 
 
-def kmeans(x: Float[Array, "n p"], k: int, *, key: TypedKey) -> Int[Array, " {k}"]:
+def kmeans(x: Numeric[AnyArray, "n p"], k: int, *, key: TypedKey) -> Int[Array, " {k}"]:
     """The row nearest to the centroid of each of k clusters: anchors where the rows are.
 
     Lloyd's algorithm from one k-means++ start. Runs on the host (scikit-learn), not under jit. Not invariant to
@@ -108,7 +110,7 @@ def kmeans(x: Float[Array, "n p"], k: int, *, key: TypedKey) -> Int[Array, " {k}
     """
     check_key(key)
     check_number(k, x.shape[0])
-    rows = np.asarray(x)
+    rows = np.asarray(as_float(x))
     seed = int(jax.random.randint(key, (), 0, np.iinfo(np.int32).max, jnp.int32))
     cluster = k_means(rows, k, n_init=1, random_state=seed)
     return jnp.asarray(filled(rows, representatives(rows, cluster), k), jnp.int32)
@@ -116,10 +118,10 @@ def kmeans(x: Float[Array, "n p"], k: int, *, key: TypedKey) -> Int[Array, " {k}
 
 def stratified(
     method: Callable[..., Int[Array, " _"]],
-    x: Float[Array, "n p"],
+    x: Numeric[AnyArray, "n p"],
     k: int,
     *,
-    groups: Int[Array, " n"] | np.ndarray,
+    groups: Int[AnyArray, " n"],
     key: TypedKey | None = None,
     **settings: Any,
 ) -> Int[Array, " _"]:

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from platonic_jax._typing import Scalar
-from platonic_jax.numerics import centre, matmul, normalise
+from platonic_jax._typing import AnyArray, Numeric, Scalar
+from platonic_jax.numerics import as_float, centre, matmul, normalise
 
 
 class Diagnosis(NamedTuple):
@@ -40,10 +40,10 @@ class Diagnosis(NamedTuple):
 
 
 def diagnose(
-    x: Float[Array, "n p"],
-    rows: Int[Array, " k"] | np.ndarray,
+    x: Numeric[AnyArray, "n p"],
+    rows: Int[AnyArray, " k"],
     *,
-    species: Int[Array, " n"] | np.ndarray | None = None,
+    species: Int[AnyArray, " n"] | None = None,
 ) -> Diagnosis:
     """Condition, coverage, redundancy and leave-one-out sensitivity of anchors.
 
@@ -70,6 +70,7 @@ def diagnose(
         >>> float(found.condition), float(found.worst_distance), found.redundancy.tolist()
         (1.0, 1.0, [0.0, 0.0])
     """
+    x = as_float(x)
     rows = jnp.asarray(rows)
     unit = normalise(x)
     similarity = matmul(unit, unit[rows].T)

@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from platonic_jax._checks import check_choice
+from platonic_jax._typing import AnyArray, Numeric
 from platonic_jax.anchors._clusters import centroids, check_number, filled, k_means, representatives, tiles
+from platonic_jax.numerics import as_float
 
 if TYPE_CHECKING:
     from sklearn.cluster import Birch
@@ -21,7 +23,7 @@ _MAML_THRESHOLD = 0.3  # The paper's `threshold_init`.
 _MAML_MOST = 20_000  # Subclusters that maml's linkage is given at most: its m² / 2 distances are 1.6 GB then.
 
 
-def direct(x: Float[Array, "n p"], k: int, *, mode: str = "fixed") -> Int[Array, " _"]:
+def direct(x: Numeric[AnyArray, "n p"], k: int, *, mode: str = "fixed") -> Int[Array, " _"]:
     """One row from each of k clusters of the cloud: DIRECT, dimensionality reduction and stratified sampling.
 
     Columns are standardised and reduced to the principal components of variance above 1 (Kaiser's rule), each weighted
@@ -58,7 +60,8 @@ def direct(x: Float[Array, "n p"], k: int, *, mode: str = "fixed") -> Int[Array,
     """
     check_choice("mode", mode, MODES)
     check_number(k, x.shape[0])
-    rows = _fixed(np.asarray(x), k) if mode == "fixed" else _as_maml(np.asarray(x), k)
+    x = np.asarray(as_float(x))
+    rows = _fixed(x, k) if mode == "fixed" else _as_maml(x, k)
     return jnp.asarray(rows, jnp.int32)
 
 

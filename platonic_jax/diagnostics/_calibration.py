@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from platonic_jax._checks import check_count
-from platonic_jax._typing import Scalar
-from platonic_jax.numerics import safe_sqrt
+from platonic_jax._typing import AnyArray, Numeric, Scalar
+from platonic_jax.numerics import as_float, safe_sqrt
 
 
 class Coverage(NamedTuple):
@@ -27,7 +28,7 @@ class Coverage(NamedTuple):
     gain: Scalar
 
 
-def ranks(x: Float[Array, " n"], *, groups: Int[Array, " n"] | None = None) -> Float[Array, " n"]:
+def ranks(x: Numeric[AnyArray, " n"], *, groups: Int[AnyArray, " n"] | None = None) -> Float[Array, " n"]:
     """Rank of each value among all, or among those of its group, as a share: from 0 to 1, ties get their mean.
 
     Unchanged by any increasing function of x.
@@ -37,7 +38,7 @@ def ranks(x: Float[Array, " n"], *, groups: Int[Array, " n"] | None = None) -> F
         groups: Labels; values are ranked within each alone.
 
     Returns:
-        (r − ½) / n, r the rank from 1; n the number of values, or of those in the group.
+        (r − ½) / n, r the rank from 1; n the number of values, or of those in the group. NaN of a value that is NaN.
 
     Example:
         >>> import jax.numpy as jnp
@@ -45,6 +46,7 @@ def ranks(x: Float[Array, " n"], *, groups: Int[Array, " n"] | None = None) -> F
         >>> diagnostics.ranks(jnp.array([3.0, 1.0, 3.0, 7.0])).tolist()
         [0.5, 0.125, 0.5, 0.875]
     """
+    x = as_float(x)
     n = x.shape[0]
     groups = jnp.zeros(n, jnp.int32) if groups is None else groups
     order = jnp.lexsort((x, groups))
@@ -64,10 +66,10 @@ def ranks(x: Float[Array, " n"], *, groups: Int[Array, " n"] | None = None) -> F
     begin_of_group, end_of_group = begin_and_end(new_group)
     middle = (begin + end).astype(x.dtype) / 2 - begin_of_group.astype(x.dtype)
     share = middle / (end_of_group - begin_of_group).astype(x.dtype)
-    return jnp.zeros_like(x).at[order].set(share)
+    return jnp.where(jnp.isnan(x), jnp.nan, jnp.zeros_like(x).at[order].set(share))
 
 
-def rank_correlation(score: Float[Array, " n"], error: Float[Array, " n"]) -> Scalar:
+def rank_correlation(score: Numeric[AnyArray, " n"], error: Numeric[AnyArray, " n"]) -> Scalar:
     """Spearman's ρ: the correlation of the ranks, those of ties their mean.
 
     Given shares of `ranks` within groups, it is the correlation within groups.
@@ -77,7 +79,7 @@ def rank_correlation(score: Float[Array, " n"], error: Float[Array, " n"]) -> Sc
         error: Errors.
 
     Returns:
-        From −1 to 1; 0 by chance. NaN where one of the two is the same everywhere.
+        From −1 to 1; 0 by chance. NaN where one of the two is the same everywhere, or has a NaN.
 
     Example:
         >>> import jax.numpy as jnp
@@ -88,11 +90,12 @@ def rank_correlation(score: Float[Array, " n"], error: Float[Array, " n"]) -> Sc
     Reference:
         Spearman, Am. J. Psychol. 15, 72 (1904).
     """
+    score, error = as_float(score), as_float(error)
     a, b = (ranks(values) - jnp.asarray(0.5, score.dtype) for values in (score, error))
     return jnp.sum(a * b) / safe_sqrt(jnp.sum(a**2) * jnp.sum(b**2))
 
 
-def auroc(score: Float[Array, " n"], positive: Bool[Array, " n"]) -> Scalar:
+def auroc(score: Numeric[AnyArray, " n"], positive: Bool[AnyArray, " n"]) -> Scalar:
     """Area under the receiver operating characteristic: P(score of a positive > that of a negative) + ½ P(equal).
 
     Args:
@@ -100,7 +103,7 @@ def auroc(score: Float[Array, " n"], positive: Bool[Array, " n"]) -> Scalar:
         positive: Which rows are.
 
     Returns:
-        From 0 to 1; ½ by chance. NaN where all rows are of one kind.
+        From 0 to 1; ½ by chance. NaN where all rows are of one kind, or a score is NaN.
 
     Example:
         >>> import jax.numpy as jnp
@@ -111,8 +114,9 @@ def auroc(score: Float[Array, " n"], positive: Bool[Array, " n"]) -> Scalar:
     Reference:
         Hanley & McNeil, Radiology 143, 29 (1982).
     """
+    score = as_float(score)
     n = jnp.asarray(score.shape[0], score.dtype)
-    weight = positive.astype(score.dtype)
+    weight = jnp.asarray(positive).astype(score.dtype)
     number = jnp.sum(weight)
     mean = jnp.sum(ranks(score) * weight) / number
     # The mean share of positives lies from p/2, all below, to 1 − p/2, all above, p their own share.
@@ -120,7 +124,9 @@ def auroc(score: Float[Array, " n"], positive: Bool[Array, " n"]) -> Scalar:
     return (mean - share / 2) / (1 - share)
 
 
-def error_against_coverage(score: Float[Array, " n"], error: Float[Array, " n"], *, num_points: int = 20) -> Coverage:
+def error_against_coverage(
+    score: Numeric[AnyArray, " n"], error: Numeric[AnyArray, " n"], *, num_points: int = 20
+) -> Coverage:
     """Mean error of the rows of smallest score, against how many of them are kept.
 
     Rows of equal score count by the mean error of all of them: their order tells nothing.
@@ -131,7 +137,7 @@ def error_against_coverage(score: Float[Array, " n"], error: Float[Array, " n"],
         num_points: Points m of the curve (static), at most n.
 
     Returns:
-        The curve and its gain over chance.
+        The curve and its gain over chance. NaN where a score or an error is NaN.
 
     Example:
         >>> import jax.numpy as jnp
@@ -144,6 +150,7 @@ def error_against_coverage(score: Float[Array, " n"], error: Float[Array, " n"],
     Reference:
         Geifman & El-Yaniv, Selective classification for deep neural networks (NeurIPS 2017).
     """
+    score, error = as_float(score), as_float(error)
     n = error.shape[0]
     check_count("num_points", num_points, most=n, of="the number of rows n", fix="give more rows")
 
@@ -154,8 +161,9 @@ def error_against_coverage(score: Float[Array, " n"], error: Float[Array, " n"],
         total, size = (jax.ops.segment_sum(of, run, n) for of in (error[order], jnp.ones_like(error)))
         return jnp.cumsum((total / jnp.maximum(size, 1))[run]) / (1 + jnp.arange(n)).astype(error.dtype)
 
+    error = jnp.where(jnp.any(jnp.isnan(score) | jnp.isnan(error)), jnp.nan, error)
     curve, best, mean = kept(score), kept(error), jnp.mean(error)
     saved, most = (jnp.mean(mean - of) for of in (curve, best))
-    places = (jnp.arange(1, num_points + 1) * n) // num_points - 1
-    coverage = (places + 1).astype(error.dtype) / n
+    places = np.arange(1, num_points + 1, dtype=np.int64) * n // num_points - 1
+    coverage = jnp.asarray((places + 1) / n, error.dtype)
     return Coverage(coverage, curve[places], saved / most)

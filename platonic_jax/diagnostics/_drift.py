@@ -8,15 +8,15 @@ from jaxtyping import Array, Float, Int
 
 from platonic_jax import projection, statistics
 from platonic_jax._checks import check_paired
-from platonic_jax._typing import TypedKey
-from platonic_jax.numerics import map_rows, safe_norm
+from platonic_jax._typing import AnyArray, Numeric, TypedKey
+from platonic_jax.numerics import as_float, map_rows, safe_norm
 from platonic_jax.statistics import MaxTest
 
 
 def displacement(
-    before: Float[Array, "n p"],
-    after: Float[Array, "n q"],
-    anchors: Int[Array, " k"],
+    before: Numeric[AnyArray, "n p"],
+    after: Numeric[AnyArray, "n q"],
+    anchors: Int[AnyArray, " k"],
     *,
     similarity: str = "cosine",
 ) -> Float[Array, " n"]:
@@ -50,12 +50,13 @@ def displacement(
         The space: Moschella et al., Relative representations enable zero-shot latent space communication, ICLR 2023
         (arXiv:2209.15430).
     """
+    before, after = as_float(before), as_float(after)
     check_paired(before, after)
-    earlier, later = (projection.relative(x, x[anchors], similarity=similarity) for x in (before, after))
+    earlier, later = (projection.relative(x, x[jnp.asarray(anchors)], similarity=similarity) for x in (before, after))
     return safe_norm(later - earlier) / math.sqrt(earlier.shape[1])
 
 
-def exchange_test(values: Float[Array, "s g c"], *, num_permutations: int, key: TypedKey) -> MaxTest:
+def exchange_test(values: Numeric[AnyArray, "s g c"], *, num_permutations: int, key: TypedKey) -> MaxTest:
     """Is the first of c repeats larger than the others, structure by structure? For g groups at once.
 
     Within a structure the c values are ranked, ρ from −(c − 1)/2 to (c − 1)/2; the statistic of a group is
@@ -88,6 +89,7 @@ def exchange_test(values: Float[Array, "s g c"], *, num_permutations: int, key: 
         Good, Permutation, Parametric and Bootstrap Tests of Hypotheses (2005), §6.1, matched pairs and blocks; over
         groups: Westfall & Young, Resampling-based Multiple Testing (1993), §2.3.
     """
+    values = as_float(values)
     number = values.shape[2]
     if number < 2:
         raise ValueError("`values` must have two repeats at least, got 1: the first is ranked among the others.")

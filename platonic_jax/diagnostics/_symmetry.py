@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from platonic_jax.numerics import map_rows, rows_per_tile, safe_norm, safe_sqrt, squared_norm
+from platonic_jax._typing import AnyArray, Numeric
+from platonic_jax.numerics import as_float, map_rows, rows_per_tile, safe_norm, safe_sqrt, squared_norm
 
 
 class Orbits(NamedTuple):
@@ -28,7 +29,7 @@ class Orbits(NamedTuple):
     mean_norm: Float[Array, " o"]
 
 
-def image_distances(x: Float[Array, "n p"], image_of: Int[Array, " n"]) -> Float[Array, " n"]:
+def image_distances(x: Numeric[AnyArray, "n p"], image_of: Int[AnyArray, " n"]) -> Float[Array, " n"]:
     """Distance of every row to the row of the atom that it is an image of: ‖x_i − x_f(i)‖.
 
     Rounding alone makes it about ε ‖x_i‖, ε the resolution of the dtype that the rows were computed in. Not invariant
@@ -47,11 +48,17 @@ def image_distances(x: Float[Array, "n p"], image_of: Int[Array, " n"]) -> Float
         >>> diagnostics.image_distances(jnp.array([[1.0, 2.0], [4.0, 6.0]]), jnp.array([0, 0])).tolist()
         [0.0, 5.0]
     """
+    x = as_float(x)
     return safe_norm(x - x[image_of])
 
 
 def orbits(
-    x: Float[Array, "n p"], orbit: Int[Array, " n"], structure: Int[Array, " n"], *, num_orbits: int, most: int
+    x: Numeric[AnyArray, "n p"],
+    orbit: Int[AnyArray, " n"],
+    structure: Int[AnyArray, " n"],
+    *,
+    num_orbits: int,
+    most: int,
 ) -> Orbits:
     """Spread within orbits of symmetry-equivalent atoms, and between the orbits of a structure.
 
@@ -76,6 +83,7 @@ def orbits(
         >>> found.within.tolist(), found.between.tolist()
         ([1.0, 0.0], [4.0, 4.0])
     """
+    x = as_float(x)
     n, dtype = x.shape[0], x.dtype
     # From its first member, not from the origin: rows that are equal then have a spread of 0, not of rounding.
     first = jax.ops.segment_min(jnp.arange(n), orbit, num_orbits)

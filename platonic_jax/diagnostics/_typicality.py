@@ -16,7 +16,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from platonic_jax import numerics, statistics
 from platonic_jax._checks import check_choice, check_count, check_positive, check_same_width
-from platonic_jax._typing import TypedKey
+from platonic_jax._typing import AnyArray, Numeric, TypedKey
+from platonic_jax.numerics import as_float
 
 _BLOCK = 256  # Rows scored at once; an element's reference is filled up to a power of two: few shapes to compile.
 _LEAST = 64
@@ -26,11 +27,11 @@ _FLOOR = 1e-3  # A score below this part of the typical one is rounding.
 
 
 def neighbour_distance(
-    x: Float[Array, "n p"],
-    reference: Float[Array, "m p"],
+    x: Numeric[AnyArray, "n p"],
+    reference: Numeric[AnyArray, "m p"],
     *,
     num_neighbours: int = 5,
-    among: Bool[Array, " m"] | None = None,
+    among: Bool[AnyArray, " m"] | None = None,
 ) -> Float[Array, " n"]:
     """Mean distance to the nearest rows of a reference: mean of ‖x − r‖.
 
@@ -55,18 +56,19 @@ def neighbour_distance(
     Reference:
         Ramaswamy, Rastogi & Shim, Efficient algorithms for mining outliers from large data sets, SIGMOD 2000.
     """
+    x, reference = as_float(x), as_float(reference)
     return jnp.mean(
         numerics.neighbours(reference, num_neighbours=num_neighbours, metric="l2", queries=x, among=among)[1], axis=1
     )
 
 
 def density_ratio(
-    x: Float[Array, "n p"],
-    reference: Float[Array, "m p"],
+    x: Numeric[AnyArray, "n p"],
+    reference: Numeric[AnyArray, "m p"],
     *,
     num_neighbours: int = 5,
-    among: Bool[Array, " m"] | None = None,
-    spacing: Float[Array, " m"] | None = None,
+    among: Bool[AnyArray, " m"] | None = None,
+    spacing: Numeric[AnyArray, " m"] | None = None,
 ) -> Float[Array, " n"]:
     """How much thinner the reference is around a row than around its neighbours: the local outlier factor, simplified.
 
@@ -96,14 +98,17 @@ def density_ratio(
         Breunig et al., LOF: identifying density-based local outliers, SIGMOD 2000; with plain distances: Schubert,
         Zimek & Kriegel, Data Min. Knowl. Discov. 28, 190 (2014).
     """
+    x, reference = as_float(x), as_float(reference)
     index, distance = numerics.neighbours(reference, num_neighbours=num_neighbours, metric="l2", queries=x, among=among)
-    spacing = neighbour_spacing(reference, num_neighbours=num_neighbours, among=among) if spacing is None else spacing
+    if spacing is None:
+        spacing = neighbour_spacing(reference, num_neighbours=num_neighbours, among=among)
+    spacing = as_float(spacing)
     around = jnp.mean(spacing[index], axis=1)
     return jnp.mean(distance, axis=1) / jnp.maximum(around, jnp.finfo(x.dtype).tiny)
 
 
 def neighbour_spacing(
-    reference: Float[Array, "m p"], *, num_neighbours: int = 5, among: Bool[Array, " m"] | None = None
+    reference: Numeric[AnyArray, "m p"], *, num_neighbours: int = 5, among: Bool[AnyArray, " m"] | None = None
 ) -> Float[Array, " m"]:
     """Mean distance of every row of a reference to its nearest others: how thin the reference is there.
 
@@ -115,15 +120,16 @@ def neighbour_spacing(
     Returns:
         From 0 upwards, in units of the columns.
     """
+    reference = as_float(reference)
     return jnp.mean(numerics.neighbours(reference, num_neighbours=num_neighbours, metric="l2", among=among)[1], axis=1)
 
 
 def mahalanobis(
-    x: Float[Array, "n p"],
-    reference: Float[Array, "m p"],
+    x: Numeric[AnyArray, "n p"],
+    reference: Numeric[AnyArray, "m p"],
     *,
     shrinkage: float = 1e-3,
-    among: Bool[Array, " m"] | None = None,
+    among: Bool[AnyArray, " m"] | None = None,
 ) -> Float[Array, " n"]:
     """Distance from the mean of a reference in units of its spread: √((x − μ)ᵀ (Σ + λ tr Σ / p)⁻¹ (x − μ)).
 
@@ -150,9 +156,10 @@ def mahalanobis(
         Lee et al., A simple unified framework for detecting out-of-distribution samples and adversarial attacks,
         NeurIPS 2018 (arXiv:1807.03888).
     """
+    x, reference = as_float(x), as_float(reference)
     check_positive("shrinkage", shrinkage)
     check_same_width("x", x, "reference", reference)
-    counts = jnp.ones(len(reference), x.dtype) if among is None else among.astype(x.dtype)
+    counts = jnp.ones(len(reference), x.dtype) if among is None else jnp.asarray(among).astype(x.dtype)
     centred = numerics.centre(reference, weights=counts)
     mean = reference[:1] - centred[:1]
     covariance = numerics.matmul((centred * counts[:, None]).T, centred) / jnp.sum(counts)
@@ -160,16 +167,16 @@ def mahalanobis(
     added = shrinkage * jnp.trace(covariance) / p
     lower = jnp.linalg.cholesky(covariance + jnp.where(added > 0, added, 1) * jnp.eye(p, dtype=x.dtype))
     whitened = jax.scipy.linalg.solve_triangular(lower, (x - mean).T, lower=True).T
-    return jnp.where(added > 0, numerics.safe_norm(whitened), 0)
+    return jnp.where(added == 0, 0, numerics.safe_norm(whitened))
 
 
 def plane_residual(
-    x: Float[Array, "n p"],
-    reference: Float[Array, "m p"],
+    x: Numeric[AnyArray, "n p"],
+    reference: Numeric[AnyArray, "m p"],
     *,
     num_neighbours: int = 20,
     rank: int = 5,
-    among: Bool[Array, " m"] | None = None,
+    among: Bool[AnyArray, " m"] | None = None,
 ) -> Float[Array, " n"]:
     """Distance from the plane in which the reference lies nearby: the residual of local principal components.
 
@@ -196,6 +203,7 @@ def plane_residual(
     Reference:
         Kambhatla & Leen, Dimension reduction by local principal component analysis, Neural Comput. 9, 1493 (1997).
     """
+    x, reference = as_float(x), as_float(reference)
     check_count(
         "rank",
         rank,
@@ -237,12 +245,12 @@ LEAST_ATOMS: Mapping[str, int] = {"distance": 5, "density": 6, "mahalanobis": 5,
 
 
 def conformal_p_values(
-    scores: Float[Array, " n"],
-    calibration: Float[Array, " m"],
+    scores: Numeric[AnyArray, " n"],
+    calibration: Numeric[AnyArray, " m"],
     *,
-    weights: Float[Array, " m"] | None = None,
-    groups: Int[Array, " n"] | None = None,
-    calibration_groups: Int[Array, " m"] | None = None,
+    weights: Numeric[AnyArray, " m"] | None = None,
+    groups: Int[AnyArray, " n"] | None = None,
+    calibration_groups: Int[AnyArray, " m"] | None = None,
 ) -> Float[Array, " n"]:
     """Share of calibration scores that are as large or larger, the score itself among them: p = (1 + Σ w) / (1 + W).
 
@@ -254,7 +262,7 @@ def conformal_p_values(
 
     Args:
         scores: Scores to judge, larger less typical; NaN where there is none.
-        calibration: Scores of what is known to be typical, and had no part in how scores are made.
+        calibration: Scores of what is known to be typical, and had no part in how scores are made; NaN does not count.
         weights: Of the calibration scores; all 1 when absent.
         groups: Label of each score; all in one group when absent.
         calibration_groups: Label of each calibration score.
@@ -272,10 +280,12 @@ def conformal_p_values(
         Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World (2005); as a test for outliers: Bates et al.,
         Ann. Stat. 51, 149 (2023); for clusters: Lee, Barber & Willett, arXiv:2306.06342.
     """
+    scores, calibration = as_float(scores), as_float(calibration)
     n, m = len(scores), len(calibration)
-    weights = jnp.ones(m, scores.dtype) if weights is None else weights
-    groups = jnp.zeros(n, jnp.int32) if groups is None else groups
-    calibration_groups = jnp.zeros(m, jnp.int32) if calibration_groups is None else calibration_groups
+    weights = jnp.ones(m, scores.dtype) if weights is None else as_float(weights).astype(scores.dtype)
+    weights = jnp.where(jnp.isnan(calibration), 0, weights)
+    groups = jnp.zeros(n, jnp.int32) if groups is None else jnp.asarray(groups)
+    calibration_groups = jnp.zeros(m, jnp.int32) if calibration_groups is None else jnp.asarray(calibration_groups)
     group = jnp.concatenate([groups, calibration_groups])
     weight = jnp.concatenate([jnp.zeros_like(scores), weights])
     # Group by group, the largest score first, and of equal ones those of the calibration.

@@ -5,13 +5,13 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from platonic_jax._checks import check_choice, check_paired
-from platonic_jax._typing import Scalar
-from platonic_jax.numerics import centre, matmul, polar_factor, safe_sqrt, squared_norm
+from platonic_jax._typing import AnyArray, Numeric, Scalar
+from platonic_jax.numerics import as_float, centre, matmul, polar_factor, safe_sqrt, squared_norm
 
 CONVENTIONS = ("cosine", "angle", "squared")
 
 
-def procrustes(x: Float[Array, "n p"], y: Float[Array, "n q"], *, convention: str = "cosine") -> Scalar:
+def procrustes(x: Numeric[AnyArray, "n p"], y: Numeric[AnyArray, "n q"], *, convention: str = "cosine") -> Scalar:
     """Procrustes similarity: cos θ = ‖XᵀY‖_* / (‖X‖_F ‖Y‖_F), with centred columns.
 
     The cosine between the clouds after the best rotation of one onto the other; the narrower is padded with zeros in
@@ -39,6 +39,7 @@ def procrustes(x: Float[Array, "n p"], y: Float[Array, "n q"], *, convention: st
     Reference:
         Williams et al., Generalized shape metrics on neural representations, NeurIPS 2021 (arXiv:2110.14739).
     """
+    x, y = as_float(x), as_float(y)
     check_choice("convention", convention, CONVENTIONS)
     check_paired(x, y)
     x, y = _of_unit_norm(centre(x)), _of_unit_norm(centre(y))
@@ -62,7 +63,7 @@ def _angle(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Scalar:
     return 2 * jnp.arcsin(left_over / 2)
 
 
-def procrustes_rows(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Array, " n"]:
+def procrustes_rows(x: Numeric[AnyArray, "n p"], y: Numeric[AnyArray, "n q"]) -> Float[Array, " n"]:
     """What each row adds to the Procrustes similarity: n ⟨x_i R, y_i⟩ / (‖X‖_F ‖Y‖_F), with centred columns.
 
     R is `procrustes_rotation`. A row far from the centre weighs more than one near it.
@@ -75,12 +76,13 @@ def procrustes_rows(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Arr
         For each row a number of either sign, whose mean over rows is the cosine of `procrustes`; where the clouds are
         equal it is the share of the row in the spread of the cloud, times n.
     """
+    x, y = as_float(x), as_float(y)
     rotation = procrustes_rotation(x, y)
     x, y = _of_unit_norm(centre(x)), _of_unit_norm(centre(y))
     return x.shape[0] * jnp.sum(matmul(x, rotation) * y, axis=1)
 
 
-def procrustes_rotation(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Array, "p q"]:
+def procrustes_rotation(x: Numeric[AnyArray, "n p"], y: Numeric[AnyArray, "n q"]) -> Float[Array, "p q"]:
     """The map with orthonormal columns (rows, where p < q) that turns centred x onto centred y: R = polar(XᵀY).
 
     It maximises ⟨X R, Y⟩, reflections allowed. Differentiable, also at repeated and at vanishing singular values; along
@@ -93,11 +95,12 @@ def procrustes_rotation(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float
     Returns:
         The map, with `centre(x) @ rotation` closest in direction to `centre(y)`.
     """
+    x, y = as_float(x), as_float(y)
     check_paired(x, y)
     return polar_factor(matmul(centre(x).T, centre(y)))
 
 
-def cka(x: Float[Array, "n p"], y: Float[Array, "n q"], *, debiased: bool = True) -> Scalar:
+def cka(x: Numeric[AnyArray, "n p"], y: Numeric[AnyArray, "n q"], *, debiased: bool = True) -> Scalar:
     """Linear centred kernel alignment: CKA = HSIC(X, Y) / √(HSIC(X, X) HSIC(Y, Y)).
 
     The correlation of the two clouds' inner products, over pairs of rows, computed from p × q products and from the
@@ -129,6 +132,7 @@ def cka(x: Float[Array, "n p"], y: Float[Array, "n q"], *, debiased: bool = True
         bias: Song et al., Feature selection via dependence maximization, JMLR 13, 1393 (2012), eq. 5; Nguyen et al., Do
         wide and deep networks learn the same things?, ICLR 2021 (arXiv:2010.15327).
     """
+    x, y = as_float(x), as_float(y)
     check_paired(x, y, least=4 if debiased else 2)
     # CKA does not see the scale, and the fourth powers below would leave the range of float32 without this.
     x, y = _of_unit_norm(centre(x)), _of_unit_norm(centre(y))
@@ -173,4 +177,4 @@ def debiased_hsic(
     """
     n = norms_x.shape[0] if weights is None else jnp.sum(weights)
     k, l = (norms if weights is None else weights * norms for norms in (norms_x, norms_y))
-    return _sum_of_squares(cross) - n / (n - 2) * jnp.sum(k * norms_y) + jnp.sum(k) * jnp.sum(l) / ((n - 1) * (n - 2))
+    return _sum_of_squares(cross) - n / (n - 2) * jnp.sum(k * norms_y) + jnp.sum(k) / (n - 1) * (jnp.sum(l) / (n - 2))

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from platonic_jax._checks import check_paired
-from platonic_jax._typing import Scalar
-from platonic_jax.numerics import centre, map_rows, rows_per_tile, safe_sqrt, squared_distances
+from platonic_jax._typing import AnyArray, Numeric, Scalar
+from platonic_jax.numerics import as_float, centre, map_rows, rows_per_tile, safe_sqrt, squared_distances
 
 
 def distance_correlation(
-    x: Float[Array, "n p"],
-    y: Float[Array, "n q"],
+    x: Numeric[AnyArray, "n p"],
+    y: Numeric[AnyArray, "n q"],
     *,
     debiased: bool = False,
     batch_size: int | None = None,
@@ -50,6 +50,7 @@ def distance_correlation(
         (2007); without bias: Székely & Rizzo, The distance correlation t-test of independence in high dimension,
         J. Multivar. Anal. 117, 193 (2013).
     """
+    x, y = as_float(x), as_float(y)
     check_paired(x, y, least=4 if debiased else 2)
     ab, aa, bb, a, b = _row_sums(centre(x), centre(y), debiased=debiased, batch_size=batch_size)
     product = _product_without_bias if debiased else _product

@@ -8,15 +8,15 @@ from jaxtyping import Array, Bool, Float, Int
 
 from platonic_jax import numerics
 from platonic_jax._checks import check_count, check_paired, check_positive
-from platonic_jax._typing import Scalar
-from platonic_jax.numerics import centre, map_rows, matmul, ridge_solve, rows_per_tile, safe_norm
+from platonic_jax._typing import AnyArray, Numeric, Scalar
+from platonic_jax.numerics import as_float, centre, map_rows, matmul, ridge_solve, rows_per_tile, safe_norm
 
 
 def gfre(
-    x: Float[Array, "n p"],
-    y: Float[Array, "n q"],
+    x: Numeric[AnyArray, "n p"],
+    y: Numeric[AnyArray, "n q"],
     *,
-    train: Bool[Array, " n"] | None = None,
+    train: Bool[AnyArray, " n"] | None = None,
     ridge: float = 1e-6,
 ) -> Scalar:
     """Global feature reconstruction error: GFRE(x → y) = √⟨‖y_i − x_i W‖²⟩, W the ridge regression of y on x.
@@ -58,10 +58,10 @@ def gfre(
 
 
 def gfre_rows(
-    x: Float[Array, "n p"],
-    y: Float[Array, "n q"],
+    x: Numeric[AnyArray, "n p"],
+    y: Numeric[AnyArray, "n q"],
     *,
-    train: Bool[Array, " n"] | None = None,
+    train: Bool[AnyArray, " n"] | None = None,
     ridge: float = 1e-6,
 ) -> Float[Array, " n"]:
     """The error of each row, ‖y_i − x_i W‖: `gfre` is its root mean square over the rows that were not fitted.
@@ -75,6 +75,7 @@ def gfre_rows(
     Returns:
         For each row, from 0 upwards, in units of the spread of y; that of a fitted row is lower than it deserves.
     """
+    x, y = as_float(x), as_float(y)
     check_paired(x, y)
     check_positive("ridge", ridge)
     train = _train_rows(x.shape[0], train)
@@ -84,11 +85,11 @@ def gfre_rows(
 
 
 def lfre(
-    x: Float[Array, "n p"],
-    y: Float[Array, "n q"],
+    x: Numeric[AnyArray, "n p"],
+    y: Numeric[AnyArray, "n q"],
     *,
     num_neighbours: int = 20,
-    train: Bool[Array, " n"] | None = None,
+    train: Bool[AnyArray, " n"] | None = None,
     ridge: float = 1e-6,
     batch_size: int | None = None,
 ) -> Scalar:
@@ -132,11 +133,11 @@ def lfre(
 
 
 def lfre_rows(
-    x: Float[Array, "n p"],
-    y: Float[Array, "n q"],
+    x: Numeric[AnyArray, "n p"],
+    y: Numeric[AnyArray, "n q"],
     *,
     num_neighbours: int = 20,
-    train: Bool[Array, " n"] | None = None,
+    train: Bool[AnyArray, " n"] | None = None,
     ridge: float = 1e-6,
     batch_size: int | None = None,
 ) -> Float[Array, " n"]:
@@ -154,6 +155,7 @@ def lfre_rows(
         For each row, from 0 upwards, in units of the spread of y. No row is its own neighbour, so those of `train`
         count as much as the others.
     """
+    x, y = as_float(x), as_float(y)
     check_paired(x, y)
     check_positive("ridge", ridge)
     n = x.shape[0]
@@ -198,8 +200,8 @@ def _local_errors(
     return map_rows(error, (x, y, nearest), batch_size=batch_size)
 
 
-def _train_rows(n: int, train: Bool[Array, " n"] | None) -> Bool[Array, " n"]:
-    return jnp.arange(n) < n // 2 if train is None else train
+def _train_rows(n: int, train: Bool[AnyArray, " n"] | None) -> Bool[Array, " n"]:
+    return jnp.arange(n) < n // 2 if train is None else jnp.asarray(train)
 
 
 def _standardised(x: Float[Array, "n p"], train: Bool[Array, " n"]) -> Float[Array, "n p"]:

@@ -11,13 +11,14 @@ from scipy.spatial.distance import cdist
 from platonic_jax import _ott, numerics
 from platonic_jax._checks import check_count, check_positive, check_same_width
 from platonic_jax._ott import TransportCost
-from platonic_jax._typing import Scalar
+from platonic_jax._typing import AnyArray, Numeric, Scalar
 from platonic_jax.metrics import _exact
+from platonic_jax.numerics import as_float
 
 
 def sinkhorn_divergence(
-    x: Float[Array, "n p"],
-    y: Float[Array, "m p"],
+    x: Numeric[AnyArray, "n p"],
+    y: Numeric[AnyArray, "m p"],
     *,
     epsilon: float = 0.05,
     threshold: float = 3e-4,
@@ -40,7 +41,8 @@ def sinkhorn_divergence(
         max_iterations: Number of iterations after which they give up (static).
 
     Returns:
-        From 0 upwards, in units of the columns squared; 0 means equal clouds. NaN if not converged.
+        From 0 upwards, in units of the columns squared; 0 means equal clouds. NaN if not converged, as where a row is
+        not finite. A cloud whose rows are all equal is a point, with a distance like any other.
 
     Raises:
         ValueError: If the widths differ, or `epsilon` is not positive.
@@ -62,8 +64,8 @@ def sinkhorn_divergence(
 
 
 def sinkhorn_divergence_with_status(
-    x: Float[Array, "n p"],
-    y: Float[Array, "m p"],
+    x: Numeric[AnyArray, "n p"],
+    y: Numeric[AnyArray, "m p"],
     *,
     epsilon: float = 0.05,
     threshold: float = 3e-4,
@@ -81,6 +83,7 @@ def sinkhorn_divergence_with_status(
     Returns:
         The value, NaN if not converged, and the flag.
     """
+    x, y = as_float(x), as_float(y)
     check_same_width("x", x, "y", y)
     check_positive("epsilon", epsilon)
     check_count("max_iterations", max_iterations)
@@ -101,7 +104,7 @@ def sinkhorn_divergence_with_status(
     return TransportCost(jnp.where(converged, value, jnp.nan), converged)
 
 
-def wasserstein(x: Float[Array, "n p"], y: Float[Array, "m p"], *, order: int = 1) -> Scalar:
+def wasserstein(x: Numeric[AnyArray, "n p"], y: Numeric[AnyArray, "m p"], *, order: int = 1) -> Scalar:
     """Wasserstein distance: W_p = (min over plans P of Σ P_ij ‖x_i − y_j‖^p)^(1/p), of clouds in one space.
 
     Exact, with equal weights for all rows. It compares the clouds as they lie: not invariant to moving, turning or
@@ -132,6 +135,7 @@ def wasserstein(x: Float[Array, "n p"], y: Float[Array, "m p"], *, order: int = 
     Reference:
         Peyré & Cuturi, Computational Optimal Transport (2019), §2.2 and §3 (arXiv:1803.00567).
     """
+    x, y = as_float(x), as_float(y)
     check_same_width("x", x, "y", y)
     if order not in (1, 2):
         raise ValueError(f"`order` must be 1 or 2, got {order}.")
@@ -152,8 +156,8 @@ def _cheapest_between(x: np.ndarray, y: np.ndarray, *, order: int) -> tuple[np.n
 
 
 def gromov_wasserstein(
-    x: Float[Array, "n p"],
-    y: Float[Array, "m q"],
+    x: Numeric[AnyArray, "n p"],
+    y: Numeric[AnyArray, "m q"],
     *,
     epsilon: float = 0.05,
     threshold: float = 1e-3,
@@ -179,7 +183,8 @@ def gromov_wasserstein(
 
     Returns:
         From 0 upwards, without units; 0 means equal up to translation, rotation, scale and order of the rows. NaN if
-        not converged. Differentiable where the plan does not change.
+        not converged, if a row is not finite, and if all rows of a cloud are equal, which has no scale.
+        Differentiable where the plan does not change.
 
     Raises:
         ValueError: If `epsilon` is not positive, or clouds of unlike size have more than 2¹⁸ pairs of rows.
@@ -203,8 +208,8 @@ def gromov_wasserstein(
 
 
 def gromov_wasserstein_with_status(
-    x: Float[Array, "n p"],
-    y: Float[Array, "m q"],
+    x: Numeric[AnyArray, "n p"],
+    y: Numeric[AnyArray, "m q"],
     *,
     epsilon: float = 0.05,
     threshold: float = 1e-3,
@@ -222,6 +227,7 @@ def gromov_wasserstein_with_status(
     Returns:
         The value, NaN if not converged, and the flag.
     """
+    x, y = as_float(x), as_float(y)
     check_positive("epsilon", epsilon)
     check_count("max_iterations", max_iterations)
     n, m = x.shape[0], y.shape[0]
@@ -234,7 +240,8 @@ def gromov_wasserstein_with_status(
     plan = _exact.solve(descent, cost_x, cost_y, entropic.plan, n=n, m=m)
     gap = cost_x[plan.row[:, None], plan.row] - cost_y[plan.column[:, None], plan.column]
     value = jnp.sum(plan.mass[:, None] * plan.mass[None, :] * gap**2)
-    converged = entropic.converged & plan.converged
+    undefined = numerics.is_degenerate(x) | numerics.is_degenerate(y)
+    converged = entropic.converged & plan.converged & ~undefined
     return TransportCost(jnp.where(converged, value, jnp.nan), converged)
 
 
