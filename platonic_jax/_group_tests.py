@@ -50,6 +50,19 @@ class GroupDraws(NamedTuple):
         test = partial(statistics.combined_test, weights=jnp.asarray(self.weights[measure][kept]))
         return np.asarray(jax.vmap(test, in_axes=(1, 2))(jnp.asarray(values), jnp.asarray(null)).p_value)
 
+    def corrected_p_values(self, measure: str) -> np.ndarray:
+        """(p,) p-values corrected for the number of pairs; NaN where no group can be tested."""
+        kept = self.weights[measure] > 0
+        if not kept.any():
+            return np.full(self.values[measure].shape[1], np.nan)
+        return np.asarray(
+            statistics.max_combined(
+                jnp.asarray(self.values[measure][kept].T),
+                jnp.asarray(self.null[measure][:, kept].swapaxes(1, 2)),
+                weights=jnp.asarray(self.weights[measure][kept]),
+            )
+        )
+
 
 def draw_groups(
     rows_of: Sequence[Callable[[np.ndarray], np.ndarray]],

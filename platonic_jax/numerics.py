@@ -11,7 +11,9 @@ Rows may lie on many devices: those of `shard_rows` go through every function he
 sums over rows being completed between devices; a search for neighbours is divided among them by its `mesh`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -38,6 +40,7 @@ __all__ = [
     "normalise",
     "pca",
     "polar_factor",
+    "resampled_rows",
     "ridge_solve",
     "row_mesh",
     "rows_per_tile",
@@ -55,6 +58,8 @@ _QUERIES, _COLUMNS = 256, 2**16  # The largest tile of a search for neighbours: 
 _SPARE = 24  # Candidates kept beyond those asked for, against the rounding of the coarse pass.
 _GROUP = 64  # Columns that share one maximum in the coarse pass, at most; a power of two.
 _ROWS = "rows"  # The axis of a mesh.
+# Set while rows are resampled: what to do in place of searching them for neighbours.
+_RESAMPLED: ContextVar[str | None] = ContextVar("resampled", default=None)
 
 
 def as_float(x: Numeric[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
@@ -188,6 +193,16 @@ def squared_distances(x: Numeric[AnyArray, "n p"], y: Numeric[AnyArray, "m p"]) 
     return jnp.maximum(squares - 2 * matmul(x, y.T), 0)
 
 
+@contextmanager
+def resampled_rows(instead: str) -> Iterator[None]:
+    """Refuse searches for neighbours while rows stand beside copies of themselves, and name what to do instead."""
+    token = _RESAMPLED.set(instead)
+    try:
+        yield
+    finally:
+        _RESAMPLED.reset(token)
+
+
 def row_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """Devices in a line, among which rows are divided: all there are, of every process, when absent."""
     return Mesh(np.array(jax.devices() if devices is None else devices), (_ROWS,))
@@ -215,8 +230,6 @@ def shard_rows(x: ArrayLike, mesh: Mesh) -> Array:
     return jax.make_array_from_callback(x.shape, NamedSharding(mesh, PartitionSpec(_ROWS)), lambda place: x[place])
 
 
-# Compiled here, once per shape: called as it is, the loop inside would be compiled anew every time.
-@partial(jax.jit, static_argnames=("num_neighbours", "metric", "batch_size", "mesh"))
 def neighbours(
     x: Numeric[AnyArray, "n p"],
     *,
@@ -266,9 +279,40 @@ def neighbours(
         not finite makes all distances NaN (with `"inner"`, those to it).
 
     Raises:
-        ValueError: If `num_neighbours` exceeds the rows there are, `metric` is unknown, or `exclude` comes with
-            `queries`.
+        ValueError: If `num_neighbours` exceeds the rows there are, `metric` is unknown, `exclude` comes with
+            `queries`, or the rows are those of a bootstrap, whose nearest neighbours are their own copies.
     """
+    if instead := _RESAMPLED.get():
+        raise ValueError(
+            f"a bootstrap repeats rows, and the nearest neighbours of a row would be its copies: {instead}."
+        )
+    return _neighbours(
+        x,
+        num_neighbours=num_neighbours,
+        metric=metric,
+        queries=queries,
+        among=among,
+        exclude=exclude,
+        key=key,
+        batch_size=batch_size,
+        mesh=mesh,
+    )
+
+
+# Compiled here, once per shape: called as it is, the loop inside would be compiled anew every time.
+@partial(jax.jit, static_argnames=("num_neighbours", "metric", "batch_size", "mesh"))
+def _neighbours(
+    x: Numeric[AnyArray, "n p"],
+    *,
+    num_neighbours: int,
+    metric: str,
+    queries: Numeric[AnyArray, "m p"] | None,
+    among: Bool[AnyArray, " n"] | None,
+    exclude: Int[AnyArray, " n"] | None,
+    key: TypedKey | None,
+    batch_size: int | None,
+    mesh: Mesh | None,
+) -> tuple[Int[Array, "rows {num_neighbours}"], Float[Array, "rows {num_neighbours}"]]:
     check_choice("metric", metric, METRICS)
     x = as_float(x)
     n = x.shape[0]

@@ -17,11 +17,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from platonic_jax._checks import check_choice, check_count, check_fraction, check_key, check_paired
 from platonic_jax._typing import Scalar, TypedKey
-from platonic_jax.numerics import map_rows, matmul
+from platonic_jax.numerics import map_rows, matmul, resampled_rows
 
 __all__ = [
     "Bootstrap",
@@ -33,6 +34,7 @@ __all__ = [
     "cluster_error",
     "combined_test",
     "fewest_permutations",
+    "max_combined",
     "max_corrected",
     "movable_rows",
     "null_distribution",
@@ -366,7 +368,7 @@ def permutation_test(
     movable = jnp.mean(movable_rows(n, groups=groups, blocks=blocks).astype(null.dtype))
     if groups is None or blocks is None:
         p_value = _p_value(value, null, alternative=alternative)
-        if not isinstance(blocks, jax.core.Tracer) and not isinstance(groups, jax.core.Tracer):
+        if not isinstance(blocks, Tracer) and not isinstance(groups, Tracer):
             p_value = jnp.where(_enough(n, groups, blocks, level), p_value, jnp.nan)
     else:
         p_value = _p_value_of_groups(
@@ -496,7 +498,32 @@ def combined_test(
     return CombinedTest(mean, comonotone, _rank_p_value(mean, comonotone), p_values)
 
 
-def _standardised(pooled: Float[Array, "d *batch"]) -> Float[Array, "d *batch"]:
+def max_combined(
+    values: Float[Array, "l g"], null: Float[Array, "num_permutations l g"], *, weights: Float[Array, " g"]
+) -> Float[Array, " l"]:
+    """Test each of l alternatives, such as pairs of layers, in g groups, corrected for having chosen among them.
+
+    The maximum over alternatives of the groups' mean is at most the groups' mean of their maxima, whose comonotonic
+    null is that of `combined_test`.
+
+    Args:
+        values: Statistic of each alternative in each group; larger is more extreme.
+        null: The same of each draw, the draw of a group being the same for all alternatives.
+        weights: Weight of each group in the mean.
+
+    Returns:
+        Corrected p-value of each alternative.
+
+    Reference:
+        Westfall & Young, Resampling-based Multiple Testing (1993), §2.3: single step, max T.
+    """
+    z = _standardised(jnp.concatenate([values[None], null]))
+    comonotone = _comonotone(jnp.max(z, axis=1), weights)
+    means = matmul(z[0], (weights / jnp.sum(weights))[:, None])[:, 0]
+    return jax.vmap(lambda mean: _rank_p_value(mean, comonotone))(means)
+
+
+def _standardised(pooled: Float[Array, "d ..."]) -> Float[Array, "d ..."]:
     """Values and draws, the observed ones first, in standard deviations from their mean; 0 where that is undefined."""
     centred = pooled - jnp.mean(pooled, axis=0, keepdims=True)
     deviation = jnp.sqrt(jnp.mean(centred**2, axis=0, keepdims=True))
@@ -718,8 +745,8 @@ def bootstrap(
     narrow.
 
     For a measure that is a mean over rows, pass its per-row values and `jax.numpy.mean`. It is cheaper, and for
-    measures of neighbours it is the only right way: in a resampled cloud, an atom's nearest neighbours are its own
-    copies.
+    measures of neighbours it is the only right way, others being refused: among resampled rows, an atom's nearest
+    neighbours are its own copies.
 
     Args:
         fn: Function of the arrays, returning a scalar.
@@ -733,6 +760,9 @@ def bootstrap(
     Returns:
         Value, interval and draws. NaN draws make the interval NaN. A statistic that grows with repeated rows, as
         alignment does where columns are not few beside rows, is biased upwards in the draws, and so is its interval.
+
+    Raises:
+        ValueError: If `fn` searches for neighbours.
 
     Reference:
         Davison & Hinkley, Bootstrap Methods and their Application (1997), §3.8; Field & Welsh, Bootstrapping clustered
@@ -748,7 +778,8 @@ def bootstrap(
         index = _resample(jax.random.fold_in(key, i), layout)
         return fn(*(array[index] for array in arrays))
 
-    draws = map_rows(draw, jnp.arange(num_bootstraps), batch_size=batch_size)
+    with resampled_rows("pass `metrics.mutual_knn_rows` of the rows as they are, and `jax.numpy.mean`, for example"):
+        draws = map_rows(draw, jnp.arange(num_bootstraps), batch_size=batch_size)
     tail = (1 - level) / 2
     low, high = jnp.quantile(draws, jnp.array([tail, 1 - tail], draws.dtype))
     return Bootstrap(fn(*arrays), low, high, draws)

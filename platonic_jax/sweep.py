@@ -17,11 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from platonic_jax import _pairs, numerics, projection, statistics
+from platonic_jax import _pairs, numerics, projection
+from platonic_jax._group_tests import draw_groups
 from platonic_jax._pairs import Cloud
 from platonic_jax.compare import _measures
-from platonic_jax.compare._driver import Steps, check_among, permutation_of, provenance
-from platonic_jax.compare._estimates import cloud_of, estimates_of, standard_errors
+from platonic_jax.compare._draws import Null
+from platonic_jax.compare._driver import Steps, check_among, provenance
+from platonic_jax.compare._estimates import cloud_of, estimates_of, half_width, standard_errors
 from platonic_jax.compare._record import plain, write_json
 from platonic_jax.compare._spaces import ANCHORS, choose_anchors, display_names, whole_structures
 from platonic_jax.tables import EmbeddingTable, load, pair
@@ -43,7 +45,7 @@ class Curve:
 
     Attributes:
         value: (len(ks), p + 1) mean over anchor seeds.
-        low: lower end of the 95 % interval over structures, the anchors being as they are.
+        low: lower end of the 95 % interval: over structures, and over the anchor seeds that the mean is taken of.
         high: upper end of the interval.
         spread: (len(ks), p + 1) standard deviation over anchor seeds; NaN for a method that knows no chance.
         stable_from: for each pair, and for the mean, the smallest k from which on the value stays within the interval
@@ -64,10 +66,11 @@ class Layers:
     Attributes:
         models: the two names.
         names: the layers of each.
-        measures: name → `value`, `null` (mean over permutations within each element) and `p_value` (corrected for all
-            pairs of layers), each (layers of the first, layers of the second); `best` (two places), `best_value`, its
-            `low` and `high` (95 % interval over structures, that of a pair of layers chosen beforehand), `null_of_best`
-            (mean of the best value over permutations) and `p_value_of_best`.
+        measures: name → `value`, `null` (mean when the atoms of one structure are exchanged within each element),
+            `effect` (value − null) and `p` (corrected for all pairs of layers; NaN where too few structures can be
+            exchanged), each (layers of the first, layers of the second); `best`, the two places of the largest effect,
+            its `best_value`, `best_effect` and `p_of_best`, and `low` and `high` (95 % CI of its value over structures,
+            that of a pair of layers chosen beforehand).
         settings: anchors, numbers of draws and of atoms.
     """
 
@@ -148,6 +151,7 @@ def sweep(
         raise ValueError(f"`tables` must be at least two, got {len(tables)}: a model is compared with another one.")
     check_among("methods", methods, ANCHORS)
     check_among("measures", measures, MEASURES)
+    measures = tuple(measures)
     paired = pair(*tables)
     names, ks = display_names(paired), sorted(set(ks))
     key = jax.random.key(seed)
@@ -173,7 +177,16 @@ def sweep(
                     else:
                         anchors = choose_anchors(method, chosen[0], k=k, key=jax.random.fold_in(key, 1 + i)).rows
                         spaces = [projection.relative(cloud, cloud[anchors], similarity=similarity) for cloud in x]
-                    clouds = [cloud_of(space, num_neighbours=num_neighbours) for space in spaces]
+                    clouds = [
+                        cloud_of(
+                            space,
+                            structures,
+                            jax.random.fold_in(jax.random.fold_in(key, 0), m),
+                            num_neighbours=num_neighbours,
+                            measures=measures,
+                        )
+                        for m, space in enumerate(spaces)
+                    ]
                     found[method, k, i] = estimates_of(clouds, clouds, pairs, structures, measures=measures)
     return Sweep(
         models=names,
@@ -193,7 +206,7 @@ def sweep(
             "chance": [method for method in methods if method not in _DETERMINISTIC],
             "num_atoms": len(rows),
             "num_neighbours": num_neighbours,
-            "interval": "value ± 1.96 standard errors, by the infinitesimal jackknife over structures",
+            "interval": "mean over anchor seeds ± t standard errors: jackknife over structures, and the seeds",
             "tolerance": TOLERANCE,
             PCA: "embeddings reduced to k principal components, or to as many as they have; no anchors",
         },
@@ -215,10 +228,11 @@ def layers(
     max_atoms: int = 20_000,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Layers:
-    """Compare every layer of one model with every layer of another, and say what the best pair of layers is worth.
+    """Compare every layer of one model with every layer of another, and test the pair of layers that agrees most.
 
-    The best of many pairs is high by selection alone: its p-value counts the permutations, within each element, whose
-    own best pair is as high.
+    Most means the largest effect beyond the element, value − null: two layers that hold nothing but the element can
+    have the largest value. The best of many pairs is high by selection alone, so its p-value is corrected for all of
+    them under the same null.
 
     Args:
         first: the layers of one model, as from `load_layers`.
@@ -238,6 +252,7 @@ def layers(
         Matrices over layers, and the best pair.
     """
     check_among("measures", measures, MEASURES)
+    measures = tuple(measures)
     if not first or not second:
         raise ValueError(f"`first` and `second` must hold layers, got {len(first)} and {len(second)}.")
     paired = pair(*first, *second)
@@ -248,28 +263,47 @@ def layers(
     choice = choose_anchors(anchors, chosen[len(first) - 1], k=k, key=jax.random.fold_in(key, 1))
     pairs = tuple(itertools.product(range(len(first)), range(len(second))))
     model = " and ".join(dict.fromkeys(table.model for table in (first[0], second[0])))
-    steps = Steps(progress, len(paired) + 1 + num_permutations)
+    steps = Steps(progress, len(paired) + 50 + num_permutations)
+    num_elements = len(np.unique(chosen[0].species))
+
+    structures = jnp.asarray(chosen[0].structure_index)
 
     with jax.enable_x64(True), _pairs.serial_lapack():  # noqa: FBT003
-        clouds = []
+        clouds, spaces = [], []
         for table in chosen:
             steps.begin(f"neighbours in {table.model} {table.layer}")
             x = jnp.asarray(choice.mapped(table), jnp.float64)
             shared = projection.relative(x, x[choice.rows], similarity=similarity, weights=choice.weights)
-            clouds.append(cloud_of(shared, num_neighbours=num_neighbours))
+            ties = jax.random.fold_in(jax.random.fold_in(key, 3), len(clouds))
+            clouds.append(cloud_of(shared, structures, ties, num_neighbours=num_neighbours, measures=measures))
+            spaces.append(np.asarray(shared, np.float32))
         left, right = clouds[: len(first)], clouds[len(first) :]
-        structures = jnp.asarray(chosen[0].structure_index)
         steps.begin(f"layers of {model}")
         estimates = estimates_of(left, right, pairs, structures, measures=measures)
         single = [[_pairs.single(cloud) for cloud in side] for side in (left, right)]
-        species, draws = jnp.asarray(chosen[0].species), []
+        null, draws = Null(chosen[0].species, chosen[0].structure_index), []
         for i in range(num_permutations):
             steps.begin(f"null of the layers of {model}, draw {i + 1} of {num_permutations}")
-            order = permutation_of(jax.random.fold_in(key, 2), i, species)
-            draws.append(jax.tree.map(np.asarray, _permuted(*single, order, pairs=pairs, measures=tuple(measures))))
+            order = null.orders(jax.random.fold_in(key, 2), first=i)[0]
+            draws.append(jax.tree.map(np.asarray, _permuted(*single, order, pairs=pairs, measures=measures)))
+        tests = draw_groups(
+            [space.__getitem__ for space in spaces],
+            tuple((i, len(first) + j) for i, j in pairs),
+            groups=chosen[0].species,
+            blocks=chosen[0].structure_index,
+            measures=measures,
+            num_neighbours=num_neighbours,
+            num_permutations=num_permutations,
+            key=jax.random.fold_in(key, 4),
+            begin=steps.begin,
+        )
         found = {
             name: _best(
-                name, estimates[name], np.array([draw[name] for draw in draws]), shape=(len(first), len(second))
+                name,
+                estimates[name],
+                np.mean([draw[name] for draw in draws], axis=0),
+                tests.corrected_p_values(name),
+                shape=(len(first), len(second)),
             )
             for name in measures
         }
@@ -283,7 +317,10 @@ def layers(
             "similarity": similarity,
             "num_permutations": num_permutations,
             "num_atoms": len(rows),
-            "null": "rows permuted within each element; the best of all pairs of layers in each permutation",
+            "null": "the atoms of one structure exchanged within each element, tested one by one and combined; "
+            "p-values are corrected for all pairs of layers",
+            "num_elements": num_elements,
+            "num_tested_elements": max(tests.tested(name) for name in measures),
         },
     )
 
@@ -320,14 +357,18 @@ def _curve(estimates: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]], ks: Seq
     influence = np.array([np.mean([slope for _, slope in choices], axis=0) for choices in estimates])
     values = np.concatenate([values, values.mean(axis=2, keepdims=True)], axis=2)
     influence = np.concatenate([influence, influence.mean(axis=1, keepdims=True)], axis=1)
-    value, half = values.mean(axis=1), 1.96 * standard_errors(influence)
-    chance = values.shape[1] > 1
+    value, chance = values.mean(axis=1), values.shape[1] > 1
+    spread = values.std(axis=1, ddof=1) if chance else np.full_like(value, np.nan)
+    parts = [(standard_errors(influence), influence.shape[-1] - 1)]
+    if chance:
+        parts.append((spread / np.sqrt(values.shape[1]), values.shape[1] - 1))
+    half = half_width(*parts)
     lowest, highest = _measures.properties(measure).range
     return Curve(
         value=value,
         low=np.clip(value - half, lowest, highest),
         high=np.clip(value + half, lowest, highest),
-        spread=values.std(axis=1, ddof=1) if chance else np.full_like(value, np.nan),
+        spread=spread,
         stable_from=[_stable_from(ks, value[:, p], float(half[-1, p])) for p in range(value.shape[1])],
     )
 
@@ -340,22 +381,29 @@ def _stable_from(ks: Sequence[int], value: np.ndarray, half: float) -> int | Non
 
 
 def _best(
-    name: str, estimates: tuple[np.ndarray, np.ndarray], null: np.ndarray, *, shape: tuple[int, int]
+    name: str,
+    estimates: tuple[np.ndarray, np.ndarray],
+    null: np.ndarray,
+    p_values: np.ndarray,
+    *,
+    shape: tuple[int, int],
 ) -> dict[str, Any]:
-    """Matrices over pairs of layers, and what the best pair is worth, given that it is the best of all."""
+    """Matrices over pairs of layers, and the pair with the largest effect."""
     value, influence = estimates
-    test = statistics.max_corrected(jnp.asarray(value), jnp.asarray(null, value.dtype))
-    best = int(test.best)
-    half = 1.96 * standard_errors(influence[best])
-    low, high = np.clip([value[best] - half, value[best] + half], *_measures.properties(name).range)
+    properties = _measures.properties(name)
+    effect = value - null
+    best = int(np.nanargmax(effect if properties.larger_is_more_similar else -effect))
+    half = half_width((standard_errors(influence[best]), influence.shape[1] - 1))
+    low, high = np.clip([value[best] - half, value[best] + half], *properties.range)
     return {
         "value": value.reshape(shape),
-        "null": null.mean(axis=0).reshape(shape),
-        "p_value": np.asarray(test.p_values).reshape(shape),
+        "null": null.reshape(shape),
+        "effect": effect.reshape(shape),
+        "p": p_values.reshape(shape),
         "best": [int(place) for place in np.unravel_index(best, shape)],
         "best_value": float(value[best]),
         "low": float(low),
         "high": float(high),
-        "null_of_best": float(jnp.mean(test.null)),
-        "p_value_of_best": float(test.p_value),
+        "best_effect": float(effect[best]),
+        "p_of_best": float(p_values[best]),
     }

@@ -52,7 +52,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         type=_arguments.names,
         default=("all", "element"),
-        help="what atoms are shuffled within: all, element, coordination (default: all,element)",
+        help="null hypotheses: all (whole structures are exchanged), element, coordination (the atoms of one structure "
+        "within each); default: all,element",
     )
     parser.add_argument(
         "--by",
@@ -61,8 +62,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         default=(),
         help="resolve every matrix by element, family (default: neither)",
     )
-    _arguments.add_count(parser, "--num-permutations", default=100, what="draws of each null")
-    _arguments.add_count(parser, "--num-bootstraps", default=100, what="draws of each interval")
+    _arguments.add_count(
+        parser, "--num-permutations", default=100, what="number of permutations of each null, at least 19 for a test"
+    )
+    what = "number of resamples with anchors drawn from each, for intervals that cover the choice of anchors"
+    _arguments.add_count(parser, "--num-anchor-draws", default=10, what=what)
     what = "atoms that enter optimal transport and other measures of all pairs of atoms, at most"
     _arguments.add_count(parser, "--transport-rows", default=300, what=what)
     _arguments.add_report(parser, more=", and the figures")
@@ -87,7 +91,7 @@ def find(args: argparse.Namespace) -> "Comparison":
         by=args.by,
         seed=args.seed,
         num_permutations=args.num_permutations,
-        num_bootstraps=args.num_bootstraps,
+        num_anchor_draws=args.num_anchor_draws,
         num_transport_rows=args.transport_rows,
         **options,
     )

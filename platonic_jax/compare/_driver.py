@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array
 
 from platonic_jax import _pairs, groups, metrics, numerics
-from platonic_jax.compare._draws import Drawn, Null, Pairs, Redrawn, draw, redraw
+from platonic_jax.compare._draws import Drawn, Null, Pairs, Redrawn, draw, redraw, resamples
 from platonic_jax.compare._matrix import Estimated, matrix_of
 from platonic_jax.compare._measures import DEFAULT_MEASURES, MEASURES, THINNED
 from platonic_jax.compare._record import Comparison, Matrix
@@ -62,7 +62,7 @@ def compare(
     by: str | np.ndarray | Sequence[str] = (),
     num_neighbours: int = 10,
     num_permutations: int = 100,
-    num_anchor_draws: int = 20,
+    num_anchor_draws: int = 10,
     num_transport_draws: int = 20,
     num_transport_rows: int = 300,
     element_alone: bool = True,
@@ -311,7 +311,9 @@ def _matrix(
         return Estimated(
             (error, error_anchors),
             # Of few structures, those that anchors come from and those that they describe are largely the same ones.
-            [(again.values[name][p], settings["num_anchor_draws"] - 1)] if again and joint else parts(error, error_anchors),
+            [(again.values[name][p], settings["num_anchor_draws"] - 1)]
+            if again and joint
+            else parts(error, error_anchors),
             {null: float(draws[name][:, p].mean()) for null, draws in found.nulls.items()},
             {null: float(p_values[name][p]) for null, p_values in found.p_values.items()},
             {

@@ -62,8 +62,7 @@ def matrix_of(
 
 
 def _of_pair(value: float, entry: Estimated, limits: tuple[float, float]) -> dict[str, float]:
-    half = float(half_width(*_arrays(entry.parts)))
-    low, high = np.clip([value - half, value + half], *limits)
+    low, high = _interval(value, float(half_width(*_arrays(entry.parts))), limits)
     numbers = {"low": low, "high": high, "error_structures": entry.errors[0], "error_anchors": entry.errors[1]}
     for null, mean in entry.nulls.items():
         suffix, effect = null.removeprefix("null"), value - mean
@@ -76,6 +75,17 @@ def _of_pair(value: float, entry: Estimated, limits: tuple[float, float]) -> dic
             f"effect_high{suffix}": effect + half,
         }
     return numbers
+
+
+def _interval(value: float, half: float, limits: tuple[float, float]) -> tuple[float, float]:
+    """Ends of an interval within limits; of a measure that ends at 1, on Fisher's scale, where it is not skewed."""
+    slope = 1 - value**2
+    if limits[1] == 1 and slope > 0 and half > 0:
+        z = np.arctanh(value)
+        low, high = np.tanh([z - half / slope, z + half / slope])
+    else:
+        low, high = value - half, value + half
+    return max(low, limits[0]), min(high, limits[1])
 
 
 def _arrays(parts: Sequence[Part]) -> list[tuple[np.ndarray, int]]:

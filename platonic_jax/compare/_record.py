@@ -73,14 +73,15 @@ class Matrix:
     effect_high_within_coordination: np.ndarray | None = None
 
     @property
-    def nulls(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """The nulls that were drawn, by the names that people read: means and p-values."""
+    def nulls(self) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """The nulls that were drawn, by the names that people read: means, effects and p-values."""
         drawn = {
-            "structures exchanged": (self.null, self.p),
-            "within element": (self.null_within_element, self.p_within_element),
+            "structures exchanged": (self.null, self.effect, self.p),
+            "exchanged within element": (self.null_within_element, self.effect_within_element, self.p_within_element),
         }
-        if self.null_within_coordination is not None and self.p_within_coordination is not None:
-            drawn["and coordination"] = (self.null_within_coordination, self.p_within_coordination)
+        null, effect, p = self.null_within_coordination, self.effect_within_coordination, self.p_within_coordination
+        if null is not None and effect is not None and p is not None:
+            drawn["and coordination"] = (null, effect, p)
         return drawn
 
 
@@ -196,7 +197,11 @@ class Comparison:
         ]
         head = ["pair"]
         for name in self.measures:
-            head += [f"{_html.text(name.replace('_', ' '))} [95 % interval]", "shuffled", "within element"]
+            head += [
+                f"{_html.text(name.replace('_', ' '))} [95 % CI]",
+                "structures exchanged",
+                "exchanged within element",
+            ]
         more = f"{len(pairs) - _SHOWN} more pairs are not shown." if len(pairs) > _SHOWN else ""
         return _html.record("Comparison", _html.facts(told), _html.table(head, rows, caption=more))
 

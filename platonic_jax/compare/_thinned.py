@@ -39,7 +39,13 @@ class ThinnedMeasures:
         key: Mapping[str, Array],
     ) -> None:
         self.tables, self.names, self.nulls, self.key = tables, names, nulls, key
-        self.choice, self.redrawn, self.index, self.similarity, self.num_draws = choice, samples, index, similarity, num_draws
+        self.choice, self.redrawn, self.index, self.similarity, self.num_draws = (
+            choice,
+            samples,
+            index,
+            similarity,
+            num_draws,
+        )
         self.clouds = [space.thinned for space in spaces]
         self.single = [cloud.astype(jnp.float32) for cloud in self.clouds]
         structures = jnp.asarray(tables[0].structure_index[index])

@@ -127,7 +127,7 @@ def matrix(
 
 
 def null(comparison: Comparison, measure: str, *, ax: Axes | None = None) -> Axes:
-    """Value and 95 % interval of every pair, beside what chance gives: atoms shuffled, freely and within elements.
+    """Value and 95 % interval of every pair, beside its nulls: structures exchanged, as a whole and within elements.
 
     Args:
         comparison: the result.
@@ -142,8 +142,8 @@ def null(comparison: Comparison, measure: str, *, ax: Axes | None = None) -> Axe
     ax = ax or axes(COLUMN, 0.8 + 0.2 * len(found))
     at = np.array([pair[:2] for pair in found]).T
     rows = np.arange(len(found))
-    ax.plot(table.null[*at], rows, "|", ms=7, mew=1.2, color=GREY, label="shuffled")
-    ax.plot(table.null_within_element[*at], rows, "D", ms=3.4, mfc="none", color=GREY, label="shuffled within element")
+    ax.plot(table.null[*at], rows, "|", ms=7, mew=1.2, color=GREY, label="structures exchanged")
+    ax.plot(table.null_within_element[*at], rows, "D", ms=3.4, mfc="none", color=GREY, label="exchanged within element")
     for kind, (what, colour) in PAIR_KINDS.items():
         mine = np.array([pair[2] == kind for pair in found])
         if mine.any():

@@ -77,14 +77,13 @@ def _measures(comparison: Comparison) -> str:
     )
     grey = 'fill="none" stroke="currentColor" stroke-width="0.3"'
     keys += (
-        f'<li><svg viewBox="-1 -1 2 2"><path d="M0-.9V.9" {grey}/></svg>shuffled</li>'
-        f'<li><svg viewBox="-1 -1 2 2"><path d="M0-.8.8 0 0 .8-.8 0Z" {grey}/></svg>shuffled within each element</li>'
+        f'<li><svg viewBox="-1 -1 2 2"><path d="M0-.9V.9" {grey}/></svg>structures exchanged</li>'
+        f'<li><svg viewBox="-1 -1 2 2"><path d="M0-.8.8 0 0 .8-.8 0Z" {grey}/></svg>exchanged within each element</li>'
     )
     return (
         "<p>Left, every pair of models: darker is more similar, and the tree joins those that are nearest. Right, the "
-        "same values with "
-        "their 95 % intervals, beside what remains when the atoms of one model are shuffled: freely, or only among "
-        "atoms of the same "
+        "same values with their 95 % CI, beside what remains when whole structures of one model are exchanged, or the "
+        "atoms of one structure for those of another within each "
         f'element.</p><ul class="keys">{keys}</ul>'
         + "".join(_measure(comparison, i) for i in range(len(comparison.measures)))
     )
@@ -154,7 +153,7 @@ def _numbers(comparison: Comparison) -> str:
             "other model",
             "value",
             "95 % interval",
-            *(cell for null in table.nulls for cell in (null, "p")),
+            *(cell for null in table.nulls for cell in (null, "effect", "p")),
         ]
         settings = {
             key: value for key, value in table.settings.items() if not isinstance(value, list) or len(value) <= 4

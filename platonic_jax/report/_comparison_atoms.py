@@ -152,7 +152,11 @@ def _agreement(comparison: Comparison) -> str:
         return f"{told}."
     pairs = [(i, j) for i, j, kind in plots.pairs(comparison) if kind == "model"]
     value, null = (float(np.mean([of[i, j] for i, j in pairs])) for of in (measure.value, measure.null_within_element))
-    chance = f", and {_texts.number(null)} where atoms are shuffled within each element" if np.isfinite(null) else ""
+    chance = (
+        f", and {_texts.number(null)} where atoms of one structure are exchanged within each element"
+        if np.isfinite(null)
+        else ""
+    )
     return f"{told}; over all atoms it is {_texts.number(value)}{chance}."
 
 

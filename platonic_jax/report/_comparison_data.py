@@ -80,7 +80,7 @@ def _measure(comparison: Comparison, name: str) -> dict[str, Any]:
     table = comparison.measures[name]
     order = plots.leaf_order(table)
     tree = hierarchy.dendrogram(plots.linkage(table), no_plot=True)
-    fields = ("value", "low", "high", "null", "null_within_element", "p_value", "p_value_within_element")
+    fields = ["value", "low", "high", "null", "null_within_element", "p", "p_within_element", "effect_within_element"]
     return {
         "name": _texts.measure_text(name).title,
         "similar": table.settings["larger_is_more_similar"],

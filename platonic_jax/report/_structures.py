@@ -177,7 +177,7 @@ def _colour(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _told(comparison: Comparison) -> str:
-    """What the colour means, beside what chance gives."""
+    """What the colour means, beside its nulls."""
     pairs = [(i, j) for i, j, kind in plots.pairs(comparison) if kind == "model"]
     if not pairs:
         return "Atoms are coloured by their element: no two trained models are compared."
@@ -185,12 +185,12 @@ def _told(comparison: Comparison) -> str:
     told = f"Atoms are coloured by the share of their {k} nearest neighbours that two models have in common"
     told += f", mean over {len(pairs)} pairs of models" if len(pairs) > 1 else ""
     if "mutual_knn" not in comparison.measures:
-        return f"{told}. What chance gives is not known: mutual_knn is not among the measures."
+        return f"{told}. Its null is not known: mutual_knn is not among the measures."
     measure = comparison.measures["mutual_knn"]
     free, within = (np.mean([null[i, j] for i, j in pairs]) for null in (measure.null, measure.null_within_element))
-    chance = [f"{value:.2g} {how}" for value, how in ((free, "freely"), (within, "within each element"))]
+    chance = [f"{value:.2g} {how}" for value, how in ((free, "as a whole"), (within, "within each element"))]
     drawn = [text for text, value in zip(chance, (free, within), strict=True) if np.isfinite(value)]
-    return f"{told}. The mean where atoms are shuffled: {', '.join(drawn) or 'not drawn'}."
+    return f"{told}. The mean where structures are exchanged: {', '.join(drawn) or 'not drawn'}."
 
 
 def _description(comparison: Comparison) -> str:

@@ -29,6 +29,11 @@ _MEASURES = {
         "Shared nearest neighbours",
         "The share of an atom's nearest neighbours that both models agree on. 1 is all of them.",
     ),
+    "mutual_knn_other_structures": MeasureText(
+        "Shared nearest neighbours in other structures",
+        "The same among the atoms of other structures: most neighbours that two models share are atoms of the same "
+        "crystal. 1 is all of them.",
+    ),
     "sinkhorn_divergence": MeasureText(
         "Optimal-transport distance",
         "What it costs to move one model's cloud of atoms onto the other's, in the shared space (Sinkhorn "

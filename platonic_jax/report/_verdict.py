@@ -1,14 +1,15 @@
 """The verdict in plain sentences, each with its numbers.
 
-Only pairs of trained models are judged. Three rulers stand beside them: chance (atoms shuffled), the chemical element
-alone, and a network of the same architecture whose weights were never trained.
+Only pairs of trained models are judged. Four baselines stand beside them: whole structures exchanged, the atoms of one
+structure exchanged within each element, the chemical element alone, and a network whose weights were never trained.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from platonic_jax import _html, plots
+from platonic_jax import _html, plots, statistics
 from platonic_jax.compare import Comparison, Matrix
 
 __all__ = ["Answer", "Verdict", "verdict"]
@@ -66,12 +67,10 @@ def verdict(comparison: Comparison) -> Verdict:
     chosen = next((name for name in _GLOBAL if name in comparison.measures), None)
     if chosen:
         measure = comparison.measures[chosen]
-        beyond = {"chance": sum(bool(measure.p_value[pair] <= SIGNIFICANT) for pair in trained)}
+        beyond = {"the element": _beyond(measure, trained, "_within_element")}
         answers += [_extremes(measure, trained, names, chosen), *_relatives(comparison, trained, names)]
-        answers.append(_against_chance(measure, trained, beyond["chance"]))
-        if elements:
-            beyond["the element alone"] = _above(measure, trained, elements)
-            answers.append(_against_element(measure, trained, elements, beyond["the element alone"]))
+        answers.append(_against_exchange(measure, trained))
+        answers.append(_against_element(measure, trained, elements))
         if untrained:
             beyond["an untrained network"] = _above(measure, trained, untrained)
             answers.append(_against_random(measure, trained, untrained, names, beyond["an untrained network"]))
@@ -80,17 +79,71 @@ def verdict(comparison: Comparison) -> Verdict:
         answers.append(_no_control(comparison))
     if "mutual_knn" in comparison.measures:
         measure = comparison.measures["mutual_knn"]
-        beyond = {"the element": sum(bool(measure.p_value_within_element[pair] <= SIGNIFICANT) for pair in trained)}
+        beyond = {"the element": _beyond(measure, trained, "_within_element")}
         if untrained:
             beyond["an untrained network"] = _above(measure, trained, untrained)
         answers.append(_neighbours(measure, trained, names, untrained, beyond))
         lead.append(f"In nearest neighbours, {_claim(beyond, trained, names)}.")
+    if "mutual_knn_other_structures" in comparison.measures:
+        measure = comparison.measures["mutual_knn_other_structures"]
+        beyond = {"the element": _beyond(measure, trained, "_within_element")}
+        if untrained:
+            beyond["an untrained network"] = _above(measure, trained, untrained)
+        answers.append(_neighbours(measure, trained, names, untrained, beyond, others=True))
     return Verdict(" ".join(lead) or "Neither global geometry nor neighbours were compared: see the figures.", answers)
 
 
-def _claim(beyond: dict[str, int], trained: list[tuple[int, int]], names: list[str]) -> str:
+def _beyond(measure: Matrix, trained: list[tuple[int, int]], suffix: str) -> int | None:
+    """The pairs that agree beyond a null: p ≤ 0.05, and an effect whose interval excludes 0; None where untested."""
+    if not _tested(measure, trained, suffix):
+        return None
+    sign = 1 if measure.settings["larger_is_more_similar"] else -1
+    end = "low" if sign > 0 else "high"
+    effect, end, p = (getattr(measure, f"{name}{suffix}") for name in ("effect", f"effect_{end}", "p"))
+    return sum(bool(p[pair] <= SIGNIFICANT and sign * effect[pair] > 0 and sign * end[pair] > 0) for pair in trained)
+
+
+def _tested(measure: Matrix, trained: list[tuple[int, int]], suffix: str) -> bool:
+    enough = measure.settings["num_permutations"] >= statistics.fewest_permutations(SIGNIFICANT)
+    return enough and any(np.isfinite(getattr(measure, f"p{suffix}")[pair]) for pair in trained)
+
+
+def _untested(measure: Matrix) -> str:
+    """Why there is no test."""
+    fewest = statistics.fewest_permutations(SIGNIFICANT)
+    if (number := measure.settings["num_permutations"]) < fewest:
+        return f"{number} permutations cannot reach p ≤ {SIGNIFICANT:g}; use at least {fewest}."
+    return "Too few structures can be exchanged for a test."
+
+
+def _effect(measure: Matrix, trained: list[tuple[int, int]], suffix: str, *, scale: float = 1, digits: int = 2) -> str:
+    """The effects of the pairs, with the interval where it is one pair."""
+    value, low, high = (scale * getattr(measure, f"effect{end}{suffix}") for end in ("", "_low", "_high"))
+    if len(trained) > 1:
+        return _span(value, trained, digits=digits)
+    pair = trained[0]
+    return f"{value[pair]:.{digits}f} (95 % CI {low[pair]:.{digits}f} to {high[pair]:.{digits}f})"
+
+
+def _moved(measure: Matrix, null: str) -> str:
+    """How much a permutation can move."""
+    exchange = measure.settings.get("exchange", {}).get(null)
+    if not exchange:
+        return ""
+    said = f"{exchange['num_movable_atoms']:,} of {exchange['num_atoms']:,} atoms can be exchanged"
+    if "num_groups" in exchange:
+        said += f", {exchange['num_tested_groups']} of {exchange['num_groups']} elements tested"
+    return f"; {said}"
+
+
+def _claim(counts: Mapping[str, int | None], trained: list[tuple[int, int]], names: list[str]) -> str:
     """Beyond what, and how many of the pairs."""
     total = len(trained)
+    untested = [what for what, count in counts.items() if count is None]
+    beyond = {what: count for what, count in counts.items() if count is not None}
+    if untested:
+        unknown = f"whether models agree beyond {_series(untested)} cannot be tested"
+        return f"{unknown}; {_claim(beyond, trained, names)}" if beyond else unknown
     if total == 1:
         i, j = trained[0]
         yes = [f"beyond {what}" for what, count in beyond.items() if count]
@@ -110,7 +163,7 @@ def _extremes(measure: Matrix, trained: list[tuple[int, int]], names: list[str],
         return Answer("How far do they agree?", "Undefined.", f"{title} has no value where all atoms look the same.")
     most, least = _most_and_least(measure, trained)
     first = f"{names[most[0]]} and {names[most[1]]}"
-    told = f"{title} {measure.value[most]:.2f} (95 % interval {measure.low[most]:.2f}–{measure.high[most]:.2f})"
+    told = f"{title} {measure.value[most]:.2f} (95 % CI {measure.low[most]:.2f}–{measure.high[most]:.2f})"
     if len(trained) == 1:
         return Answer("How far do they agree?", f"{measure.value[most]:.2f}.", f"{first}: {told}; {meaning}.")
     last = (
@@ -120,24 +173,35 @@ def _extremes(measure: Matrix, trained: list[tuple[int, int]], names: list[str],
     return Answer("Which models agree most?", f"{first}.", f"{told}; {meaning}. {last}")
 
 
-def _against_chance(measure: Matrix, trained: list[tuple[int, int]], count: int) -> Answer:
+def _against_exchange(measure: Matrix, trained: list[tuple[int, int]]) -> Answer:
+    question = "More than any two structures share?"
+    if not _tested(measure, trained, ""):
+        return Answer(question, "Cannot be tested.", _untested(measure))
+    count = sum(bool(measure.p[pair] <= SIGNIFICANT) for pair in trained)
     return Answer(
-        "More than chance?",
+        question,
         _yes(count, len(trained)),
-        f"With the atoms of one model shuffled, the similarity is {_span(measure.null, trained)} on average "
-        f"(p = {_span(measure.p_value, trained, digits=3)}).",
+        f"With whole structures exchanged the similarity is {_span(measure.null, trained)} on average, an effect of "
+        f"{_effect(measure, trained, '')} (p = {_span(measure.p, trained, digits=3)}{_moved(measure, 'null')}).",
     )
 
 
-def _against_element(measure: Matrix, trained: list[tuple[int, int]], controls: list[int], count: int) -> Answer:
-    reached = _span(measure.value, _with(controls, trained))
+def _against_element(measure: Matrix, trained: list[tuple[int, int]], controls: list[int]) -> Answer:
+    question = "Between crystals, beyond the element?"
+    baseline = ""
+    if controls:
+        reached = _span(measure.value, _with(controls, trained))
+        baseline = f" The element-only baseline reaches {reached} with the models."
+    count = _beyond(measure, trained, "_within_element")
+    if count is None:
+        return Answer(question, "Cannot be tested.", _untested(measure) + baseline)
     return Answer(
-        "More than the element?",
+        question,
         _yes(count, len(trained)),
-        f"A table that knows nothing but each atom's element reaches {reached} with the models; a pair counts if its "
-        "whole interval lies "
-        "above what either of its models reaches with it. Shuffling atoms only among those of the same element leaves "
-        f"{_span(measure.null_within_element, trained)} between two models.",
+        "With the atoms of one structure exchanged for those of another within each element, "
+        f"{_span(measure.null_within_element, trained)} remains: an effect of "
+        f"{_effect(measure, trained, '_within_element')} (p = {_span(measure.p_within_element, trained, digits=3)}"
+        f"{_moved(measure, 'null_within_element')}).{baseline}",
     )
 
 
@@ -167,27 +231,50 @@ def _no_control(comparison: Comparison) -> Answer:
 
 
 def _neighbours(
-    measure: Matrix, trained: list[tuple[int, int]], names: list[str], untrained: list[int], beyond: dict[str, int]
+    measure: Matrix,
+    trained: list[tuple[int, int]],
+    names: list[str],
+    untrained: list[int],
+    beyond: dict[str, int | None],
+    *,
+    others: bool = False,
 ) -> Answer:
     most, least = _most_and_least(measure, trained)
 
-    def told(pair: tuple[int, int]) -> str:
+    def share(pair: tuple[int, int]) -> str:
         value, low, high = (100 * a[pair] for a in (measure.value, measure.low, measure.high))
-        return f"{names[pair[0]]} and {names[pair[1]]} share {value:.0f} % ({low:.0f}–{high:.0f} %)"
+        return f"{names[pair[0]]} and {names[pair[1]]} share {value:.0f} % (95 % CI {low:.0f}–{high:.0f} %)"
 
-    shares = told(most) + ("" if len(trained) == 1 else f", {told(least)}")
-    p_value = _span(measure.p_value_within_element, trained, digits=3)
+    shares = share(most) + ("" if len(trained) == 1 else f", {share(least)}")
+    among = " in other structures" if others else ""
     detail = (
-        f"Of the {measure.settings['k']} nearest neighbours of an atom, {shares}. With atoms shuffled within each "
-        f"element it would be {_span(100 * measure.null_within_element, trained, digits=0)} % (p = {p_value})."
+        f"Of the {measure.settings['num_neighbours']} nearest neighbours of an atom{among}, of "
+        f"{measure.settings['num_rows']:,} atoms, {shares}."
     )
+    if beyond["the element"] is None:
+        detail += f" {_untested(measure)}"
+    else:
+        detail += (
+            f" With the atoms of one structure exchanged within each element it would be "
+            f"{_span(100 * measure.null_within_element, trained, digits=0)} %: an effect of "
+            f"{_effect(measure, trained, '_within_element', scale=100, digits=0)} percentage points "
+            f"(p = {_span(measure.p_within_element, trained, digits=3)})."
+        )
     if untrained:
         reached = _span(100 * measure.value, _with(untrained, trained), digits=0)
-        detail += f" An untrained network shares {reached} % with the models."
+        detail += f" An untrained control shares {reached} % with the models."
     total = len(trained)
-    short = {what: ("yes" if count else "no") if total == 1 else _count(count, total) for what, count in beyond.items()}
+    short = {
+        what: "cannot be tested"
+        if count is None
+        else ("yes" if count else "no")
+        if total == 1
+        else _count(count, total)
+        for what, count in beyond.items()
+    }
     answer = "; ".join(f"beyond {what}: {count}" for what, count in short.items())
-    return Answer("Down to an atom's neighbours?", f"{answer.capitalize()}.", detail)
+    question = "Do neighbours in other structures agree?" if others else "Down to an atom's neighbours?"
+    return Answer(question, f"{answer.capitalize()}.", detail)
 
 
 def _relatives(comparison: Comparison, trained: list[tuple[int, int]], names: list[str]) -> list[Answer]:

@@ -9,15 +9,16 @@
   const oneLine = (model) => compared.models[model].replace("<br>", " ");
   const p = (x) => (x === null ? "" : ` (p = ${number(x)})`);
   const interval = (low, high) => `95 % interval ${number(low)} to ${number(high)}`;
-  const FIELDS = ["value", "low", "high", "null", "null_within_element", "p_value", "p_value_within_element"];
+  const FIELDS = ["value", "low", "high", "null", "null_within_element", "p", "p_within_element", "effect_within_element"];
 
   function matrixText(measure, i, j) {
     const of = Object.fromEntries(FIELDS.map((field) => [field, measure[field][i][j]]));
     const head = `<b>${oneLine(i)}</b><br><b>${oneLine(j)}</b><br>`;
     if (i === j) return `${head}a model with itself: ${number(of.value)}`;
     return (
-      `${head}value ${number(of.value)}<br>${interval(of.low, of.high)}<br>shuffled ${number(of.null)}${p(of.p_value)}<br>` +
-      `shuffled within element ${number(of.null_within_element)}${p(of.p_value_within_element)}`
+      `${head}value ${number(of.value)}<br>${interval(of.low, of.high)}<br>structures exchanged ${number(of.null)}${p(of.p)}<br>` +
+      `exchanged within element ${number(of.null_within_element)}${p(of.p_within_element)}<br>` +
+      `effect beyond the element ${number(of.effect_within_element)}`
     );
   }
 

@@ -244,9 +244,18 @@ def _agreement(
 ) -> dict[str, list[dict[str, float]]]:
     """By measure, for each group of atoms, its value before against after, its interval, and its null."""
     num_neighbours = min(num_neighbours, len(structure) - 1)
-    clouds = [cloud_of(_shared(x, rows, similarity=similarity), num_neighbours=num_neighbours) for x in rows_of]
-    weights = jnp.asarray(members, clouds[0].rows.dtype)
     place = jnp.asarray(structure)
+    clouds = [
+        cloud_of(
+            _shared(x, rows, similarity=similarity),
+            place,
+            jax.random.key(i),
+            num_neighbours=num_neighbours,
+            measures=MEASURES,
+        )
+        for i, x in enumerate(rows_of)
+    ]
+    weights = jnp.asarray(members, clouds[0].rows.dtype)
     found = [_influences(clouds[i], clouds[j], weights, place) for i, j in compared]
     out = {}
     for name in MEASURES:

@@ -54,10 +54,19 @@ def judge_agreement(
             seen = [choice.mapped(table) for table in tables]
             for where, index in indices.items():
                 clouds = []
-                for x in seen:
+                for i, x in enumerate(seen):
                     atoms, anchors = (jnp.asarray(x[of], jnp.float64) for of in (index, choice.rows))
                     shared = projection.relative(atoms, anchors, weights=choice.weights)
-                    clouds.append(cloud_of(shared, num_neighbours=num_neighbours))
+                    ties = jax.random.fold_in(key, i)
+                    clouds.append(
+                        cloud_of(
+                            shared,
+                            jnp.asarray(structure[index]),
+                            ties,
+                            num_neighbours=num_neighbours,
+                            measures=MEASURES,
+                        )
+                    )
                 found = estimates_of(clouds, clouds, pairs, jnp.asarray(structure[index]), measures=MEASURES)
                 judged[where][which] = {name: _over_pairs(*found[name], of_pair) for name in MEASURES}
     for where, index in indices.items():

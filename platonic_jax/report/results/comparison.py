@@ -24,7 +24,7 @@ def tables(found: Comparison) -> list[Table]:
 def _measures(found: Comparison) -> Iterator[Table]:
     names = plots.labels(found)
     for name, measure in found.measures.items():
-        heads = ("value", "95 % interval", *(head for null in measure.nulls for head in (null, "p")))
+        heads = ("value", "95 % interval", *(head for null in measure.nulls for head in (null, "effect", "p")))
         rows = [
             (
                 f"{names[i]} – {names[j]}",
@@ -50,7 +50,7 @@ def _groupings(found: Comparison) -> Iterator[Table]:
             for g, label in enumerate(resolved.labels)
         ]
         yield Table(
-            f"By {kind}, mean over pairs of models (shuffled within element)",
+            f"By {kind}, mean over pairs of models (exchanged within element)",
             (kind, "atoms", "structures", *(name.replace("_", " ") for name in resolved.measures)),
             rows,
             caption=f"{len(resolved.left_out)} more have too few atoms or structures" if resolved.left_out else "",

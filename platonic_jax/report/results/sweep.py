@@ -78,13 +78,13 @@ def _layers(found: Layers) -> Table:
                 f"{found.names[0][first]} – {found.names[1][second]}",
                 number(entry["best_value"]),
                 f"{number(entry['low'])} to {number(entry['high'])}",
-                number(entry["null_of_best"]),
-                number(entry["p_value_of_best"]),
+                number(entry["best_effect"]),
+                number(entry["p_of_best"]),
             )
         )
     return Table(
-        f"Layers of {found.models[0]} and {found.models[1]}: the best pair, beside the best by chance",
-        ("measure", "layers", "value", "95 % interval", "best of shuffled", "p of the best"),
+        f"Layers of {found.models[0]} and {found.models[1]}: the pair that agrees most beyond the element",
+        ("measure", "layers", "value", "95 % CI", "effect beyond the element", "p, corrected"),
         rows,
         words=(0, 1),
     )
