@@ -283,9 +283,7 @@ def neighbours(
             `queries`, or the rows are those of a bootstrap, whose nearest neighbours are their own copies.
     """
     if instead := _RESAMPLED.get():
-        raise ValueError(
-            f"a bootstrap repeats rows, and the nearest neighbours of a row would be its copies: {instead}."
-        )
+        raise ValueError(f"a bootstrap repeats rows, and the nearest neighbours would be copies: {instead}.")
     return _neighbours(
         x,
         num_neighbours=num_neighbours,

@@ -21,8 +21,8 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from platonic_jax._checks import check_choice, check_count, check_fraction, check_key, check_paired
-from platonic_jax._typing import Scalar, TypedKey
-from platonic_jax.numerics import map_rows, matmul, resampled_rows
+from platonic_jax._typing import AnyArray, Numeric, Scalar, TypedKey
+from platonic_jax.numerics import as_float, map_rows, matmul, resampled_rows
 
 __all__ = [
     "Bootstrap",
@@ -129,7 +129,7 @@ class _Blocks(NamedTuple):
     place: Int[Array, " n"]
 
 
-def _blocks(n: int, groups: Int[Array, " n"] | None, blocks: Int[Array, " n"] | None) -> _Blocks:
+def _blocks(n: int, groups: Int[AnyArray, " n"] | None, blocks: Int[AnyArray, " n"] | None) -> _Blocks:
     """Arrays have one entry for each of at most n blocks; entries beyond the last block are of a kind of their own."""
     index = jnp.arange(n, dtype=jnp.int32)
     group = jnp.zeros(n, jnp.int32) if groups is None else jnp.asarray(groups)
@@ -165,8 +165,8 @@ def permutation(
     key: TypedKey,
     *,
     n: int,
-    groups: Int[Array, " n"] | None = None,
-    blocks: Int[Array, " n"] | None = None,
+    groups: Int[AnyArray, " n"] | None = None,
+    blocks: Int[AnyArray, " n"] | None = None,
 ) -> Int[Array, " {n}"]:
     """Draw one random order of n rows, uniform over all orders that keep groups and blocks.
 
@@ -193,8 +193,8 @@ def permutations(
     key: TypedKey,
     *,
     n: int,
-    groups: Int[Array, " n"] | None = None,
-    blocks: Int[Array, " n"] | None = None,
+    groups: Int[AnyArray, " n"] | None = None,
+    blocks: Int[AnyArray, " n"] | None = None,
     num_permutations: int,
     first: int | Int[Array, ""] = 0,
 ) -> Int[Array, "{num_permutations} {n}"]:
@@ -222,7 +222,7 @@ def permutations(
 
 
 def movable_rows(
-    n: int, *, groups: Int[Array, " n"] | None = None, blocks: Int[Array, " n"] | None = None
+    n: int, *, groups: Int[AnyArray, " n"] | None = None, blocks: Int[AnyArray, " n"] | None = None
 ) -> Bool[Array, " {n}"]:
     """Mark the rows that a permutation can move: those whose block has another one of its kind.
 
@@ -241,11 +241,11 @@ def movable_rows(
 
 
 def null_distribution(
-    statistic_fn: Callable[[Int[Array, " n"]], Scalar],
+    statistic_fn: Callable[[Int[AnyArray, " n"]], Scalar],
     *,
     n: int,
-    groups: Int[Array, " n"] | None = None,
-    blocks: Int[Array, " n"] | None = None,
+    groups: Int[AnyArray, " n"] | None = None,
+    blocks: Int[AnyArray, " n"] | None = None,
     num_permutations: int,
     key: TypedKey,
     batch_size: int = 1,
@@ -295,11 +295,11 @@ def fewest_permutations(level: float) -> int:
 
 def permutation_test(
     fn: Callable[[Float[Array, "n p"], Float[Array, "n q"]], Scalar],
-    x: Float[Array, "n p"],
-    y: Float[Array, "n q"],
+    x: Numeric[AnyArray, "n p"],
+    y: Numeric[AnyArray, "n q"],
     *,
-    groups: Int[Array, " n"] | None = None,
-    blocks: Int[Array, " n"] | None = None,
+    groups: Int[AnyArray, " n"] | None = None,
+    blocks: Int[AnyArray, " n"] | None = None,
     num_permutations: int,
     key: TypedKey,
     alternative: str = "greater",
@@ -347,13 +347,13 @@ def permutation_test(
         Winkler et al., Multi-level block permutation, NeuroImage 123, 253 (2015).
     """
     check_choice("alternative", alternative, ALTERNATIVES)
+    x, y = as_float(x), as_float(y)
     check_paired(x, y)
     check_count("num_permutations", num_permutations)
     if num_permutations < (fewest := fewest_permutations(level)):
         raise ValueError(
             f"`num_permutations` = {num_permutations} permutations cannot reach p ≤ {level:g}; use at least {fewest}."
         )
-    x, y = jnp.asarray(x), jnp.asarray(y)
     n = x.shape[0]
     value = fn(x, y)
     null = null_distribution(

@@ -21,6 +21,18 @@ PROCRUSTES = [
 ]
 
 
+def beside(value, null, p, suffix):
+    """A null, its p-value, and the effect with its interval."""
+    effect = value - null
+    return {
+        f"null{suffix}": null,
+        f"p{suffix}": p,
+        f"effect{suffix}": effect,
+        f"effect_low{suffix}": effect - 0.02,
+        f"effect_high{suffix}": effect + 0.02,
+    }
+
+
 def matrix(value, *, null, null_within_element, similar=True, **settings):
     value = np.asarray(value, dtype=float)
     off = ~np.eye(len(value), dtype=bool)
@@ -29,15 +41,24 @@ def matrix(value, *, null, null_within_element, similar=True, **settings):
         value=value,
         low=np.where(off, value - 0.02, value),
         high=np.where(off, value + 0.03, value),
-        null=everywhere(null),
-        null_within_element=everywhere(null_within_element),
-        p_value=everywhere(0.005),
-        p_value_within_element=everywhere(0.01),
+        error_structures=everywhere(0.01),
+        error_anchors=everywhere(0.005),
+        **beside(value, everywhere(null), everywhere(0.005), ""),
+        **beside(value, everywhere(null_within_element), everywhere(0.01), "_within_element"),
         settings={
             "larger_is_more_similar": similar,
             "range": [0, 1],
             "num_permutations": 199,
             "num_rows": 60,
+            "exchange": {
+                "null": {"num_movable_atoms": 55, "num_atoms": 60},
+                "null_within_element": {
+                    "num_movable_atoms": 50,
+                    "num_atoms": 60,
+                    "num_groups": 10,
+                    "num_tested_groups": 8,
+                },
+            },
             **settings,
         },
     )
@@ -85,7 +106,7 @@ def make(*, models=MODELS, kinds=KINDS, num_structures=20, shown=None, ids=None,
         },
         measures={
             "procrustes": matrix(value, null=0.05, null_within_element=0.4),
-            "mutual_knn": matrix(value / 2, null=0.01, null_within_element=0.2, k=10),
+            "mutual_knn": matrix(value / 2, null=0.01, null_within_element=0.2, num_neighbours=10),
             "sinkhorn_divergence": matrix(1 - value, null=0.9, null_within_element=0.7, similar=False),
         },
         maps=[

@@ -143,17 +143,21 @@ def test_faults_are_named(as_users_call):
     x, y = data()
     key = jax.random.key(0)
     with pytest.raises(TypeError, match="`key` must be a typed key"):
-        statistics.permutation_test(correlation, x, y, num_permutations=9, key=jax.random.PRNGKey(0))
+        statistics.permutation_test(correlation, x, y, num_permutations=19, key=jax.random.PRNGKey(0))
     with pytest.raises(ValueError, match="`key` must be a single key"):
-        statistics.permutation_test(correlation, x, y, num_permutations=9, key=jax.random.split(key))
+        statistics.permutation_test(correlation, x, y, num_permutations=19, key=jax.random.split(key))
     with pytest.raises(ValueError, match="`alternative` must be one of 'greater', 'less', got 'both'"):
-        statistics.permutation_test(correlation, x, y, num_permutations=9, key=key, alternative="both")
+        statistics.permutation_test(correlation, x, y, num_permutations=19, key=key, alternative="both")
     with pytest.raises(ValueError, match="`num_permutations` must be at least 1, got 0"):
         statistics.permutation_test(correlation, x, y, num_permutations=0, key=key)
     with pytest.raises(ValueError, match="`x` and `y` must have the same rows, got 40 and 39"):
-        statistics.permutation_test(correlation, x, y[1:], num_permutations=9, key=key)
+        statistics.permutation_test(correlation, x, y[1:], num_permutations=19, key=key)
     with pytest.raises(ValueError, match="`level` must lie between 0 and 1, got 95"):
         statistics.bootstrap(correlation, x, y, clusters=jnp.arange(40), num_bootstraps=9, key=key, level=95)
+    with pytest.raises(ValueError, match="10 permutations cannot reach p ≤ 0.05; use at least 19"):
+        statistics.permutation_test(correlation, x, y, num_permutations=10, key=key)
+    with pytest.raises(ValueError, match="cannot reach p ≤ 0.01; use at least 99"):
+        statistics.permutation_test(correlation, x, y, num_permutations=98, key=key, level=0.01)
 
 
 def test_permutations_are_the_draws_of_the_null_whatever_their_number():
@@ -235,3 +239,116 @@ def test_half_of_the_clusters_spread_as_much_as_samples_of_all():
     spread = jnp.std(jax.lax.map(draw, jax.random.split(jax.random.key(0), 1000)))
     influence = (values - jnp.mean(values)) / 800
     assert float(spread) == pytest.approx(float(statistics.cluster_error(influence, clusters=clusters)), rel=0.1)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_permutation_of_blocks_moves_the_rows_of_a_group_in_a_block_together(seed):
+    rng = np.random.default_rng(seed)
+    groups, blocks = rng.integers(0, 3, 120), rng.integers(0, 25, 120)
+    order = np.asarray(
+        statistics.permutation(jax.random.key(seed), n=120, groups=jnp.asarray(groups), blocks=jnp.asarray(blocks))
+    )
+    np.testing.assert_array_equal(np.sort(order), np.arange(120))
+    np.testing.assert_array_equal(groups[order], groups)
+    moved = set()
+    for group, block in set(zip(groups.tolist(), blocks.tolist(), strict=True)):
+        rows = np.flatnonzero((groups == group) & (blocks == block))
+        (source,) = np.unique(blocks[order[rows]])
+        np.testing.assert_array_equal(order[rows], np.flatnonzero((groups == group) & (blocks == source)))
+        moved |= {int(row) for row in rows if source != block}
+    movable = np.asarray(statistics.movable_rows(120, groups=jnp.asarray(groups), blocks=jnp.asarray(blocks)))
+    assert len(moved) > 40
+    assert movable[sorted(moved)].all()
+    sizes = np.array([np.sum((groups == g) & (blocks == b)) for g, b in zip(groups, blocks, strict=True)])
+    alone = [len(set(blocks[(groups == g) & (sizes == size)])) == 1 for g, size in zip(groups, sizes, strict=True)]
+    np.testing.assert_array_equal(movable, ~np.array(alone))
+
+
+def test_permutations_of_blocks_are_uniform():
+    groups, blocks = jnp.array([0, 0, 1, 0, 1, 1, 0]), jnp.array([5, 5, 5, 7, 8, 9, 7])
+    orders = np.asarray(
+        statistics.permutations(jax.random.key(0), n=7, groups=groups, blocks=blocks, num_permutations=6000)
+    )
+    _, counts = np.unique(orders, axis=0, return_counts=True)
+    assert len(counts) == 2 * 6  # Two blocks of two rows in one group, three of one row in the other.
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_arrangements_are_counted():
+    groups, blocks = np.array([0, 0, 1, 0, 1, 1, 0]), np.array([5, 5, 5, 7, 8, 9, 7])
+    assert statistics.arrangements(groups, blocks) == pytest.approx({0: np.log(2), 1: np.log(6)})
+
+
+def test_too_few_blocks_cannot_be_tested():
+    x, y = data()
+    key = jax.random.key(0)
+    settings = {"num_permutations": 19, "key": key}
+    few = statistics.permutation_test(correlation, x, x, blocks=jnp.arange(40) // 20, **settings)
+    assert np.isnan(few.p_value)
+    assert few.movable == 1
+    assert few.effect == pytest.approx(float(few.value - few.null.mean()))
+    many = statistics.permutation_test(correlation, x, x, blocks=jnp.arange(40) // 4, **settings)
+    assert many.p_value == pytest.approx(0.05)
+    unequal = np.repeat(np.arange(8), np.arange(1, 9))[:36]
+    stuck = statistics.permutation_test(
+        correlation, x[:36], y[:36], blocks=unequal, groups=np.zeros(36, int), **settings
+    )
+    assert np.isnan(stuck.p_value)
+    assert stuck.movable == 0
+
+
+def test_what_only_crystals_share_is_no_agreement_and_what_models_share_is():
+    """Rows of a crystal are alike in both models; shuffled one by one they would seem to agree."""
+    rng = np.random.default_rng(3)
+    groups, blocks = np.tile([1, 8], 60), np.repeat(np.arange(30), 4)
+    crystal = lambda: rng.normal(size=(30, 2, 1))[blocks, groups // 8] + 0.1 * rng.normal(size=(120, 1))
+    x, y, settings = crystal(), crystal(), {"num_permutations": 99, "key": jax.random.key(0)}
+    agreement = lambda x, y: jnp.abs(correlation(x, y))
+    x, y = jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)
+    assert statistics.permutation_test(agreement, x, y, groups=groups, blocks=blocks, **settings).p_value > 0.05
+    shared = y + x
+    assert statistics.permutation_test(agreement, x, shared, groups=groups, blocks=blocks, **settings).p_value == 0.01
+
+
+def test_the_combination_of_groups_is_exact_where_they_rise_and_fall_together():
+    rng = np.random.default_rng(4)
+    pooled = np.repeat(rng.normal(size=(2000, 40, 1)), 6, axis=2).astype(np.float32)
+    test = jax.jit(jax.vmap(lambda all: statistics.combined_test(all[0], all[1:], weights=jnp.ones(6)).p_value))
+    p_values = np.asarray(test(jnp.asarray(pooled)))
+    counts = np.histogram(np.round(40 * p_values), bins=np.arange(0.5, 41, 4))[0]
+    assert stats.chisquare(counts).pvalue > 1e-3
+    independent = np.asarray(test(jnp.asarray(rng.normal(size=(2000, 40, 6)), jnp.float32)))
+    assert np.mean(independent <= 0.05) < 0.02  # Conservative.
+
+
+def test_a_group_that_says_nothing_counts_as_nothing():
+    null = jnp.asarray(np.random.default_rng(5).normal(size=(19, 3)), jnp.float32)
+    constant = statistics.combined_test(jnp.ones(2), jnp.ones((19, 2)), weights=jnp.ones(2))
+    assert constant.p_value == 1
+    undefined = statistics.combined_test(
+        jnp.array([9.0, jnp.nan, 9.0]), null.at[:, 1].set(jnp.nan), weights=jnp.array([1.0, 5.0, 1.0])
+    )
+    assert undefined.p_value == pytest.approx(0.05)
+
+
+def test_the_corrected_p_value_of_alternatives_in_groups_holds_for_the_best_of_them():
+    rng = np.random.default_rng(6)
+    pooled = (rng.normal(size=(1000, 40, 1, 1)) + rng.normal(size=(1000, 40, 5, 4))).astype(np.float32)
+    test = jax.jit(jax.vmap(lambda all: jnp.min(statistics.max_combined(all[0], all[1:], weights=jnp.ones(4)))))
+    assert np.mean(np.asarray(test(jnp.asarray(pooled))) <= 0.05) < 0.065
+    signal = pooled.copy()
+    signal[:, 0, 2] += 5
+    assert np.mean(np.asarray(test(jnp.asarray(signal))) <= 0.05) > 0.9
+
+
+def test_a_bootstrap_of_a_neighbour_search_is_refused(as_users_call):
+    from platonic_jax import metrics
+
+    x, y = (jnp.asarray(RNG.normal(size=(40, 3)), jnp.float32) for _ in range(2))
+    settings = {"clusters": jnp.arange(40) // 4, "num_bootstraps": 20, "key": jax.random.key(0)}
+    for fn in (metrics.mutual_knn, lambda x, y: metrics.cknna(x, y, num_neighbours=5)):
+        with pytest.raises(ValueError, match="nearest neighbours would be copies: pass `metrics.mutual_knn_rows`"):
+            statistics.bootstrap(fn, x, y, **settings)
+    rows = metrics.mutual_knn_rows(x, y)
+    found = statistics.bootstrap(jnp.mean, rows, **settings)
+    assert found.low < metrics.mutual_knn(x, y) < found.high

@@ -303,17 +303,17 @@ def _matrix(
     """One measure of every row, from its estimates of pairs."""
 
     def parts(error: float, error_anchors: float) -> list[tuple[float, int]]:
-        of_anchors = [(error_anchors, settings["num_anchor_draws"] - 1)] if again else []
-        return [(error, num_structures - 1), *of_anchors]
+        of_anchors = [(float(error_anchors), num_draws - 1)] if again else []
+        return [(float(error), num_structures - 1), *of_anchors]
 
     def estimated(p: int) -> Estimated:
-        error, error_anchors = found.errors[name][p], again.anchors[name][p] if again else np.nan
+        error = float(found.errors[name][p])
+        error_anchors = float(again.anchors[name][p]) if again else np.nan
+        # Of few structures, those that anchors come from and those that they describe are largely the same ones.
+        together = [(float(again.values[name][p]), num_draws - 1)] if again and joint else []
         return Estimated(
             (error, error_anchors),
-            # Of few structures, those that anchors come from and those that they describe are largely the same ones.
-            [(again.values[name][p], settings["num_anchor_draws"] - 1)]
-            if again and joint
-            else parts(error, error_anchors),
+            together or parts(error, error_anchors),
             {null: float(draws[name][:, p].mean()) for null, draws in found.nulls.items()},
             {null: float(p_values[name][p]) for null, p_values in found.p_values.items()},
             {
@@ -322,6 +322,7 @@ def _matrix(
             },
         )
 
+    num_draws = settings["num_anchor_draws"]
     entries = {pair: estimated(p) for p, pair in enumerate(pairs)}
     return matrix_of(name, dict(zip(pairs, found.values[name], strict=True)), entries, m=m, settings=settings)
 
