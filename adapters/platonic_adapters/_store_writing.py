@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,7 +16,7 @@ import zarr
 
 from platonic_adapters import _store_layout as layout
 from platonic_adapters._store_checking import Damage, survey
-from platonic_adapters._store_reading import OF_THE_FILES, Store, flag, load, looks_like_a_store, read_attributes
+from platonic_adapters._store_reading import OF_THE_FILES, Store, flag, flags, load, looks_like_a_store, read_attributes
 from platonic_adapters.errors import DamagedStoreError, StoreError
 from platonic_adapters.integrity import checksum, sealed, sync
 from platonic_adapters.protocol import Readout
@@ -127,7 +128,7 @@ class Writer:
         store = load(self.path)
         damage = survey(store)
         if damage:
-            _forget(self.path, damage)
+            _clear(store, damage.blocks)
             raise StoreError(
                 f"`{self.path}` was damaged while it was written ({damage.sentence()}); run the same command again and"
                 " it goes on with what is missing."
@@ -135,6 +136,7 @@ class Writer:
         for name in self.properties:
             if not layout.PROPERTIES[name][0]:
                 by_row = np.asarray(layout.array(self.group, layout.row_array(name))[:])
+                shutil.rmtree(self.path / name / "c", ignore_errors=True)
                 layout.array(self.group, name)[...] = by_row[self.structures.offsets[:-1]]
         for left_over in self.path.rglob("*.partial"):
             left_over.unlink(missing_ok=True)
@@ -235,7 +237,8 @@ def _go_on(
     run, damage = store.attributes.get("run"), Damage()
     with _hold(path, run, exclusive=True):
         store = load(path)
-        if store.has_checksums and (damage := survey(store)):
+        if store.has_checksums:
+            damage = survey(store)
             _mend(store, damage, lay_out)
     group = zarr.open_group(path, mode="r+")
     names = list(attributes["layers"]), list(attributes["properties"])
@@ -402,13 +405,15 @@ def _mend(store: Store, damage: Damage, lay_out: Callable[[Path], None]) -> None
     if store.complete and damage:
         fixed = {k: v for k, v in store.attributes["checksums"].items() if layout.kind(k, store.attributes) == "fixed"}
         _describe(store.path, {**store.attributes, "complete": False, "checksums": fixed})
-    _forget(store.path, damage)
+    if damage or not store.complete:
+        _clear(store, {*damage.blocks, *np.flatnonzero(~flags(store.group).any(axis=1)).tolist()})
 
 
-def _forget(path: Path, damage: Damage) -> None:
-    """Remove the flags of damaged blocks."""
-    for block in damage.blocks:
-        (path / layout.flag_file(block)).unlink(missing_ok=True)
+def _clear(store: Store, blocks: Iterable[int]) -> None:
+    """Remove the files and flags of blocks: where the last block ends inside a chunk, old files would be read first."""
+    for block in blocks:
+        for name in (layout.flag_file(block), *layout.block_files(list(store.layers), store.properties, block)):
+            (store.path / name).unlink(missing_ok=True)
 
 
 def _short(value: Any) -> str:

@@ -41,11 +41,11 @@ def _digest(attributes: Mapping[str, Any]) -> str:
 
 
 def sync(files: Iterable[Path]) -> None:
-    """Make sure that files, and their names up to three folders above, are on the disk."""
+    """Make sure that files, and their names up to four folders above, are on the disk."""
     if os.name == "nt":  # which opens no directories, and syncs no file opened for reading
         return
     files = list(files)
-    folders = dict.fromkeys(folder for file in files for folder in file.parents[:3])
+    folders = dict.fromkeys(folder for file in files for folder in file.parents[:4])
     for path in [*files, *folders]:
         descriptor = os.open(path, os.O_RDONLY)
         try:
