@@ -81,7 +81,8 @@ class Store:
         """The structures, in the order of their rows; each agrees with its content hash."""
         read: dict[str, Any] = {"species": self.species}
         for field in fields(Structures):
-            if field.name != "species":
+            known = self.has_checksums or field.name not in ("charge", "spin") or self._has(f"structures/{field.name}")
+            if field.name != "species" and known:
                 values = self._read(f"structures/{field.name}")
                 read[field.name] = [str(v) for v in values] if field.type == "list[str]" else values
         return self._checked(Structures(**read))

@@ -7,7 +7,8 @@
     optional readout/{weights/<i>, biases/<i>, scale, shift} float32, its attributes layer and activation: the model's
     energy read-out, see `protocol.Readout`
     by_row/{energy, stress}, the same at the first row of each structure, for writers
-    structures/{ids, hashes, formulas, num_atoms, positions, cells, pbc} · done (blocks, arrays) int64
+    structures/{ids, hashes, formulas, num_atoms, positions, cells, pbc, charge, spin} · done (blocks, arrays) int64
+    (stores of schema 1 may have neither charge nor spin, which read as 0)
     attributes: schema, complete, default_layer, layers, properties, skipped, the provenance; run, checksums, seal
 
 The unit of work is a block: one shard of rows of every per-atom array. A writer computes every structure that overlaps

@@ -2,16 +2,23 @@
 
 import errno
 import json
+import shutil
 
 import numpy as np
 import pytest
 import zarr
-from ase.build import bulk
+from ase.build import bulk, molecule
 from platonic_adapters import _store_layout, store, structures
 from platonic_adapters.errors import StoreError
 
 LAYERS = {"last": {"width": 3, "what": "a test"}, "early": {"width": 2, "what": "a test"}}
 BLOCK = 8
+# The description of structures written alone, before there were checksums.
+OLD_STRUCTURES = {
+    "attributes": {"schema": 1, "source": "s", "skipped": []},
+    "zarr_format": 3,
+    "node_type": "group",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +32,14 @@ def some(n=9, element="Cu"):
     for i, atoms in enumerate(frames):
         atoms.positions[0, 0] += 0.01 * i
     return structures.read(frames)[0]
+
+
+def ions():
+    """The same geometry neutral, as a cation, as a triplet, and with the default spelt out."""
+    water = [molecule("H2O") for _ in range(4)]
+    for atoms, given in zip(water, ({}, {"charge": 1, "spin": 2}, {"spin": 3}, {"charge": 0, "spin": 1}), strict=True):
+        atoms.info.update(given)
+    return structures.Structures.from_atoms(water, list("abcd"))
 
 
 def begin(path, what=None, **changes):
@@ -231,3 +246,26 @@ def test_readers_refuse_what_they_cannot_trust(tmp_path):
 def test_nothing_here_is_pickled(tmp_path):
     fill(begin(tmp_path / "a.zarr"))
     assert not any(data[:2] == b"\x80\x04" or b"numpy.core" in data for data in files(tmp_path / "a.zarr").values())
+
+
+def test_charge_and_spin_are_kept_and_count_in_the_content_hash_only_where_given(tmp_path):
+    made = ions()
+    assert made.hashes[0] == made.hashes[3] == structures.read(molecule("H2O"))[0].hashes[0]
+    assert len(set(made.hashes)) == 3
+    store.write_structures(tmp_path / "s.zarr", made, source="s")
+    found, _ = store.read_structures(tmp_path / "s.zarr")
+    assert (found.charge.tolist(), found.spin.tolist()) == ([0, 1, 0, 0], [0, 2, 3, 1])
+    assert found.select([1]).atoms(0).info == {"charge": 1, "spin": 2}
+    assert structures.Structures.from_atoms([found.atoms(i) for i in range(4)], found.ids).hashes == made.hashes
+    assert structures.content_hashes(found) == made.hashes
+
+
+def test_stores_from_before_charge_and_spin_read_as_neutral(tmp_path):
+    store.write_structures(tmp_path / "s.zarr", some(2), source="s")
+    for name in ("charge", "spin"):
+        shutil.rmtree(tmp_path / "s.zarr/structures" / name)
+    (tmp_path / "s.zarr/zarr.json").write_text(json.dumps(OLD_STRUCTURES))
+    found, _ = store.read_structures(tmp_path / "s.zarr")
+    assert found.hashes == some(2).hashes
+    assert not found.charge.any()
+    assert not found.spin.any()
