@@ -67,7 +67,9 @@ class Verification:
 
 
 def survey(store: Store) -> Damage:
-    """Compare every file of a store with the checksum of what was written."""
+    """Compare every file of a store with the checksum of what was written; nothing is seen where there are none."""
+    if not store.has_checksums:
+        return Damage()
     recorded = store.attributes["checksums"]
     wrong = [name for name, value in recorded.items() if checksum(store.path / name) != value]
     kinds = {name: layout.kind(name, store.attributes) if "layers" in store.attributes else "fixed" for name in wrong}
@@ -112,7 +114,7 @@ def verify(path: str | Path) -> Verification:
     except DamagedStoreError as error:
         return Verification(str(path), [str(error)], [], None, None, complete=False, checksums=True)
     embeddings = "layers" in store.attributes
-    damage = survey(store) if store.has_checksums else Damage()
+    damage = survey(store)
     faults = [f"`{path}` is damaged: {name} is not what was written." for name in (*damage.fixed, *damage.gathered)]
     faults += [f"`{path}` is damaged: block {block} of its rows is not what was written." for block in damage.blocks]
     pending = set(damage.blocks)

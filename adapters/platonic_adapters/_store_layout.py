@@ -17,7 +17,7 @@ from platonic_adapters.structures import Structures
 
 SCHEMA = 2
 BLOCK_ROWS = 2048
-CHUNK_ROWS = 256
+CHUNK_ROWS = 1024
 # Each property: whether it has a row for every atom (else one for every structure), and its shape. The first three are
 # what a model predicts; the last belongs to every store of a model averaged over rotations.
 PROPERTIES: dict[str, tuple[bool, tuple[int, ...]]] = {

@@ -84,7 +84,7 @@ class Store:
             known = self.has_checksums or field.name not in ("charge", "spin") or self._has(f"structures/{field.name}")
             if field.name != "species" and known:
                 values = self._read(f"structures/{field.name}")
-                read[field.name] = [str(v) for v in values] if field.type == "list[str]" else values
+                read[field.name] = values.tolist() if field.type == "list[str]" else values
         return self._checked(Structures(**read))
 
     @cached_property
@@ -187,13 +187,15 @@ class Store:
         return name in self.files if self.has_checksums else name in self.group
 
     def _array(self, name: str) -> zarr.Array:
-        self._check_files(name, None)
-        return self._attempt(name, lambda: layout.array(self.group, name))
+        if name not in self._arrays:
+            self._check_files(name, None)
+            self._arrays[name] = self._attempt(name, lambda: layout.array(self.group, name))
+        return self._arrays[name]
 
     def _read(self, name: str, rows: slice = slice(None), shape: tuple[int, ...] | None = None) -> np.ndarray:
         """Some rows of an array, whose files are what was written and whose shape is `shape`, where that is known."""
         self._check_files(name, rows)
-        found = self._attempt(name, lambda: layout.array(self.group, name))
+        found = self._array(name)
         if shape is not None and (found.shape != shape or found.dtype != np.float32):
             self._refuse(f"`{name}` has shape {found.shape} and type {found.dtype}, not {shape} and float32")
         values = self._attempt(name, lambda: np.asarray(found[rows]))
@@ -220,6 +222,10 @@ class Store:
             seen = checksum(self.path / file)
             if seen != value:
                 self._refuse(f"{part}: {file} {'is missing' if seen is None else 'is not what was written'}")
+
+    @cached_property
+    def _arrays(self) -> dict[str, zarr.Array]:
+        return {}
 
     @cached_property
     def _row_arrays(self) -> dict[str, int]:
@@ -410,8 +416,9 @@ def flag(done: zarr.Array, block: int) -> np.ndarray:
 
 
 def is_finite(values: np.ndarray) -> bool:
-    """Whether every value is finite, without an array of answers."""
-    return not values.size or bool(np.isfinite(values.min()) and np.isfinite(values.max()))
+    """Whether every value is finite; without an array of answers, where the sum is."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
 def _overlap(rows: range, first: int, length: int) -> bool:

@@ -20,7 +20,7 @@ from platonic_adapters._store_reading import OF_THE_FILES, Store, flag, flags, l
 from platonic_adapters.errors import DamagedStoreError, StoreError
 from platonic_adapters.integrity import checksum, sealed, sync
 from platonic_adapters.protocol import Readout
-from platonic_adapters.replacing import Beside, Lock, collect
+from platonic_adapters.replacing import Beside, Lock, collect, recover
 from platonic_adapters.structures import Structures
 
 # Attributes that may differ between the run that began a store and the one that finishes it.
@@ -203,6 +203,7 @@ def create(
             return True
         return False
 
+    recover(path)
     if overwrite and path.exists():
         _refuse_to_replace(path)
         beside = collect(path, adopt=is_same_run)
@@ -211,7 +212,6 @@ def create(
             with _removed_on_failure(beside):
                 lay_out(beside.made)
         return _go_on(beside.made, structures, attributes, lay_out, replaces=beside)
-    collect(path)
     first = False
     if not path.exists():
         beside = Beside.new(path)
@@ -219,7 +219,9 @@ def create(
             lay_out(beside.made)
             first = beside.move_in()  # if not, another run was faster by a hair: join it
         beside.remove()
-    return _go_on(path, structures, attributes, lay_out, backwards=not first)
+    writer = _go_on(path, structures, attributes, lay_out, backwards=not first)
+    collect(path)  # only now that the store is known to be of this run, and not of one that would go on with the rest
+    return writer
 
 
 def _go_on(

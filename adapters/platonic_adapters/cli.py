@@ -26,8 +26,17 @@ if TYPE_CHECKING:
     from platonic_adapters.store import Verification
 
 __all__ = [
-    *("add_embed_arguments", "add_verify_arguments", "embed", "exit_code", "main", "models", "read_input", "report"),
-    *("stores_warn_in_sentences", "verify", "wanted"),
+    "add_embed_arguments",
+    "add_verify_arguments",
+    "embed",
+    "exit_code",
+    "main",
+    "models",
+    "read_input",
+    "report",
+    "stores_warn_in_sentences",
+    "verify",
+    "wanted",
 ]
 
 EXAMPLE = """example:
@@ -124,7 +133,11 @@ def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
         default="refuse",
         help="what to do with identical structures (default: refuse)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace the store instead of going on with it")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="make the store anew instead of going on with it; the old one stays until the new one is complete",
+    )
     parser.add_argument("--json", metavar="PATH", help="write the summary here as JSON")
 
 

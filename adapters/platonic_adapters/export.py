@@ -21,7 +21,7 @@ from platonic_adapters.averaging import SPREAD
 from platonic_adapters.errors import ExportError, InputError, UserError
 from platonic_adapters.protocol import Adapter
 from platonic_adapters.registry import ModelSpec
-from platonic_adapters.replacing import recover
+from platonic_adapters.replacing import collect, recover
 from platonic_adapters.structures import Structures
 
 __all__ = ["Summary", "already_complete", "export", "fill", "say", "say_skipped"]
@@ -152,7 +152,7 @@ def already_complete(
     if not Path(output).exists():
         return None
     found = store.load(output)
-    if found.has_checksums and store.survey(found):
+    if store.survey(found):
         return None
     named = found.attributes["available_layers"] if "all" in layers else list(layers)
     store.check_same_run(
@@ -160,7 +160,10 @@ def already_complete(
         structures,
         {"model": spec.name, **({"layers": named, "properties": _stored(spec, properties)} if found.complete else {})},
     )
-    return _summary(found, 0.0, 0) if found.complete else None
+    if not found.complete:
+        return None
+    collect(Path(output))
+    return _summary(found, 0.0, 0)
 
 
 def say(text: str) -> None:

@@ -409,26 +409,23 @@ def content_hash(atoms: Atoms) -> str:
 
 def content_hashes(structures: Structures) -> list[str]:
     """The `content_hash` of every structure, from the arrays: quicker than one by one."""
-    per_atom = [_float_bytes(structures.species, 1), _float_bytes(structures.positions, 3)]
-    per_structure = [_float_bytes(structures.cells, 9), _float_bytes(structures.pbc, 3)]
-    state, size_of_state = _float_bytes(np.stack([structures.charge, structures.spin], axis=1), 2)
-    charged = (structures.charge != 0) | ((structures.spin != 0) & (structures.spin != 1))
-    offsets, hashes = structures.offsets.tolist(), []
-    for i, has_state in enumerate(charged.tolist()):
-        digest = hashlib.sha256()
-        for data, size in per_atom:
-            digest.update(data[offsets[i] * size : offsets[i + 1] * size])
-        for data, size in per_structure:
-            digest.update(data[i * size : (i + 1) * size])
-        if has_state:
-            digest.update(state[i * size_of_state : (i + 1) * size_of_state])
-        hashes.append(digest.hexdigest())
-    return hashes
-
-
-def _float_bytes(values: np.ndarray, width: int) -> tuple[memoryview, int]:
-    """Little-endian float64 with −0.0 as 0.0, and how many bytes an entry of `width` numbers has."""
-    return memoryview((np.asarray(values).astype("<f8") + 0.0).tobytes()), 8 * width
+    counts, charge, spin = structures.num_atoms, structures.charge, structures.spin
+    has_state = (charge != 0) | ((spin != 0) & (spin != 1))
+    # Numbers of each structure, and where its own begin: species, positions, cell, pbc, charge and spin.
+    ends = np.cumsum(4 * counts + 12 + 2 * has_state)
+    starts = ends - (4 * counts + 12 + 2 * has_state)
+    numbers = np.empty(ends[-1] if len(ends) else 0, dtype="<f8")
+    atom = np.arange(len(structures.species)) - np.repeat(structures.offsets[:-1], counts)
+    numbers[np.repeat(starts, counts) + atom] = structures.species
+    numbers[(np.repeat(starts + counts, counts) + 3 * atom)[:, None] + np.arange(3)] = structures.positions
+    rest = starts + 4 * counts
+    numbers[rest[:, None] + np.arange(9)] = structures.cells.reshape(-1, 9)
+    numbers[rest[:, None] + np.arange(9, 12)] = structures.pbc
+    numbers[rest[has_state, None] + np.arange(12, 14)] = np.stack([charge, spin], axis=1)[has_state]
+    data = memoryview((numbers + 0.0).tobytes())
+    return [
+        hashlib.sha256(data[a:b]).hexdigest() for a, b in zip((8 * starts).tolist(), (8 * ends).tolist(), strict=True)
+    ]
 
 
 def _check(atoms: Atoms, where: str) -> None:
