@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from platonic_adapters.export import Summary
 from platonic_adapters.registry import Model
+from platonic_adapters.store import Verification
 
 from platonic_jax import studies
 from platonic_jax.compare import Comparison
@@ -47,6 +48,7 @@ _DOCUMENTS: Mapping[str, Sequence[_Document]] = {
     "demo": _COMPARISON,
     "models": (_Document(Model, listed=True),),
     "embed": (_Document(Summary),),
+    "verify": (_Document(Verification, also=("intact",), listed=True),),
     "compare": _COMPARISON,
     "sweep": (_Document(Sweep),),
     "learn": (_Document(Trained, without=("anchors",)),),

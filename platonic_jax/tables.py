@@ -68,8 +68,8 @@ class EmbeddingTable:
             array = getattr(self, name)
             if array.shape != (n,):
                 raise ValueError(f"`{name}` must have one entry a row of `x`, got shape {array.shape} for {n} rows.")
-        bad = np.flatnonzero(~np.isfinite(self.x).all(axis=1))
-        if bad.size:
+        if not _is_finite(self.x):
+            bad = np.flatnonzero(~np.isfinite(self.x).all(axis=1))
             raise ValueError(f"`x` must be finite, got {bad.size} rows that are not, first row {bad[0]}.")
         for name, array in self.properties.items():
             if name not in (*OF_ATOMS, *OF_STRUCTURES):
@@ -211,7 +211,8 @@ def load(path: str | Path, layer: str | None = None, *, limit: int | None = None
         The table.
 
     Raises:
-        ValueError: no store there, an incomplete or newer one, an unknown layer, non-finite rows, a limit below one.
+        ValueError: no store there, an incomplete, damaged or newer one, an unknown layer, non-finite rows, a limit
+            below one.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"`limit` must be at least 1, got {limit}.")
@@ -298,6 +299,12 @@ def pair(*tables: EmbeddingTable) -> list[EmbeddingTable]:
     for other in common[1:]:
         _check_same_rows(common[0], other)
     return common
+
+
+def _is_finite(x: np.ndarray) -> bool:
+    """Whether every value is finite; without an array of answers, where the sum is."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(x.sum()) or np.isfinite(x).all())
 
 
 def _atom_index(structure_index: np.ndarray) -> np.ndarray:

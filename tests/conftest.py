@@ -32,7 +32,7 @@ ONCE = {
 def pytest_collection_modifyitems(items):
     """The adapters do not know JAX."""
     for item in items:
-        if item.path.stem in ONCE or item.path.parent.name == "adapters":
+        if item.path.stem in ONCE or item.path.parent.name in ("adapters", "faults"):
             item.add_marker("once")
 
 

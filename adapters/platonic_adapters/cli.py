@@ -11,24 +11,44 @@ import json
 import os
 import sys
 import threading
+import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platonic_adapters import caches, registry
-from platonic_adapters.errors import ExportError, UserError
+from platonic_adapters.errors import ExportError, StoreWarning, UserError
 
 if TYPE_CHECKING:
     from platonic_adapters.scaleout import DaskPool
+    from platonic_adapters.store import Verification
 
-__all__ = ["add_embed_arguments", "embed", "exit_code", "main", "models", "read_input", "report", "wanted"]
+__all__ = [
+    "add_embed_arguments",
+    "add_verify_arguments",
+    "embed",
+    "exit_code",
+    "main",
+    "models",
+    "read_input",
+    "report",
+    "stores_warn_in_sentences",
+    "verify",
+    "wanted",
+]
 
 EXAMPLE = """example:
   platonic-embed 7net-0 structures.extxyz -o 7net-0.zarr      (needs `pip install "platonic-adapters[sevennet]"` here)
   platonic-embed random:7net-0?seed=0 prototypes -o random.zarr
   platonic-embed models                                       lists the models
+  platonic-embed verify 7net-0.zarr                           reads a store from end to end
 """
+VERIFY = (
+    "Read stores from end to end: what was changed or lost on the disk, and which structures must be embedded again. "
+    "Exit code 0 if every store is complete and intact, 1 if one is not, 2 if one is no store."
+)
 # Set by the process that runs this one for itself: its death closes our standard input, and we end with it.
 WITH_PARENT = "PLATONIC_ENDS_WITH_PARENT"
 
@@ -42,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser = argparse.ArgumentParser(prog="platonic-embed models", description="List the models.")
         parser.add_argument("--json", metavar="PATH", help="write the list here too")
         return models(parser.parse_args(argv[1:]))
+    if argv[:1] == ["verify"]:
+        parser = argparse.ArgumentParser(prog="platonic-embed verify", description=VERIFY)
+        add_verify_arguments(parser)
+        return verify(parser.parse_args(argv[1:]))
     parser = argparse.ArgumentParser(
         prog="platonic-embed",
         description="Export per-atom embeddings of a model that is installed in this environment.",
@@ -109,8 +133,18 @@ def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
         default="refuse",
         help="what to do with identical structures (default: refuse)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace the store instead of going on with it")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="make the store anew instead of going on with it; the old one stays until the new one is complete",
+    )
     parser.add_argument("--json", metavar="PATH", help="write the summary here as JSON")
+
+
+def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of a verification, the same for `platonic verify` and `platonic-embed verify`."""
+    parser.add_argument("stores", metavar="STORE", nargs="+", help="stores made by `platonic embed`")
+    parser.add_argument("--json", metavar="PATH", help="write what is found here as JSON, with every structure named")
 
 
 def exit_code(command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
@@ -121,7 +155,8 @@ def exit_code(command: Callable[[argparse.Namespace], int]) -> Callable[[argpars
         from platonic_adapters.export import say
 
         try:
-            return command(args)
+            with stores_warn_in_sentences():
+                return command(args)
         except UserError as error:
             say(str(error))
             return 2
@@ -136,6 +171,24 @@ def exit_code(command: Callable[[argparse.Namespace], int]) -> Callable[[argpars
             return 130
 
     return run
+
+
+@contextmanager
+def stores_warn_in_sentences() -> Iterator[None]:
+    """Show warnings about stores as every other message: a sentence on stderr, without the line of code."""
+    with warnings.catch_warnings():
+        plain = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+            if issubclass(category, StoreWarning):
+                from platonic_adapters.export import say
+
+                say(str(message))
+            else:
+                plain(message, category, *where)
+
+        warnings.showwarning = show
+        yield
 
 
 @exit_code
@@ -235,6 +288,40 @@ def _reasons(skipped: Sequence[dict[str, str]], most: int = 3) -> str:
     counted = Counter(entry["reason"] for entry in skipped).most_common()
     named = [f"{reason}: {number}" for reason, number in counted[:most]]
     return "; ".join([*named, *([f"{len(counted) - most} other reasons"] if len(counted) > most else [])])
+
+
+@exit_code
+def verify(args: argparse.Namespace) -> int:
+    """Read stores from end to end, and say on stdout what is wrong with each."""
+    from platonic_adapters.export import say
+    from platonic_adapters.store import StoreError, verify
+
+    found, code = [], 0
+    for path in args.stores:
+        try:
+            found.append(verify(path))
+        except StoreError as error:
+            say(str(error))
+            code = 2
+        else:
+            sys.stdout.write(_verdict(found[-1]))
+    _write_json(args.json, [{**dataclasses.asdict(one), "intact": one.intact} for one in found])
+    return code or int(not all(one.intact for one in found))
+
+
+def _verdict(found: Verification, most: int = 10) -> str:
+    """What was found in a store: a line if it is intact, else a line for each fault and one for the structures."""
+    if found.intact:
+        what = f"{found.num_structures} structures, {found.num_rows} atoms"
+        limits = "" if found.checksums else " (of an older version, without checksums: as far as can be seen)"
+        return f"{found.path} is intact: {what}{limits}.\n"
+    lines = found.faults[:most]
+    if len(found.faults) > most:
+        lines = [*lines, f"And {len(found.faults) - most} more faults."]
+    if found.structures:
+        named = ", ".join(found.structures[:most]) + (", …" if len(found.structures) > most else "")
+        lines = [*lines, f"{len(found.structures)} of {found.num_structures} structures to embed again: {named}."]
+    return "\n".join(lines) + "\n"
 
 
 def models(args: argparse.Namespace) -> int:

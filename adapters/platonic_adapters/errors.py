@@ -13,6 +13,14 @@ class StoreError(UserError):
     """A store that is absent, incomplete, newer than this reader, damaged, or made from something else."""
 
 
+class DamagedStoreError(StoreError):
+    """A store of which something was changed or lost on the disk."""
+
+
+class StoreWarning(UserWarning):
+    """A store that can be read, but not trusted as far as others."""
+
+
 class UnknownModelError(UserError):
     """A model name that the registry does not know."""
 

@@ -21,6 +21,7 @@ from platonic_adapters.averaging import SPREAD
 from platonic_adapters.errors import ExportError, InputError, UserError
 from platonic_adapters.protocol import Adapter
 from platonic_adapters.registry import ModelSpec
+from platonic_adapters.replacing import collect, recover
 from platonic_adapters.structures import Structures
 
 __all__ = ["Summary", "already_complete", "export", "fill", "say", "say_skipped"]
@@ -115,6 +116,8 @@ def export(
         block_rows=block_rows,
     )
     say_skipped(unknown)
+    if writer.damage:
+        say(f"`{output}` was damaged ({writer.damage.sentence()}); that is made again, and nothing else.")
     start = time.monotonic()
     progress = _Progress([writer.overlapping(block) for block in writer.pending()], known)
     if pool is None:
@@ -124,7 +127,10 @@ def export(
     progress.close()
     seconds = time.monotonic() - start
     writer.finish()
-    return _summary(store.open(output), seconds, progress.atoms)
+    finished = store.open(output)
+    if finished.attributes.get("run") != writer.run:
+        raise UserError(f"`{output}` was replaced by another run as soon as this one had finished it; that one stands.")
+    return _summary(finished, seconds, progress.atoms)
 
 
 def already_complete(
@@ -137,19 +143,27 @@ def already_complete(
 ) -> Summary | None:
     """What stands at `output` if it is what this run would make, without loading the model; None if work is left.
 
+    A damaged store is work: `export` sees whether it is of the same run, and mends it.
+
     Raises:
         UserError: something else stands there.
     """
+    recover(Path(output))
     if not Path(output).exists():
         return None
     found = store.load(output)
+    if store.survey(found):
+        return None
     named = found.attributes["available_layers"] if "all" in layers else list(layers)
     store.check_same_run(
         found,
         structures,
         {"model": spec.name, **({"layers": named, "properties": _stored(spec, properties)} if found.complete else {})},
     )
-    return _summary(found, 0.0, 0) if found.complete else None
+    if not found.complete:
+        return None
+    collect(Path(output))
+    return _summary(found, 0.0, 0)
 
 
 def say(text: str) -> None:

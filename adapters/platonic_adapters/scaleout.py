@@ -29,7 +29,7 @@ class _Job(NamedTuple):
     """What a worker must know besides the number of its block."""
 
     path: Path
-    created: str
+    run: str
     spec: ModelSpec
     device: str
     threads: int | None
@@ -62,8 +62,7 @@ class DaskPool:
         blocks = list(writer.pending())
         if not blocks:
             return
-        created = str(writer.group.attrs["created"])
-        job = _Job(writer.path.absolute(), created, spec, device, threads, batch_atoms, caches.code_digest())
+        job = _Job(writer.path.absolute(), str(writer.run), spec, device, threads, batch_atoms, caches.code_digest())
         with self._client() as client:
             tasks = client.map(functools.partial(_embed_block, job), blocks, pure=False, key="block")
             number = dict(zip([task.key for task in tasks], blocks, strict=True))
@@ -115,7 +114,7 @@ def _embed_block(job: _Job, block: int) -> None:
             "this worker has another version of platonic-adapters than the command; install the same one everywhere."
         )
     adapter = _adapter(job.spec, job.device, job.threads)
-    writer = _writer(job.path, job.created)
+    writer = _writer(job.path, job.run)
     if not writer.is_done(block):
         export.fill(writer, adapter, [block], batch_atoms=job.batch_atoms, advance=lambda _structures, _atoms: None)
 
@@ -127,5 +126,5 @@ def _adapter(spec: ModelSpec, device: str, threads: int | None) -> Adapter:
 
 
 @functools.lru_cache(1)
-def _writer(path: Path, _created: str) -> store.Writer:
-    return store.join(path)
+def _writer(path: Path, run: str) -> store.Writer:
+    return store.join(path, run)

@@ -28,7 +28,7 @@ from platonic_adapters.errors import InputError, first_line
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["InputError", "Structures", "read", "read_labels"]
+__all__ = ["InputError", "Structures", "content_hash", "content_hashes", "read", "read_labels"]
 
 ID_KEYS = ("material_id", "id", "name")
 
@@ -39,13 +39,15 @@ class Structures:
 
     Attributes:
         ids: s unique names.
-        hashes: s content hashes (hex SHA-256 over species, positions, cell and pbc, in atom order).
+        hashes: s content hashes (`content_hash`).
         num_atoms: (s,) int64, atoms of each structure.
         formulas: s chemical formulas of the whole cell.
         species: (n,) int32, atomic numbers.
         positions: (n, 3) float64, Å.
         cells: (s, 3, 3) float64, Å, one lattice vector a row.
         pbc: (s, 3) bool, periodic along each lattice vector.
+        charge: (s,) int64, total charge in units of e; 0 where none is given.
+        spin: (s,) int64, spin multiplicity 2S + 1; 0 where none is given.
     """
 
     ids: list[str]
@@ -56,19 +58,31 @@ class Structures:
     positions: np.ndarray
     cells: np.ndarray
     pbc: np.ndarray
+    charge: np.ndarray = None  # pyright: ignore[reportAssignmentType]
+    spin: np.ndarray = None  # pyright: ignore[reportAssignmentType]
+
+    def __post_init__(self) -> None:
+        for name in ("charge", "spin"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.zeros(len(self.ids), dtype=np.int64))
 
     @classmethod
     def from_atoms(cls, atoms: Sequence[Atoms], ids: Sequence[str]) -> Structures:
-        """Lay out ASE atoms flat; repeated ids get `:1`, `:2`, … appended."""
+        """Lay out ASE atoms flat; repeated ids get `:1`, `:2`, … appended.
+
+        Charge and spin multiplicity are those in `atoms.info["charge"]` and `atoms.info["spin"]`.
+        """
         return cls(
             ids=_unique(ids),
-            hashes=[_content_hash(a) for a in atoms],
+            hashes=[content_hash(a) for a in atoms],
             num_atoms=np.array([len(a) for a in atoms], dtype=np.int64),
             formulas=[a.get_chemical_formula("metal") for a in atoms],
             species=np.concatenate([a.numbers for a in atoms] or [[]]).astype(np.int32),
             positions=np.concatenate([a.positions for a in atoms] or [np.empty((0, 3))]).astype(np.float64),
             cells=np.array([a.cell.array for a in atoms], dtype=np.float64).reshape(-1, 3, 3),
             pbc=np.array([a.pbc for a in atoms], dtype=bool).reshape(-1, 3),
+            charge=np.array([a.info.get("charge", 0) for a in atoms], dtype=np.int64),
+            spin=np.array([a.info.get("spin", 0) for a in atoms], dtype=np.int64),
         )
 
     def __len__(self) -> int:
@@ -90,11 +104,13 @@ class Structures:
         return hashlib.sha256("\n".join(self.hashes).encode()).hexdigest()
 
     def atoms(self, i: int) -> Atoms:
-        """Structure i as ASE atoms."""
+        """Structure i as ASE atoms; its charge and spin multiplicity, where given, are in their `info`."""
         from ase import Atoms
 
         rows = slice(self.offsets[i], self.offsets[i + 1])
-        return Atoms(self.species[rows], positions=self.positions[rows], cell=self.cells[i], pbc=self.pbc[i])
+        given = {"charge": int(self.charge[i]), "spin": int(self.spin[i])}
+        info = {name: value for name, value in given.items() if value}
+        return Atoms(self.species[rows], positions=self.positions[rows], cell=self.cells[i], pbc=self.pbc[i], info=info)
 
     def rows(self, index: Sequence[int] | np.ndarray) -> np.ndarray:
         """(m,) int64: the rows of some structures, in the order of `index`."""
@@ -114,6 +130,8 @@ class Structures:
             positions=self.positions[rows],
             cells=self.cells[index],
             pbc=self.pbc[index],
+            charge=self.charge[index],
+            spin=self.spin[index],
         )
 
 
@@ -178,7 +196,7 @@ def read_labels(source: str | Path) -> dict[str, dict[str, np.ndarray]]:
         results = {} if atoms.calc is None else atoms.calc.results
         known = {name: np.asarray(results[name], float) for name in ("energy", "forces") if name in results}
         if known:
-            found.setdefault(_content_hash(atoms), known)
+            found.setdefault(content_hash(atoms), known)
     if not found:
         raise InputError(f"`{source}` must bring energies or forces of its structures, got none.")
     return found
@@ -347,7 +365,7 @@ def _prototypes(query: str) -> Iterator[tuple[str, Atoms]]:
             atoms = _make_atoms(
                 [s["species"][0]["element"] for s in sites], [s["xyz"] for s in sites], lattice, pbc=True
             )
-            if (hash_ := _content_hash(atoms)) not in seen:
+            if (hash_ := content_hash(atoms)) not in seen:
                 seen.add(hash_)
                 yield entry["tags"]["aflow"], atoms
 
@@ -377,12 +395,37 @@ def _make_atoms(species: Sequence[Any], positions: Any, cell: Any, *, pbc: Any) 
     return Atoms(species, positions=np.asarray(positions), cell=cell, pbc=pbc)
 
 
-def _content_hash(atoms: Atoms) -> str:
-    """Hex SHA-256 over species, positions, cell and pbc as little-endian float64, in atom order; −0.0 counts as 0.0."""
-    numbers = np.concatenate([atoms.numbers, atoms.positions.ravel(), atoms.cell.array.ravel(), atoms.pbc]).astype(
-        "<f8"
-    )
-    return hashlib.sha256((numbers + 0.0).tobytes()).hexdigest()
+def content_hash(atoms: Atoms) -> str:
+    """Compute what makes two structures the same: a hex SHA-256, in atom order.
+
+    It covers species, positions, cell and pbc as little-endian float64 (−0.0 counts as 0.0), then charge and spin
+    multiplicity in the same form, these two only where the charge is not 0 or the multiplicity not 1.
+    """
+    charge, spin = atoms.info.get("charge", 0), atoms.info.get("spin", 0)
+    state = [charge, spin] if charge or spin not in (0, 1) else []
+    numbers = np.concatenate([atoms.numbers, atoms.positions.ravel(), atoms.cell.array.ravel(), atoms.pbc, state])
+    return hashlib.sha256((numbers.astype("<f8") + 0.0).tobytes()).hexdigest()
+
+
+def content_hashes(structures: Structures) -> list[str]:
+    """The `content_hash` of every structure, from the arrays: quicker than one by one."""
+    counts, charge, spin = structures.num_atoms, structures.charge, structures.spin
+    has_state = (charge != 0) | ((spin != 0) & (spin != 1))
+    # Numbers of each structure, and where its own begin: species, positions, cell, pbc, charge and spin.
+    ends = np.cumsum(4 * counts + 12 + 2 * has_state)
+    starts = ends - (4 * counts + 12 + 2 * has_state)
+    numbers = np.empty(ends[-1] if len(ends) else 0, dtype="<f8")
+    atom = np.arange(len(structures.species)) - np.repeat(structures.offsets[:-1], counts)
+    numbers[np.repeat(starts, counts) + atom] = structures.species
+    numbers[(np.repeat(starts + counts, counts) + 3 * atom)[:, None] + np.arange(3)] = structures.positions
+    rest = starts + 4 * counts
+    numbers[rest[:, None] + np.arange(9)] = structures.cells.reshape(-1, 9)
+    numbers[rest[:, None] + np.arange(9, 12)] = structures.pbc
+    numbers[rest[has_state, None] + np.arange(12, 14)] = np.stack([charge, spin], axis=1)[has_state]
+    data = memoryview((numbers + 0.0).tobytes())
+    return [
+        hashlib.sha256(data[a:b]).hexdigest() for a, b in zip((8 * starts).tolist(), (8 * ends).tolist(), strict=True)
+    ]
 
 
 def _check(atoms: Atoms, where: str) -> None:

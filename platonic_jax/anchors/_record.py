@@ -13,7 +13,7 @@ from platonic_jax._files import replacing
 
 SCHEMA = 2  # 1 had no metrics.
 _FORMAT = "platonic anchors"
-_STRUCTURE_ARRAYS = ("num_atoms", "species", "positions", "cells", "pbc")
+_STRUCTURE_ARRAYS = ("num_atoms", "species", "positions", "cells", "pbc", "charge", "spin")
 _STRUCTURE_TEXTS = ("ids", "hashes", "formulas")
 
 
@@ -217,7 +217,8 @@ class Anchors:
                 f"`path` must have schema {SCHEMA} or older, got {header['schema']} in {str(path)!r}: "
                 "update platonic-jax to read it."
             )
-        structures = {name: arrays[f"structures/{name}"] for name in _STRUCTURE_ARRAYS}
+        # Older files have neither charge nor spin.
+        structures = {name: arrays.get(f"structures/{name}") for name in _STRUCTURE_ARRAYS}
         structures |= {name: header[name] for name in _STRUCTURE_TEXTS}
         return cls(
             structures=Structures(**structures),
@@ -246,7 +247,7 @@ class Anchors:
         for i, name in enumerate(self.structures.ids):
             atoms = self.structures.atoms(i)
             comment = {"Lattice": atoms.cell.array.T, "Properties": "species:S:1:pos:R:3", "pbc": atoms.pbc}
-            lines += [str(len(atoms)), key_val_dict_to_str({**comment, "material_id": name})]
+            lines += [str(len(atoms)), key_val_dict_to_str({**comment, "material_id": name, **atoms.info})]
             lines += [" ".join(map(str, (atom.symbol, *atom.position))) for atom in atoms]
         with replacing(path) as partial:
             partial.write_text("\n".join(lines) + "\n")

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
+from platonic_adapters import cli as adapters_cli
+
 from platonic_jax.cli import (
     _arithmetic,
     _calibration,
@@ -31,6 +33,7 @@ from platonic_jax.cli import (
     _sweep,
     _symmetry,
     _typicality,
+    _verify,
 )
 
 __all__ = ["main"]
@@ -41,6 +44,7 @@ Do two interatomic potentials know the same chemistry in the same way?
   see it work             platonic demo
   choose models           platonic models
   embed structures        platonic embed MODEL INPUT -o OUT.zarr
+  check stores            platonic verify STORE.zarr …
   compare models          platonic compare A.zarr B.zarr … -o report/
   vary the anchors        platonic sweep A.zarr B.zarr … -o sweep/
   learn the anchors       platonic learn A.zarr B.zarr … -o anchors.safetensors
@@ -62,6 +66,7 @@ COMMANDS: dict[str, ModuleType] = {
     "demo": _demo,
     "models": _models,
     "embed": _embed,
+    "verify": _verify,
     "compare": _compare,
     "sweep": _sweep,
     "learn": _learn,
@@ -89,7 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         args = _parser().parse_args(argv)
-        return args.run(args)
+        with adapters_cli.stores_warn_in_sentences():
+            return args.run(args)
     except ValueError as error:
         return _say(str(error), code=2)
     except OSError as error:

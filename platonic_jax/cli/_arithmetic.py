@@ -139,9 +139,9 @@ def _default_store(args: argparse.Namespace) -> Path:
     from platonic_adapters.errors import StoreError
 
     kept = caches.directory() / "crystals" / f"{DEFAULT_MODEL}.zarr"
-    with suppress(StoreError):  # Not made yet, or not to its end.
-        store.open(kept)
-        return kept
+    with suppress(StoreError):  # Not made yet, not to its end, or damaged.
+        if not store.survey(store.open(kept)):
+            return kept
     prototypes = structures.read(DEFAULT_INPUT)[0]
     atoms, ids = [prototypes.atoms(i) for i in range(len(prototypes))], list(prototypes.ids)
     for symbol in chemical_symbols[1:]:

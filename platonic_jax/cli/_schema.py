@@ -12,7 +12,7 @@ EXAMPLES = """\
   platonic schema typicality --json typicality.schema.json
 """
 # `arithmetic` writes one of four.
-COMMANDS = ("demo", "models", "embed", *_study.COMMANDS)
+COMMANDS = ("demo", "models", "embed", "verify", *_study.COMMANDS)
 
 
 def add(parser: argparse.ArgumentParser) -> None:

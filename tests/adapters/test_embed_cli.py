@@ -3,6 +3,8 @@
 import errno
 import json
 import sys
+import warnings
+from pathlib import Path
 from types import ModuleType
 
 import ase.io
@@ -99,6 +101,47 @@ def test_an_export_from_end_to_end(toy, input_, tmp_path, capsys):
 
     assert run("7net-0", input_, "-o", out) == 0
     assert "already complete" in said(capsys)[-1]
+
+
+def test_a_damaged_store_is_named_and_just_that_is_embedded_again(toy, input_, tmp_path, capsys):
+    out, listed = tmp_path / "o.zarr", tmp_path / "v.json"
+    assert run("7net-0", input_, "-o", out) == 0
+    whole = {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file() and p != out / "zarr.json"}
+    assert run("verify", out) == 0
+    assert capsys.readouterr().out == f"{out} is intact: 7 structures, 23 atoms.\n"
+    for damaged, structures_again in (("layers/soft/c/0/0", 7), ("species/c/0", 0), ("layers/soft/zarr.json", 0)):
+        (out / damaged).write_bytes(b"0" + whole[Path(damaged)][1:])
+        assert run("verify", out, "--json", listed) == 1
+        (found,) = json.loads(listed.read_text())
+        schemed.check("verify", [found])
+        assert (found["intact"], len(found["structures"])) == (False, structures_again)
+        assert f"`{out}` is damaged: " in capsys.readouterr().out
+        assert run("7net-0", input_, "-o", out) == 0
+        assert any(f"`{out}` was damaged (" in line for line in said(capsys))
+        again = {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file() and p != out / "zarr.json"}
+        assert again == whole
+        assert run("verify", out) == 0
+    assert run("verify", out, tmp_path / "absent.zarr") == 2
+    assert "absent.zarr` does not exist" in said(capsys)[-1]
+
+
+def test_an_older_store_is_used_with_a_word(toy, input_, tmp_path, capsys):
+    out = tmp_path / "o.zarr"
+    assert run("7net-0", input_, "-o", out) == 0
+    document = json.loads((out / "zarr.json").read_text())
+    document["attributes"] |= {"schema": 1}
+    del document["attributes"]["seal"]
+    (out / "zarr.json").write_text(json.dumps(document))
+    said(capsys)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        with cli.stores_warn_in_sentences():
+            store.open(out)
+        (line,) = said(capsys)
+        assert line.startswith(f"platonic: `{out}` was written by an older version, without checksums: ")
+        assert run("7net-0", input_, "-o", out) == 0
+        assert run("verify", out) == 0
+    assert "(of an older version, without checksums: as far as can be seen)" in capsys.readouterr().out
 
 
 def test_the_self_test_sees_what_moves(toy):

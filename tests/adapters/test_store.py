@@ -2,16 +2,29 @@
 
 import errno
 import json
+import shutil
 
 import numpy as np
 import pytest
 import zarr
-from ase.build import bulk
-from platonic_adapters import store, structures
+from ase.build import bulk, molecule
+from platonic_adapters import _store_layout, store, structures
 from platonic_adapters.errors import StoreError
 
 LAYERS = {"last": {"width": 3, "what": "a test"}, "early": {"width": 2, "what": "a test"}}
 BLOCK = 8
+# The description of structures written alone, before there were checksums.
+OLD_STRUCTURES = {
+    "attributes": {"schema": 1, "source": "s", "skipped": []},
+    "zarr_format": 3,
+    "node_type": "group",
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_power_is_lost(monkeypatch):
+    """Waiting for the disk is most of the time that a small store takes."""
+    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
 
 
 def some(n=9, element="Cu"):
@@ -19,6 +32,14 @@ def some(n=9, element="Cu"):
     for i, atoms in enumerate(frames):
         atoms.positions[0, 0] += 0.01 * i
     return structures.read(frames)[0]
+
+
+def ions():
+    """The same geometry neutral, as a cation, as a triplet, and with the default spelt out."""
+    water = [molecule("H2O") for _ in range(4)]
+    for atoms, given in zip(water, ({}, {"charge": 1, "spin": 2}, {"spin": 3}, {"charge": 0, "spin": 1}), strict=True):
+        atoms.info.update(given)
+    return structures.Structures.from_atoms(water, list("abcd"))
 
 
 def begin(path, what=None, **changes):
@@ -83,7 +104,9 @@ def test_only_the_standard_is_used(tmp_path):
     arrays = [json.loads(p.read_text()) for p in (tmp_path / "a.zarr").rglob("zarr.json")]
     arrays = [a for a in arrays if a["node_type"] == "array"]
     assert {a["data_type"] for a in arrays} == {"float32", "float64", "int32", "int64", "bool", "string"}
-    assert {c["name"] for a in arrays for c in a["codecs"]} <= {"bytes", "zstd", "sharding_indexed", "vlen-utf8"}
+    assert {c["name"] for a in arrays for c in a["codecs"]} <= {
+        *("bytes", "zstd", "crc32c", "sharding_indexed", "vlen-utf8")
+    }
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 3])
@@ -161,7 +184,7 @@ def test_a_failed_beginning_leaves_nothing(tmp_path, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store, "_save_structures", full)
+    monkeypatch.setattr(_store_layout, "save_structures", full)
     with pytest.raises(OSError, match="No space"):
         begin(tmp_path / "a.zarr")
     assert list(tmp_path.iterdir()) == []
@@ -190,10 +213,13 @@ def test_readers_refuse_what_they_cannot_trust(tmp_path):
     path = tmp_path / "a.zarr"
     with pytest.raises(StoreError, match="does not exist"):
         store.open(path)
-    fill(begin(path))
-    group = zarr.open_group(path, mode="r+")
-    group["layers/last"][7] = np.nan
-    group["layers/last"][20] = np.inf
+    writer = begin(path)
+    for block in writer.pending():
+        layers, properties = content(writer.structures, writer.rows(block))
+        rows = layers["last"][:, 0]
+        layers["last"][(rows == 7) | (rows == 20)] = [np.nan, np.inf, 0]
+        writer.write(block, layers, properties)
+    writer.finish()
     with pytest.raises(StoreError, match=r"2 rows that are not finite \(rows 7, 20\)"):
         store.open(path).layer("last")
     with pytest.raises(StoreError, match=r"1 rows that are not finite \(rows 20\)"):
@@ -203,8 +229,8 @@ def test_readers_refuse_what_they_cannot_trust(tmp_path):
         store.open(path).layer("late")
     with pytest.raises(StoreError, match="holds no `stress`"):
         store.open(path).property("stress")
-    group.attrs["schema"] = store.SCHEMA + 1
-    with pytest.raises(StoreError, match="schema 2, newer than the 1"):
+    zarr.open_group(path, mode="r+").attrs["schema"] = store.SCHEMA + 1
+    with pytest.raises(StoreError, match="schema 3, newer than the 2"):
         store.open(path)
     zarr.open_group(tmp_path / "other.zarr", mode="w")
     with pytest.raises(StoreError, match="not a store of embeddings"):
@@ -220,3 +246,26 @@ def test_readers_refuse_what_they_cannot_trust(tmp_path):
 def test_nothing_here_is_pickled(tmp_path):
     fill(begin(tmp_path / "a.zarr"))
     assert not any(data[:2] == b"\x80\x04" or b"numpy.core" in data for data in files(tmp_path / "a.zarr").values())
+
+
+def test_charge_and_spin_are_kept_and_count_in_the_content_hash_only_where_given(tmp_path):
+    made = ions()
+    assert made.hashes[0] == made.hashes[3] == structures.read(molecule("H2O"))[0].hashes[0]
+    assert len(set(made.hashes)) == 3
+    store.write_structures(tmp_path / "s.zarr", made, source="s")
+    found, _ = store.read_structures(tmp_path / "s.zarr")
+    assert (found.charge.tolist(), found.spin.tolist()) == ([0, 1, 0, 0], [0, 2, 3, 1])
+    assert found.select([1]).atoms(0).info == {"charge": 1, "spin": 2}
+    assert structures.Structures.from_atoms([found.atoms(i) for i in range(4)], found.ids).hashes == made.hashes
+    assert structures.content_hashes(found) == made.hashes
+
+
+def test_stores_from_before_charge_and_spin_read_as_neutral(tmp_path):
+    store.write_structures(tmp_path / "s.zarr", some(2), source="s")
+    for name in ("charge", "spin"):
+        shutil.rmtree(tmp_path / "s.zarr/structures" / name)
+    (tmp_path / "s.zarr/zarr.json").write_text(json.dumps(OLD_STRUCTURES))
+    found, _ = store.read_structures(tmp_path / "s.zarr")
+    assert found.hashes == some(2).hashes
+    assert not found.charge.any()
+    assert not found.spin.any()
