@@ -117,15 +117,18 @@ def draw_groups(
             num_permutations=num_permutations,
         )
         for name in measures:
-            values[name].append(np.asarray(values_of[name]) if name in defined else np.zeros(len(pairs)))
-            nothing = np.zeros((num_permutations, len(pairs)))
+            values[name].append(np.asarray(values_of[name]) if name in defined else np.zeros(len(pairs), np.float32))
+            nothing = np.zeros((num_permutations, len(pairs)), np.float32)
             null[name].append(np.asarray(null_of[name]) if name in defined else nothing)
             weights[name].append(float(block.max() + 1) if name in defined else 0.0)
     shape = (0, len(pairs))
     return GroupDraws(
         {name: np.reshape(found, (-1, len(pairs))) for name, found in values.items()},
-        {name: np.stack(found, 1) if found else np.zeros((num_permutations, *shape)) for name, found in null.items()},
-        {name: np.array(found) for name, found in weights.items()},
+        {
+            name: np.stack(found, 1) if found else np.zeros((num_permutations, *shape), np.float32)
+            for name, found in null.items()
+        },
+        {name: np.array(found, np.float32) for name, found in weights.items()},
         len(labels),
     )
 

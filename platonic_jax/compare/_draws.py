@@ -70,7 +70,7 @@ class Null(NamedTuple):
 
 
 @partial(jax.jit, static_argnames="number")
-def _orders(key: Array, first: int, groups: Array, blocks: Array, *, number: int) -> Array:
+def _orders(key: Array, first: int | Array, groups: Array, blocks: Array, *, number: int) -> Array:
     return statistics.permutations(
         key, n=blocks.shape[0], groups=groups, blocks=blocks, num_permutations=number, first=first
     )

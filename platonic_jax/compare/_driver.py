@@ -303,8 +303,8 @@ def _matrix(
     """One measure of every row, from its estimates of pairs."""
 
     def parts(error: float, error_anchors: float) -> list[tuple[float, int]]:
-        of_anchors = [(float(error_anchors), num_draws - 1)] if again else []
-        return [(float(error), num_structures - 1), *of_anchors]
+        of_anchors = [(error_anchors, num_draws - 1)] if again else []
+        return [(error, num_structures - 1), *of_anchors]
 
     def estimated(p: int) -> Estimated:
         error = float(found.errors[name][p])
@@ -317,7 +317,7 @@ def _matrix(
             {null: float(draws[name][:, p].mean()) for null, draws in found.nulls.items()},
             {null: float(p_values[name][p]) for null, p_values in found.p_values.items()},
             {
-                null: parts(errors[name][p], again.effects[null][name][p] if again else np.nan)
+                null: parts(float(errors[name][p]), float(again.effects[null][name][p]) if again else np.nan)
                 for null, errors in found.effect_errors.items()
             },
         )

@@ -124,4 +124,4 @@ def half_width(*parts: tuple[np.ndarray, int], level: float = 0.95) -> np.ndarra
     fourth = np.sum([error**4 / max(freedom, 1) for error, freedom in parts], axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         freedom = np.where(fourth > 0, variance**2 / fourth, 1)
-    return stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance)
+    return np.asarray(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance))

@@ -7,7 +7,7 @@ FREQUENCY = 1 / np.arange(1, len(ELEMENTS) + 1)
 COUNTS = (1, 2, 4)  # Atoms of an element in a structure.
 
 
-def crystals(rng, num_structures, *, num_elements=len(ELEMENTS)):
+def crystals(rng, num_structures, *, num_elements=12):
     """(n,) element and structure of each atom: two to four elements a structure, common and rare ones."""
     frequency = FREQUENCY[:num_elements] / FREQUENCY[:num_elements].sum()
     species, structure = [], []
