@@ -134,6 +134,12 @@ def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
         help="what to do with identical structures (default: refuse)",
     )
     parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="let a checkpoint file of your own run the code that it may hold (or set PLATONIC_TRUST=1, or to its"
+        " SHA-256)",
+    )
+    parser.add_argument(
         "--overwrite",
         action="store_true",
         help="make the store anew instead of going on with it; the old one stays until the new one is complete",
@@ -247,7 +253,7 @@ def _threads_each(args: argparse.Namespace) -> int | None:
 
 def wanted(args: argparse.Namespace) -> registry.ModelSpec:
     """The model that `args` names."""
-    spec = registry.resolve(args.model)
+    spec = registry.resolve(args.model, trust=args.trust)
     return spec if args.orbit_average is None else registry.averaged(spec, args.orbit_average)
 
 
@@ -332,7 +338,7 @@ def models(args: argparse.Namespace) -> int:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         sys.stdout.write("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() + "\n")
-    sys.stdout.write("Each also as random:NAME?seed=0, the same architecture with re-drawn weights.\n")
+    sys.stdout.write("\n".join(caches.notes()) + "\n")
     _write_json(args.json, found)
     return 0
 

@@ -66,7 +66,7 @@ def command(python: Path, args: argparse.Namespace, structures: Path) -> list[st
     given = [part for name, value in options.items() if value for part in (name, str(value))]
     # -P: a folder that happens to be called like a package must not stand in its place.
     run = [str(python), "-P", "-m", "platonic_adapters", args.model, str(structures), "--output", args.output]
-    return [*run, *given, *(["--overwrite"] if args.overwrite else [])]
+    return [*run, *given, *(f"--{flag}" for flag in ("overwrite", "trust") if getattr(args, flag))]
 
 
 def ensure(family: Family) -> Path:

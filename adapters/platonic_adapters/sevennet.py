@@ -31,6 +31,16 @@ from platonic_adapters.registry import ModelSpec
 if TYPE_CHECKING:
     from ase import Atoms
 
+# Settings of its checkpoints hold arrays of numpy, which torch's safe unpickler has to be told of.
+torch.serialization.add_safe_globals(
+    [
+        np.ndarray,
+        np.dtype,
+        *(type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64", "bool")),
+        *((np._core.multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+        *((np._core.multiarray.scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    ]
+)
 FETCHED = {"7net-omat": SEVENNET_omat}
 GEOMETRY, HIDDEN = "edge_embedding", "reduce_input_to_hidden"
 ENERGY, RESCALE = "reduce_hidden_to_energy", "rescale_atomic_energy"

@@ -32,5 +32,5 @@ def run(args: argparse.Namespace) -> int:
         table.add_row(*caches.table_row(model))
     console = _print.console()
     console.print(table)
-    console.print("\nEach also as random:NAME?seed=0, the same architecture with re-drawn weights.", highlight=False)
+    console.print("\n" + "\n".join(caches.notes()), markup=False, highlight=False)
     return 0

@@ -14,6 +14,9 @@ from platonic_jax.cli._command import Failed
 def add_common(parser: argparse.ArgumentParser) -> None:
     """The arguments of every such command."""
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    parser.add_argument(
+        "--trust", action="store_true", help="let a checkpoint file of your own run the code that it may hold"
+    )
     _arguments.add_seed(parser)
     _arguments.add_report(parser, more=", and for the stores, from which a killed run goes on")
 
@@ -34,7 +37,9 @@ def store_of(model: str, folder: Path) -> Path:
     return folder / f"{''.join(letter if letter.isalnum() or letter in '.-' else '-' for letter in model)}.zarr"
 
 
-def embed(model: str, structures: Any, to: Path, *, device: str, properties: Sequence[str] = ()) -> None:
+def embed(
+    model: str, structures: Any, to: Path, *, device: str, properties: Sequence[str] = (), trust: bool = False
+) -> None:
     """Write a model's rows of structures to a store, in the family's own environment.
 
     Raises:
@@ -48,6 +53,7 @@ def embed(model: str, structures: Any, to: Path, *, device: str, properties: Seq
         options = ["--duplicates", "keep", "--device", device]
         if properties:
             options += ["--properties", ",".join(properties)]
+        options += ["--trust"] if trust else []
         _export([model, str(probe), "-o", str(to), *options])
 
 
