@@ -8,9 +8,7 @@ import errno
 import functools
 import importlib.util
 import json
-import os
 import sys
-import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platonic_adapters import caches, registry
-from platonic_adapters.errors import ExportError, StoreWarning, UserError
+from platonic_adapters import caches, processes, registry
+from platonic_adapters.errors import ExportError, StoreWarning, UserError, printable
 
 if TYPE_CHECKING:
     from platonic_adapters.scaleout import DaskPool
@@ -49,15 +47,12 @@ VERIFY = (
     "Read stores from end to end: what was changed or lost on the disk, and which structures must be embedded again. "
     "Exit code 0 if every store is complete and intact, 1 if one is not, 2 if one is no store."
 )
-# Set by the process that runs this one for itself: its death closes our standard input, and we end with it.
-WITH_PARENT = "PLATONIC_ENDS_WITH_PARENT"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0 fine, 2 the user's mistake, 1 a failure."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    if os.environ.pop(WITH_PARENT, None):
-        threading.Thread(target=_end_with_stdin, daemon=True).start()
+    processes.bound_to_parent()
     if argv[:1] == ["models"]:
         parser = argparse.ArgumentParser(prog="platonic-embed models", description="List the models.")
         parser.add_argument("--json", metavar="PATH", help="write the list here too")
@@ -161,7 +156,7 @@ def exit_code(command: Callable[[argparse.Namespace], int]) -> Callable[[argpars
         from platonic_adapters.export import say
 
         try:
-            with stores_warn_in_sentences():
+            with processes.signals(), stores_warn_in_sentences():
                 return command(args)
         except UserError as error:
             say(str(error))
@@ -172,9 +167,10 @@ def exit_code(command: Callable[[argparse.Namespace], int]) -> Callable[[argpars
         except OSError as error:
             say(_explain(error, args))
             return 2
-        except KeyboardInterrupt:
-            say("interrupted; the same command again goes on where it stopped.")
-            return 130
+        except KeyboardInterrupt as error:
+            ended, code = processes.ending(error)
+            say(f"{ended}; the same command again goes on where it stopped.")
+            return code
 
     return run
 
@@ -338,7 +334,7 @@ def models(args: argparse.Namespace) -> int:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         sys.stdout.write("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() + "\n")
-    sys.stdout.write("\n".join(caches.notes()) + "\n")
+    sys.stdout.write("\n".join(map(printable, caches.notes())) + "\n")
     _write_json(args.json, found)
     return 0
 
@@ -357,12 +353,6 @@ def _explain(error: OSError, args: argparse.Namespace) -> str:
         cause = cause.__cause__ or cause.__context__
     place = f"`{error.filename}`: " if error.filename else ""
     return f"{place}{error.strerror or error}; check that the place exists and that you may use it."
-
-
-def _end_with_stdin() -> None:
-    while os.read(0, 1):  # past Python's buffer, whose lock would be held at our own end
-        pass
-    os._exit(1)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -12,12 +12,10 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from platonic_adapters import caches, cli
+from platonic_adapters import caches, cli, processes
 from platonic_adapters.errors import ExportError
 from platonic_adapters.export import already_complete, say
 from platonic_adapters.registry import Family
@@ -44,8 +42,8 @@ def embed(args: argparse.Namespace) -> int:
         if done is not None:
             return cli.report(args, done)
     python = ensure(spec.family)
-    with tempfile.TemporaryDirectory(prefix="platonic-") as folder:
-        handed_over = Path(folder) / "structures.zarr"
+    with processes.temporary("platonic-") as folder:
+        handed_over = folder / "structures.zarr"
         write_structures(handed_over, structures, source=source, skipped=skipped)
         return _run(command(python, args, handed_over))
 
@@ -82,9 +80,9 @@ def ensure(family: Family) -> Path:
     say(f"making the environment for {family.name} ({', '.join(family.requirements)}), once, in {place} …")
     shutil.rmtree(place, ignore_errors=True)  # left without its interpreter
     place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{family.name}-", dir=place.parent, ignore_cleanup_errors=True) as folder:
-        made = Path(folder) / "environment"
-        for step in _uv_commands(family, Path(folder), made):
+    with processes.temporary(f".{family.name}-", place.parent) as folder:
+        made = folder / "environment"
+        for step in _uv_commands(family, folder, made):
             _uv(step, family, folder)
         try:
             made.rename(place)
@@ -122,7 +120,7 @@ def _uv_environment() -> dict[str, str]:
     return variables
 
 
-def _uv(arguments: list[str], family: Family, folder: str) -> None:
+def _uv(arguments: list[str], family: Family, folder: Path) -> None:
     try:
         import uv
 
@@ -133,9 +131,7 @@ def _uv(arguments: list[str], family: Family, folder: str) -> None:
             f' `platonic-embed` in an environment of your own with `pip install "platonic-adapters[{family.name}]"`.'
         ) from error
     # From its own folder, so that no project's settings for uv apply.
-    done = subprocess.run(
-        [binary, *arguments], cwd=folder, env=_uv_environment(), capture_output=True, text=True, check=False
-    )
+    done = processes.with_parent([binary, *arguments], cwd=folder, env=_uv_environment())
     if done.returncode:
         last = " ".join(line.strip() for line in done.stderr.strip().splitlines()[-4:])
         raise ExportError(
@@ -150,8 +146,8 @@ def _code() -> Path:
     place = caches.directory() / "code" / caches.code_digest()
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".code-", dir=place.parent, ignore_cleanup_errors=True) as folder:
-            copy = Path(folder) / "code"
+        with processes.temporary(".code-", place.parent) as folder:
+            copy = folder / "code"
             (copy / package.name).mkdir(parents=True)
             for file in files:
                 shutil.copyfile(file, copy / package.name / file.name)
@@ -168,12 +164,5 @@ def _run(arguments: list[str]) -> int:
     # Without bytecode, importing torch and its kin takes ten seconds longer each time; this environment is ours.
     variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONDONTWRITEBYTECODE")}
     # Nor is there a notebook's backend of matplotlib in it, which some models import.
-    variables |= {"PYTHONPATH": str(_code()), "PYTHONNOUSERSITE": "1", "MPLBACKEND": "agg", cli.WITH_PARENT: "1"}
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, env=variables) as process:
-        while True:
-            try:
-                code = process.wait()
-                break
-            except KeyboardInterrupt:
-                continue  # the terminal has told the child too: let it close its block and say so
-    return code if code >= 0 else 128 - code
+    variables |= {"PYTHONPATH": str(_code()), "PYTHONNOUSERSITE": "1", "MPLBACKEND": "agg"}
+    return processes.wait(processes.start(arguments, variables))

@@ -42,7 +42,7 @@ def deliver(found: Any, args: argparse.Namespace) -> None:
     for table in report.tables(found):
         console.print(_print.rich_table(table))
     for paragraph in report.verdicts(found):
-        console.print(paragraph, markup=False, highlight=False)
+        _print.say(paragraph)
     if written:
         _print.say_file("The report is in", written)
 

@@ -32,5 +32,7 @@ def run(args: argparse.Namespace) -> int:
         table.add_row(*caches.table_row(model))
     console = _print.console()
     console.print(table)
-    console.print("\n" + "\n".join(caches.notes()), markup=False, highlight=False)
+    console.print()
+    for note in caches.notes():
+        _print.say(note)
     return 0

@@ -1,11 +1,12 @@
 """What commands share that make structures of their own: have a model embed them, and read the rows."""
 
 import argparse
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from platonic_adapters import processes
 
 from platonic_jax.cli import _arguments
 from platonic_jax.cli._command import Failed
@@ -28,8 +29,8 @@ def folder_of(args: argparse.Namespace) -> Iterator[Path]:
         Path(args.folder).mkdir(parents=True, exist_ok=True)
         yield Path(args.folder)
     else:
-        with tempfile.TemporaryDirectory(prefix="platonic-") as folder:
-            yield Path(folder)
+        with processes.temporary("platonic-") as folder:
+            yield folder
 
 
 def store_of(model: str, folder: Path) -> Path:
@@ -47,8 +48,8 @@ def embed(
     """
     from platonic_adapters import store
 
-    with tempfile.TemporaryDirectory(prefix="platonic-") as handed_over:
-        probe = Path(handed_over) / "probe.zarr"
+    with processes.temporary("platonic-") as handed_over:
+        probe = handed_over / "probe.zarr"
         store.write_structures(probe, structures, source="a probe")
         options = ["--duplicates", "keep", "--device", device]
         if properties:

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.build import bulk
-from platonic_adapters import cli, environments, registry, store, structures
+from platonic_adapters import cli, environments, processes, registry, store, structures
 from platonic_adapters.errors import ExportError
 
 FAMILY = registry.resolve("7net-0").family
@@ -139,10 +140,11 @@ def test_exit_codes_and_death_pass_on(tmp_path):
     assert environments._run([sys.executable, "-c", "raise SystemExit(2)"]) == 2
     assert environments._run([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]) == 137
     script = (
-        "import os, sys, threading, time; from platonic_adapters import cli;"
-        " threading.Thread(target=cli._end_with_stdin, daemon=True).start(); print(1, flush=True); time.sleep(60)"
+        "import time; from platonic_adapters import processes; processes.bound_to_parent(); print(1, flush=True);"
+        " time.sleep(60)"
     )
-    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    variables = {**os.environ, processes.PARENT: str(os.getpid())}
+    child = subprocess.Popen([sys.executable, "-c", script], stdin=-1, stdout=-1, env=variables)
     assert child.stdout.readline()
     child.stdin.close()  # what the death of a parent does
     assert child.wait(10) == 1
