@@ -228,9 +228,9 @@ def _pool(args: argparse.Namespace) -> DaskPool | None:
     """The workers that `args` ask for, if any."""
     if not (args.workers or args.scheduler):
         return None
-    if importlib.util.find_spec("distributed") is None:
+    if any(importlib.util.find_spec(name) is None for name in ("distributed", "cryptography")):
         raise UserError(
-            "`--workers` and `--scheduler` need `distributed`, which is not installed in this environment; run `pip"
+            "`--workers` and `--scheduler` need Dask, which is not whole in this environment; run `pip"
             ' install "platonic-adapters[dask]"` here.'
         )
     from platonic_adapters.scaleout import DaskPool

@@ -26,7 +26,7 @@ __all__ = ["command", "embed", "ensure", "key"]
 # The dependencies of the light core (a test holds them equal to those in pyproject.toml).
 CORE = ("numpy>=1.26", "ase>=3.23", "zarr>=3.1", "platformdirs>=4")
 # What `--workers` and `--scheduler` run on: the extra `dask`.
-DASK = ("distributed>=2025.1",)
+DASK = ("distributed>=2025.1", "cryptography>=42")
 
 
 @cli.exit_code

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import distributed
+from distributed.security import Security
 
 from platonic_adapters import caches, export, protocol, store
 from platonic_adapters.errors import ExportError, UserError
@@ -83,12 +84,19 @@ class DaskPool:
         if self.scheduler is None:
             # Memory is not limited here: the loop halves a batch that does not fit.
             settings = {"threads_per_worker": 1, "memory_limit": None, "dashboard_address": None}
+            # Whoever reaches a scheduler can run code: this one answers only to a key that these processes alone hold.
+            settings |= {"security": Security.temporary(), "silence_logs": logging.CRITICAL}
             with (
-                distributed.LocalCluster(n_workers=self.workers, silence_logs=logging.CRITICAL, **settings) as cluster,
+                distributed.LocalCluster(n_workers=self.workers, **settings) as cluster,
                 distributed.Client(cluster) as client,
             ):
                 yield client
             return
+        if not str(self.scheduler).startswith("tls://"):
+            export.say(
+                f"whoever reaches the scheduler `{self.scheduler}` can run code on its workers and here; on a network"
+                " that you share, start it with TLS (https://distributed.dask.org/en/stable/tls.html)."
+            )
         try:
             client = distributed.Client(self.scheduler, timeout=10)
         except (OSError, ValueError) as error:
