@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platonic_jax.cli import _arguments, _probes
+from platonic_jax.cli import _arguments, _probes, _stores
 
 if TYPE_CHECKING:
     from platonic_jax.studies import Analogies, Arithmetic, Polymorphs, Reactions
@@ -96,7 +96,7 @@ def find(args: argparse.Namespace) -> "Arithmetic | Analogies | Polymorphs | Rea
         else "sums"
     )
     _check_options(args, kind)
-    loaded = [tables.load(path) for path in args.stores or [_default_store(args)]]
+    loaded = [_stores.load(path) for path in args.stores or [_default_store(args)]]
     loaded = tables.pair(*loaded) if len(loaded) > 1 else loaded
     settings = {"space": args.space, "anchors": args.anchors, "seed": args.seed}
     # Those of each study, where none is asked for.

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platonic_jax.cli import _arguments, _command, _print
+from platonic_jax.cli import _arguments, _command, _print, _stores
 
 if TYPE_CHECKING:
     from platonic_jax.training import Trained
@@ -80,10 +80,9 @@ def run(args: argparse.Namespace) -> int:
 def find(args: argparse.Namespace) -> "Trained":
     """Learn, and write the anchors."""
     from platonic_jax import training
-    from platonic_jax.tables import load
 
     _check_output(args.output)
-    tables = [load(path, limit=args.limit) for path in args.stores]
+    tables = [_stores.load(path, limit=args.limit) for path in args.stores]
     targets = None if args.targets is None else training.read_targets(args.targets, tables[0])
     with _print.progress_bar() as progress:
         found = training.train(
@@ -108,11 +107,12 @@ def _extend(args: argparse.Namespace) -> int:
     _command.keep_compiled()
     from platonic_jax import training
     from platonic_jax.anchors import Anchors
-    from platonic_jax.tables import load
 
     if args.json or args.folder:
         raise ValueError("`--json` and `--report` must be left out with `--extend`, got one: nothing is judged.")
-    extended = training.extend(Anchors.load(args.extend), [load(path, limit=args.limit) for path in args.stores])
+    extended = training.extend(
+        Anchors.load(args.extend), [_stores.load(path, limit=args.limit) for path in args.stores]
+    )
     extended.save(args.output)
     _print.say_file(f"{len(extended)} anchors for {', '.join(extended.metrics)} are in", args.output)
     return 0
