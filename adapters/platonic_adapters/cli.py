@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platonic_adapters import caches, processes, registry
+from platonic_adapters import caches, processes, registry, targets
 from platonic_adapters.errors import ExportError, StoreWarning, UserError, printable
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[:1] == ["models"]:
         parser = argparse.ArgumentParser(prog="platonic-embed models", description="List the models.")
         parser.add_argument("--json", metavar="PATH", help="write the list here too")
-        return models(parser.parse_args(argv[1:]))
+        return exit_code(models)(parser.parse_args(argv[1:]))
     if argv[:1] == ["verify"]:
         parser = argparse.ArgumentParser(prog="platonic-embed verify", description=VERIFY)
         add_verify_arguments(parser)
@@ -260,6 +260,8 @@ def read_input(args: argparse.Namespace) -> tuple[Any, list[dict[str, str]], str
 
     if Path(args.output).suffix != ".zarr":
         raise UserError(f"`--output` must end in `.zarr`, got `{args.output}`.")
+    targets.check_file("--json", args.json)
+    targets.check_folder("--output", args.output)
     found, skipped = structures.read(args.input, limit=args.limit, duplicates=args.duplicates)
     if Path(args.input).suffix != ".zarr":  # what a store left out was said when it was written
         say_skipped(skipped)
@@ -298,6 +300,7 @@ def verify(args: argparse.Namespace) -> int:
     from platonic_adapters.export import say
     from platonic_adapters.store import StoreError, verify
 
+    targets.check_file("--json", args.json)
     found, code = [], 0
     for path in args.stores:
         try:
@@ -316,18 +319,19 @@ def _verdict(found: Verification, most: int = 10) -> str:
     if found.intact:
         what = f"{found.num_structures} structures, {found.num_rows} atoms"
         limits = "" if found.checksums else " (of an older version, without checksums: as far as can be seen)"
-        return f"{found.path} is intact: {what}{limits}.\n"
+        return printable(f"{found.path} is intact: {what}{limits}.") + "\n"
     lines = found.faults[:most]
     if len(found.faults) > most:
         lines = [*lines, f"And {len(found.faults) - most} more faults."]
     if found.structures:
         named = ", ".join(found.structures[:most]) + (", …" if len(found.structures) > most else "")
         lines = [*lines, f"{len(found.structures)} of {found.num_structures} structures to embed again: {named}."]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def models(args: argparse.Namespace) -> int:
     """List the models of the registry on stdout."""
+    targets.check_file("--json", args.json)
     found = caches.described_models()
     rows = [("model", "family", "weights", "licence", "training data", "architecture", "relatives", "note")]
     rows += [caches.table_row(model) for model in found]

@@ -24,8 +24,7 @@ class Unequal(Exception):
 
 def run(find: Find, args: argparse.Namespace) -> int:
     """Find a result, write it where it is asked for, and print it."""
-    _arguments.check_json(args.json)
-    _arguments.check_folder(args.folder)
+    _arguments.check_targets(args.json, args.folder)
     keep_compiled()
     deliver(find(args), args)
     return 0

@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
     from platonic_adapters import caches
     from rich.table import Column, Table
 
-    _arguments.check_json(args.json)
+    _arguments.check_targets(args.json)
     models = caches.described_models()
     if args.json:
         listed = json.dumps(models, indent=1, ensure_ascii=False)

@@ -62,12 +62,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run what has changed, and write the report and the lock."""
-    _arguments.check_json(args.json)
     path = Path(args.study).absolute()
     folder = Path(args.folder or path.with_suffix("")).absolute()
-    _arguments.check_folder(folder)
     target = Path(args.json).absolute() if args.json else None
     study, lock_path = _study.read(path), path.with_suffix(".lock")
+    _arguments.check_targets(args.json, folder, output=None if args.locked else str(lock_path))
     known = _lock(lock_path) if args.locked else None
     options = _study.embed_options(study.embed, args.parsers["embed"])
     _command.keep_compiled()
