@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from platonic_jax.tables import EmbeddingTable
 
@@ -30,6 +28,8 @@ def check_variation(table: "EmbeddingTable") -> None:
     Raises:
         ValueError: every atom has the same embedding.
     """
+    import numpy as np
+
     if np.ptp(table.x, axis=0).max() <= _ROUNDING * np.abs(table.x).max():
         zero = "zero" if not table.x.any() else "the same"
         raise ValueError(
