@@ -88,9 +88,12 @@ def _imports(data: bytes) -> Iterator[str]:
     stream = io.BytesIO(data)
     with suppress(ValueError, IndexError, UnicodeDecodeError, OverflowError):  # storages, or no pickle at all
         while stream.tell() < len(data):
+            texts: list[str] = []
             for code, argument, _ in pickletools.genops(stream):
                 if code.name in ("GLOBAL", "INST"):
                     if argument not in HARMLESS and not str(argument).startswith(("torch ", "torch.")):
                         yield str(argument).replace(" ", ".")
                 elif code.name in ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4"):  # torch's safe unpickler knows none of them
-                    yield "a name that is put together while it is read"
+                    yield ".".join(texts[-2:])
+                elif isinstance(argument, str):
+                    texts.append(argument)
