@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platonic_adapters import caches, processes, registry, targets
-from platonic_adapters.errors import ExportError, StoreWarning, UserError, printable
+from platonic_adapters.errors import ExportError, StoreWarning, UserError
+from platonic_adapters.terminal import printable, say
 
 if TYPE_CHECKING:
     from platonic_adapters.scaleout import DaskPool
@@ -153,8 +154,6 @@ def exit_code(command: Callable[[argparse.Namespace], int]) -> Callable[[argpars
 
     @functools.wraps(command)
     def run(args: argparse.Namespace) -> int:
-        from platonic_adapters.export import say
-
         try:
             with processes.signals(), stores_warn_in_sentences():
                 return command(args)
@@ -256,7 +255,7 @@ def wanted(args: argparse.Namespace) -> registry.ModelSpec:
 def read_input(args: argparse.Namespace) -> tuple[Any, list[dict[str, str]], str]:
     """The structures that `args` names, what was left out, and the source's name; says what was left out or repeats."""
     from platonic_adapters import structures
-    from platonic_adapters.export import say, say_skipped
+    from platonic_adapters.export import say_skipped
 
     if Path(args.output).suffix != ".zarr":
         raise UserError(f"`--output` must end in `.zarr`, got `{args.output}`.")
@@ -272,8 +271,6 @@ def read_input(args: argparse.Namespace) -> tuple[Any, list[dict[str, str]], str
 
 def report(args: argparse.Namespace, summary: Any) -> int:
     """Say in one line what was done, and write it as JSON where asked; returns 0."""
-    from platonic_adapters.export import say
-
     layers = ", ".join(summary.layers)
     what = f"{summary.num_structures} structures, {summary.num_atoms} atoms, {layers} of {summary.model}"
     left_out = f", {len(summary.skipped)} skipped ({_reasons(summary.skipped)})" if summary.skipped else ""
@@ -297,7 +294,6 @@ def _reasons(skipped: Sequence[dict[str, str]], most: int = 3) -> str:
 @exit_code
 def verify(args: argparse.Namespace) -> int:
     """Read stores from end to end, and say on stdout what is wrong with each."""
-    from platonic_adapters.export import say
     from platonic_adapters.store import StoreError, verify
 
     targets.check_file("--json", args.json)

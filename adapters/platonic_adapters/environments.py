@@ -19,9 +19,10 @@ from pathlib import Path
 
 from platonic_adapters import caches, cli, processes, registry
 from platonic_adapters.errors import ExportError
-from platonic_adapters.export import already_complete, say
+from platonic_adapters.export import already_complete
 from platonic_adapters.registry import Family
 from platonic_adapters.store import write_structures
+from platonic_adapters.terminal import say
 
 __all__ = ["command", "embed", "ensure", "key", "lock", "lock_file"]
 

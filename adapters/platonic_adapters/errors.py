@@ -1,7 +1,5 @@
 """What can go wrong, by whose hand: each message is one sentence that names what, where and what to do."""
 
-import unicodedata
-
 
 class UserError(ValueError):
     """A mistake in what the user gave: one sentence on stderr, exit code 2, nothing half-written."""
@@ -56,17 +54,6 @@ class DownloadError(ExportError):
             f"{model} needs `{file}`, published by {publisher}, which could not be downloaded ({cause});"
             f" fetch it elsewhere and pass it as `{form}`."
         )
-
-
-def printable(text: str) -> str:
-    """The text with signs that could steer a terminal written out: control characters, and those that turn its order.
-
-    Every word that goes to a terminal passes here: names of structures and files are not ours.
-    """
-    return "".join(
-        letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else repr(letter)[1:-1]
-        for letter in text
-    )
 
 
 def first_line(error: BaseException) -> str:

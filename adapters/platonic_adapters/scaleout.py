@@ -20,6 +20,7 @@ from platonic_adapters import caches, export, protocol, store
 from platonic_adapters.errors import ExportError, UserError
 from platonic_adapters.protocol import Adapter
 from platonic_adapters.registry import ModelSpec
+from platonic_adapters.terminal import say
 
 __all__ = ["DaskPool"]
 
@@ -93,7 +94,7 @@ class DaskPool:
                 yield client
             return
         if not str(self.scheduler).startswith("tls://"):
-            export.say(
+            say(
                 f"whoever reaches the scheduler `{self.scheduler}` can run code on its workers and here; on a network"
                 " that you share, start it with TLS (https://distributed.dask.org/en/stable/tls.html)."
             )

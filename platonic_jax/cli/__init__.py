@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from platonic_adapters import cli as adapters_cli
 from platonic_adapters import processes
-from platonic_adapters.errors import printable
+from platonic_adapters.terminal import printable
 
 from platonic_jax.cli import (
     _arithmetic,

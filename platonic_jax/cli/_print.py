@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platonic_adapters.errors import printable
+from platonic_adapters.terminal import printable
 
 if TYPE_CHECKING:
     from platonic_jax.report import Table

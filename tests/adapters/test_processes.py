@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 from platonic_adapters import export, processes
-from platonic_adapters.errors import printable
+from platonic_adapters.terminal import printable
 
 CHILD = """
 import sys, time
