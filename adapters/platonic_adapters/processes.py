@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import shutil
 import signal
@@ -32,17 +33,20 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def signals() -> Iterator[None]:
-    """Inside, SIGTERM raises `Terminated`; a second one kills. Outside the main thread nothing changes."""
+    """Inside, SIGTERM raises `Terminated`, a second one kills; outside the main thread nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _terminate)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, _terminate)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, _interrupt)
     try:
         if _POSIX:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)  # `start` begins a child with them held back
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def ending(error: KeyboardInterrupt) -> tuple[str, int]:
@@ -147,12 +151,24 @@ def _alive(process: int) -> bool:
 
 def _terminate(_number: int, _frame: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _quiet()
     raise Terminated
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    _quiet()
+    raise KeyboardInterrupt
 
 
 def _interrupt_once(_number: int, _frame: object) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _quiet()
     raise KeyboardInterrupt
+
+
+def _quiet() -> None:
+    """Zarr writes in threads of asyncio, which would tell of everything that an end cuts short."""
+    logging.getLogger("asyncio").disabled = True
 
 
 def _end_with_stdin() -> None:
