@@ -182,8 +182,6 @@ def stores_warn_in_sentences() -> Iterator[None]:
 
         def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
             if issubclass(category, StoreWarning):
-                from platonic_adapters.export import say
-
                 say(str(message))
             else:
                 plain(message, category, *where)

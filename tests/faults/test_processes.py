@@ -85,6 +85,7 @@ LINES = {
     "models": ["--json"],
     "embed 7net-0 prototypes?max_atoms=2 -o {free}.zarr": ["--json"],
     "embed 7net-0 prototypes?max_atoms=2": ["-o"],
+    "verify a.zarr": ["--json"],
     "compare a.zarr b.zarr": ["--json", "-o"],
     "sweep a.zarr b.zarr": ["--json", "-o"],
     "learn a.zarr b.zarr -o {free}": ["--json", "--report"],
