@@ -11,7 +11,7 @@ endif
 .venv/installed: pyproject.toml adapters/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -e ./adapters -e . --group dev
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e ./adapters -e . --group dev
 	touch $@
 
 demo: .venv/installed

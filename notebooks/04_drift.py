@@ -105,8 +105,9 @@ def tuned(family, run):
 
 
 def embedded(model, name):
-    """The crystals and the dimers, as a model sees them."""
-    table = stores.embed(model, judged, FOLDER / f"{name}.zarr", "--properties", "energy", "--duplicates", "skip")
+    """The crystals and the dimers, as a model sees them; checkpoints, which may hold code, are those made above."""
+    options = ["--properties", "energy", "--duplicates", "skip", "--trust"]
+    table = stores.embed(model, judged, FOLDER / f"{name}.zarr", *options)
     crystal = table.structures.pbc.any(axis=1)[table.structure_index]
     return {"crystals": table.select(crystal), "dimers": table.select(~crystal)}
 

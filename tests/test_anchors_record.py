@@ -179,6 +179,72 @@ def test_anchors_serve_as_rows_of_any_array():
     assert len(_published._ROWS.split()) == 100
 
 
+TAMPERED = {
+    **{
+        f"no {name}": lambda h, _a, name=name: h.pop(name)
+        for name in ("schema", "method", "provenance", "ids", "hashes")
+    },
+    **{
+        f"{name} is {value}": lambda h, _a, name=name, value=value: h.update({name: value})
+        for name, value in {
+            "schema": '"two"',
+            "method": "[1]",
+            "provenance": "3",
+            "ids": '["a"]',
+            "hashes": "[]",
+            "formulas": "null",
+            "metrics": '[["a"]]',
+        }.items()
+    },
+    "no JSON": lambda h, _a: h.update(ids="[1,"),
+    "deep": lambda h, _a: h.update(provenance="[" * 100_000),
+    "ids are numbers": lambda h, _a: h.update(ids=json.dumps([1, 2, 3, 4])),
+    "metrics without arrays": lambda h, _a: h.update(metrics='[["a", "l"], ["b", "l"]]'),
+    "another hash": lambda h, _a: h.update(hashes=h["hashes"].replace("a", "b")),
+    **{
+        f"no {name}": lambda _h, a, name=name: a.pop(name)
+        for name in ("structure_index", "structures/species", "structures/pbc", "metrics/0/matrix")
+    },
+    **{
+        f"{name} {index} is {value}": lambda _h, a, name=name, index=index, value=value: a[name].__setitem__(
+            index, value
+        )
+        for name, index, value in [
+            ("structures/positions", (0, 0), 0.5),
+            ("structures/positions", (0, 0), np.nan),
+            ("structures/cells", (0, 0, 0), np.inf),
+            ("structures/species", 0, 3),
+            ("structures/num_atoms", 0, -1),
+            ("structures/num_atoms", 0, 2**62),
+            ("structure_index", 0, 99),
+            ("atom_index", 0, 99),
+            ("weights", 0, np.nan),
+            ("metrics/0/origin", (0, 0), np.nan),
+            ("metrics/0/matrix", (0, 0), np.inf),
+        ]
+    },
+    "flat positions": lambda _h, a: a.update({"structures/positions": a["structures/positions"].ravel()}),
+    "a wide origin": lambda _h, a: a.update({"metrics/0/origin": np.zeros((1, 9), np.float32)}),
+    "half atoms": lambda _h, a: a.update({"atom_index": a["atom_index"].astype(np.float32)}),
+}
+
+
+@pytest.mark.parametrize("change", TAMPERED)
+def test_a_file_that_was_changed_is_one_sentence(tmp_path, change):
+    from safetensors import safe_open
+
+    path = tmp_path / "anchors.safetensors"
+    maps = {"a": anchors.LinearMap("l", np.zeros((1, 4), np.float32), np.eye(4, dtype=np.float32))}
+    chosen(weights=np.ones(6, np.float32), metrics=maps).save(path)
+    with safe_open(path, framework="numpy") as file:
+        header, arrays = dict(file.metadata()), {name: file.get_tensor(name).copy() for name in file.keys()}  # noqa: SIM118
+    TAMPERED[change](header, arrays)
+    save_file(arrays, path, metadata=header)
+    with pytest.raises(ValueError, match="`path` must be a file as `Anchors.save` wrote it") as error:
+        Anchors.load(path)
+    assert len(str(error.value).splitlines()) == 1
+
+
 def test_learned_maps_are_kept_and_refused_to_other_models(tmp_path):
     maps = {
         "7net-0": anchors.LinearMap("layer4", np.ones((1, 3), np.float32), RNG.normal(size=(3, 2)).astype(np.float32)),

@@ -555,3 +555,21 @@ def test_seven_models_of_twenty_thousand_atoms_open_in_3_seconds_and_answer_in_2
         )
         assert min(taken) < 200, (word, taken)
     page.close()
+
+
+def test_a_script_that_is_not_of_the_page_is_not_run(browser, path):
+    page, said, _ = visit(browser, path)
+    page.evaluate(
+        "document.body.insertAdjacentHTML('beforeend', '<img src=\"data:,\" onerror=\"window.stranger = 1\">')"
+    )
+    page.evaluate(
+        """() => {
+          const script = document.createElement("script");
+          script.textContent = "window.stranger = 1";
+          document.body.append(script);
+        }"""
+    )
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.stranger === undefined")
+    assert any("Content Security Policy" in line for line in said)
+    page.close()

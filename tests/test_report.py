@@ -92,7 +92,8 @@ def test_nothing_is_fetched(page):
     ]
     assert fetching == []
     (policy,) = (attrs["content"] for _, attrs in page.seen if attrs.get("http-equiv") == "Content-Security-Policy")
-    assert policy.startswith("default-src 'none'")
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe-inline" not in policy.partition("style-src")[0]
     links = [attrs["href"] for tag, attrs in page.seen if tag == "a" and not attrs["href"].startswith("#")]
     assert links == ["https://doi.org/10.1038/s42256-026-01235-7"]
 

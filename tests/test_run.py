@@ -1,5 +1,6 @@
 """`platonic run`: a study from a file, its steps kept, its numbers locked."""
 
+import argparse
 import json
 import re
 import shutil
@@ -8,7 +9,7 @@ import pytest
 from test_cli import one_sentence, write_store
 
 from platonic_jax import cli
-from platonic_jax.cli import _study, main
+from platonic_jax.cli import _run, _study, main
 
 STUDY = """
 title = "Two models & a control"
@@ -135,6 +136,21 @@ def test_the_lock_holds_bit_for_bit_in_another_folder_and_says_what_differs(stud
         ("[embed]\nmodels = []\n[compare]", "`models` and `structures`"),
         ('stores = ["a"]\n[compare]\ncolour = 1', "[compare] must have options of"),
         ('stores = ["a"]\n[compare]\nk = "many"', "many"),
+        ('stores = "/path"\n[compare]', "`stores` in `study.toml` must be a list"),
+        ("stores = [1, 2]\n[compare]", "`stores` in `study.toml` must be a list"),
+        ("title = 3\n[compare]", "`title` in `study.toml` must be a text"),
+        ("embed = 3\n[compare]", "`embed` in `study.toml` must be a table"),
+        ('[embed]\nmodels = "a"\nstructures = "s"\n[compare]', "[embed] in `study.toml` must have a list of `models`"),
+        ('[embed]\nmodels = ["a"]\nstructures = 1\n[compare]', "and `structures` as one text"),
+        ('[embed]\nmodels = ["a"]\nstructures = "s"\ncolour = 1\n[compare]', "[embed] must have options of"),
+        ('[embed]\nmodels = ["a"]\nstructures = "s"\nlimit = "many"\n[compare]', "many"),
+        ('[embed]\nmodels = ["a"]\nstructures = "s"\ntrust = "yes"\n[compare]', "true or false for `trust`"),
+        ('stores = ["a"]\n[compare]\nk = true', "a text, a number or a list of them for `k`"),
+        ('stores = ["a"]\n[compare]\nby = [{a = 1}]', "texts, numbers or lists of them"),
+        ('stores = ["a"]\n[compare]\nk = 1979-05-27', "texts, numbers or lists of them"),
+        ('stores = ["a", "b"]\n[sweep]\nlayers = "yes"', "true or false for `layers`"),
+        ('stores = ["a", "b"]\n[learn]\noutput = "o"\nextend = "x"', "got `extend`"),
+        ("a = " + "[" * 5000, "must be TOML"),
         ('stores = ["a"]\n[compare]', "[compare] `STORE` must be given at least twice"),
     ],
 )
@@ -143,6 +159,64 @@ def test_a_mistake_in_the_file_is_one_sentence(tmp_path, capsys, text, told):
     assert main(["run", str(tmp_path / "study.toml")]) == 2
     assert told in one_sentence(capsys)
     assert not (tmp_path / "study").exists()
+
+
+def test_encodings_are_read_or_named(tmp_path, capsys):
+    (tmp_path / "study.toml").write_bytes(b"\xef\xbb\xbftitle = 'a'")
+    assert main(["run", str(tmp_path / "study.toml")]) == 2
+    assert "must hold a table of a command" in one_sentence(capsys)
+    (tmp_path / "study.toml").write_bytes("title = 'ä'".encode("latin-1"))
+    assert main(["run", str(tmp_path / "study.toml")]) == 2
+    assert "`study.toml` must be UTF-8" in one_sentence(capsys)
+
+
+def test_options_of_embed_reach_it():
+    parser = cli._parser().parse_args(["models"]).parsers["embed"]
+    given = {"models": ["m"], "structures": "s", "trust": True, "limit": 3, "properties": ["energy", "forces"]}
+    words = _study.embed_options(given, parser)
+    assert words == ["--threads", "1", "--trust", "--limit", "3", "--properties", "energy,forces"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "3", "{}", '{"versions": [], "inputs": {}, "steps": {}}', "[" * 100_000, "\xff"]
+    + ['{"versions": {"numpy": 1}, "inputs": {}, "steps": {}}', '{"versions": {}, "inputs": {}, "steps": {"a": 1}}'],
+)
+def test_a_damaged_lock_is_one_sentence(tmp_path, capsys, text):
+    (tmp_path / "study.toml").write_text('stores = ["a", "b"]\n[compare]')
+    (tmp_path / "study.lock").write_bytes(text.encode("latin-1"))
+    assert main(["run", str(tmp_path / "study.toml"), "--locked"]) == 2
+    assert "`study.lock` was changed or damaged" in one_sentence(capsys)
+
+
+def change(path):
+    path.write_text(path.read_text().replace("0.5", "0.6"))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda folder: change(folder / "steps" / "compare.json"),
+        lambda folder: change(folder / "compare.json"),
+        lambda folder: change(folder / "a.safetensors"),
+        lambda folder: (folder / "compare.json").unlink(),
+        *(
+            lambda folder, text=text: (folder / "steps" / "compare.json").write_text(text)
+            for text in ("", "{", "[]", "{}", '{"digest": 1}', "[" * 100_000)
+        ),
+    ],
+)
+def test_a_kept_step_that_was_changed_is_not_believed(tmp_path, harm):
+    (tmp_path / "steps").mkdir()
+    kept = tmp_path / "steps" / "compare.json"
+    (tmp_path / "compare.json").write_text("[0.5]")
+    (tmp_path / "a.safetensors").write_text("0.5")
+    step = _study.Step("compare", "compare", (), argparse.Namespace(output=str(tmp_path / "a.safetensors")))
+    entry = {"key": "k", "part": {"verdict": ["0.5"]}, "files": _run._files(step, tmp_path)}
+    kept.write_text(json.dumps({**entry, "digest": _study.digest(entry)}))
+    assert _run._believed(kept, step, tmp_path) == entry
+    harm(tmp_path)
+    assert _run._believed(kept, step, tmp_path) is None
 
 
 def test_an_absent_file_is_one_sentence(tmp_path, capsys):

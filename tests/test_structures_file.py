@@ -13,7 +13,7 @@ import comparisons
 import numpy as np
 import pytest
 
-from platonic_jax.report import _structures
+from platonic_jax.report import _page, _structures
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 COLOUR = "neighbours in common"
@@ -101,14 +101,14 @@ def test_where_nothing_can_be_shown_the_report_says_why(comparison, tmp_path, mo
     assert 'pip install "platonic-jax[report]"' in _structures.note(comparison)
     for found in (bare, comparison):
         assert not _structures.write(found, tmp_path / "none.json.gz")
-        assert _structures.viewer(_structures.embedded(found)) == ""
+        assert _structures.viewer(_structures.embedded(found)) == _structures.Viewer()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_names_from_data_cannot_leave_their_script():
     nasty = "</script><script>alert('x')</script>"
     comparison = comparisons.make(models=(nasty, "b"), kinds=("model",) * 2, ids=[f"{nasty}{i}" for i in range(20)])
-    assert nasty not in _structures.viewer(_structures.embedded(comparison))
+    assert nasty not in _structures.viewer(_structures.embedded(comparison)).html
 
 
 # ---- in a browser ------------------------------------------------------------------------------------------------
@@ -131,9 +131,10 @@ def test_chemiscope_opens_the_file_and_the_report_its_viewer(comparison, dataset
         r"<meta http-equiv[^>]*>", resources.files("platonic_jax.report").joinpath("page.html").read_text()
     )
     viewer = _structures.viewer(_structures.embedded(comparison))
+    allowed = policy[0].replace("$scripts", " ".join(map(_page._allowed, viewer.scripts)))
     (tmp_path / "report.html").write_text(
-        f'<!doctype html><meta charset=utf-8>{policy[0]}<style id="plotly.js-style-global">p {{ margin: 0 }}</style>'
-        f'<div id="viewer"></div>{viewer}'
+        f'<!doctype html><meta charset=utf-8>{allowed}<style id="plotly.js-style-global">p {{ margin: 0 }}</style>'
+        f'<div id="viewer"></div>{viewer.html}'
     )
     said, asked = [], []
     with sync_playwright() as playwright:

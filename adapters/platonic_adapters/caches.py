@@ -12,7 +12,7 @@ from typing import Any
 from platonic_adapters import registry
 from platonic_adapters.registry import ModelSpec
 
-__all__ = ["code_digest", "described_models", "directory", "mattersim", "nequix", "table_row", "weights_state"]
+__all__ = ["code_digest", "described_models", "directory", "mattersim", "nequix", "notes", "table_row", "weights_state"]
 
 ORB_RELEASE = "https://orbitalmaterials-public-models.s3.us-west-1.amazonaws.com/forcefields/orb-v3/{}-20250404.ckpt"
 # The eSEN files that are not called like the models.
@@ -56,7 +56,7 @@ def code_digest() -> str:
 
 
 def described_models() -> list[dict[str, Any]]:
-    """Every model of the registry: the fields of `registry.Model`, and where its `weights` are."""
+    """Every model of this package: the fields of `registry.Model`, and where its `weights` are."""
     return [{**dataclasses.asdict(spec.model), "weights": weights_state(spec)} for spec in registry.models()]
 
 
@@ -64,6 +64,16 @@ def table_row(model: dict[str, Any]) -> tuple[str, ...]:
     """One of `described_models` in a table: name, family, weights, licence, data, architecture, relatives, note."""
     fields = ("name", "family", "weights", "licence", "training_data", "architecture")
     return *(model[field] for field in fields), ", ".join(model["relatives"]), model["note"]
+
+
+def notes() -> list[str]:
+    """What is said below the table of models: controls, and families of other packages, whose code is not run."""
+    said = ["Each also as random:NAME?seed=0, the same architecture with re-drawn weights."]
+    for family, package in registry.plugins().items():
+        said.append(
+            f"And the models of the family {family} of the package {package}, known to it alone until asked for."
+        )
+    return said
 
 
 def weights_state(spec: ModelSpec) -> str:

@@ -13,7 +13,6 @@ behind the final norm: what every read-out sees.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -28,7 +27,7 @@ from chemeleon_dng.download_util import (  # pyright: ignore[reportMissingImport
 )
 from chemeleon_dng.script_util import create_model  # pyright: ignore[reportMissingImports]
 
-from platonic_adapters import _torch, caches
+from platonic_adapters import _torch, caches, processes
 from platonic_adapters._elements import MATERIALS_PROJECT
 from platonic_adapters.errors import DownloadError, InputError, UserError, first_line
 from platonic_adapters.registry import ModelSpec
@@ -154,14 +153,14 @@ def _download(spec: ModelSpec) -> Path:
     place = caches.directory() / "checkpoints" / name
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".chemeleon-", dir=place.parent) as folder:
+        with processes.temporary(".chemeleon-", place.parent) as folder:
             try:
                 with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # it talks on stdout
                     ensure_checkpoints_downloaded(f"{folder}/ckpts")
             except OSError as error:  # requests' errors are of this kind
                 publisher = f"its authors in the archive {FIGSHARE_URL}"
                 raise DownloadError(spec.name, name, publisher, "chemeleon:PATH", error) from error
-            (Path(folder) / "ckpts" / name).replace(place)
+            (folder / "ckpts" / name).replace(place)
     return place
 
 

@@ -8,9 +8,7 @@ import errno
 import functools
 import importlib.util
 import json
-import os
 import sys
-import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platonic_adapters import caches, registry
+from platonic_adapters import caches, processes, registry, targets
 from platonic_adapters.errors import ExportError, StoreWarning, UserError
+from platonic_adapters.terminal import printable, say
 
 if TYPE_CHECKING:
     from platonic_adapters.scaleout import DaskPool
@@ -49,19 +48,16 @@ VERIFY = (
     "Read stores from end to end: what was changed or lost on the disk, and which structures must be embedded again. "
     "Exit code 0 if every store is complete and intact, 1 if one is not, 2 if one is no store."
 )
-# Set by the process that runs this one for itself: its death closes our standard input, and we end with it.
-WITH_PARENT = "PLATONIC_ENDS_WITH_PARENT"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0 fine, 2 the user's mistake, 1 a failure."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    if os.environ.pop(WITH_PARENT, None):
-        threading.Thread(target=_end_with_stdin, daemon=True).start()
+    processes.bound_to_parent()
     if argv[:1] == ["models"]:
         parser = argparse.ArgumentParser(prog="platonic-embed models", description="List the models.")
         parser.add_argument("--json", metavar="PATH", help="write the list here too")
-        return models(parser.parse_args(argv[1:]))
+        return exit_code(models)(parser.parse_args(argv[1:]))
     if argv[:1] == ["verify"]:
         parser = argparse.ArgumentParser(prog="platonic-embed verify", description=VERIFY)
         add_verify_arguments(parser)
@@ -134,6 +130,12 @@ def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
         help="what to do with identical structures (default: refuse)",
     )
     parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="let a checkpoint file of your own run the code that it may hold (or set PLATONIC_TRUST=1, or to its"
+        " SHA-256)",
+    )
+    parser.add_argument(
         "--overwrite",
         action="store_true",
         help="make the store anew instead of going on with it; the old one stays until the new one is complete",
@@ -152,10 +154,8 @@ def exit_code(command: Callable[[argparse.Namespace], int]) -> Callable[[argpars
 
     @functools.wraps(command)
     def run(args: argparse.Namespace) -> int:
-        from platonic_adapters.export import say
-
         try:
-            with stores_warn_in_sentences():
+            with processes.signals(), stores_warn_in_sentences():
                 return command(args)
         except UserError as error:
             say(str(error))
@@ -166,9 +166,10 @@ def exit_code(command: Callable[[argparse.Namespace], int]) -> Callable[[argpars
         except OSError as error:
             say(_explain(error, args))
             return 2
-        except KeyboardInterrupt:
-            say("interrupted; the same command again goes on where it stopped.")
-            return 130
+        except KeyboardInterrupt as error:
+            ended, code = processes.ending(error)
+            say(f"{ended}; the same command again goes on where it stopped.")
+            return code
 
     return run
 
@@ -181,8 +182,6 @@ def stores_warn_in_sentences() -> Iterator[None]:
 
         def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
             if issubclass(category, StoreWarning):
-                from platonic_adapters.export import say
-
                 say(str(message))
             else:
                 plain(message, category, *where)
@@ -226,9 +225,9 @@ def _pool(args: argparse.Namespace) -> DaskPool | None:
     """The workers that `args` ask for, if any."""
     if not (args.workers or args.scheduler):
         return None
-    if importlib.util.find_spec("distributed") is None:
+    if any(importlib.util.find_spec(name) is None for name in ("distributed", "cryptography")):
         raise UserError(
-            "`--workers` and `--scheduler` need `distributed`, which is not installed in this environment; run `pip"
+            "`--workers` and `--scheduler` need Dask, which is not whole in this environment; run `pip"
             ' install "platonic-adapters[dask]"` here.'
         )
     from platonic_adapters.scaleout import DaskPool
@@ -247,17 +246,19 @@ def _threads_each(args: argparse.Namespace) -> int | None:
 
 def wanted(args: argparse.Namespace) -> registry.ModelSpec:
     """The model that `args` names."""
-    spec = registry.resolve(args.model)
+    spec = registry.resolve(args.model, trust=args.trust)
     return spec if args.orbit_average is None else registry.averaged(spec, args.orbit_average)
 
 
 def read_input(args: argparse.Namespace) -> tuple[Any, list[dict[str, str]], str]:
     """The structures that `args` names, what was left out, and the source's name; says what was left out or repeats."""
     from platonic_adapters import structures
-    from platonic_adapters.export import say, say_skipped
+    from platonic_adapters.export import say_skipped
 
     if Path(args.output).suffix != ".zarr":
         raise UserError(f"`--output` must end in `.zarr`, got `{args.output}`.")
+    targets.check_file("--json", args.json)
+    targets.check_folder("--output", args.output)
     found, skipped = structures.read(args.input, limit=args.limit, duplicates=args.duplicates)
     if Path(args.input).suffix != ".zarr":  # what a store left out was said when it was written
         say_skipped(skipped)
@@ -268,8 +269,6 @@ def read_input(args: argparse.Namespace) -> tuple[Any, list[dict[str, str]], str
 
 def report(args: argparse.Namespace, summary: Any) -> int:
     """Say in one line what was done, and write it as JSON where asked; returns 0."""
-    from platonic_adapters.export import say
-
     layers = ", ".join(summary.layers)
     what = f"{summary.num_structures} structures, {summary.num_atoms} atoms, {layers} of {summary.model}"
     left_out = f", {len(summary.skipped)} skipped ({_reasons(summary.skipped)})" if summary.skipped else ""
@@ -293,9 +292,9 @@ def _reasons(skipped: Sequence[dict[str, str]], most: int = 3) -> str:
 @exit_code
 def verify(args: argparse.Namespace) -> int:
     """Read stores from end to end, and say on stdout what is wrong with each."""
-    from platonic_adapters.export import say
     from platonic_adapters.store import StoreError, verify
 
+    targets.check_file("--json", args.json)
     found, code = [], 0
     for path in args.stores:
         try:
@@ -314,25 +313,26 @@ def _verdict(found: Verification, most: int = 10) -> str:
     if found.intact:
         what = f"{found.num_structures} structures, {found.num_rows} atoms"
         limits = "" if found.checksums else " (of an older version, without checksums: as far as can be seen)"
-        return f"{found.path} is intact: {what}{limits}.\n"
+        return printable(f"{found.path} is intact: {what}{limits}.") + "\n"
     lines = found.faults[:most]
     if len(found.faults) > most:
         lines = [*lines, f"And {len(found.faults) - most} more faults."]
     if found.structures:
         named = ", ".join(found.structures[:most]) + (", …" if len(found.structures) > most else "")
         lines = [*lines, f"{len(found.structures)} of {found.num_structures} structures to embed again: {named}."]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def models(args: argparse.Namespace) -> int:
     """List the models of the registry on stdout."""
+    targets.check_file("--json", args.json)
     found = caches.described_models()
     rows = [("model", "family", "weights", "licence", "training data", "architecture", "relatives", "note")]
     rows += [caches.table_row(model) for model in found]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         sys.stdout.write("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() + "\n")
-    sys.stdout.write("Each also as random:NAME?seed=0, the same architecture with re-drawn weights.\n")
+    sys.stdout.write("\n".join(map(printable, caches.notes())) + "\n")
     _write_json(args.json, found)
     return 0
 
@@ -351,12 +351,6 @@ def _explain(error: OSError, args: argparse.Namespace) -> str:
         cause = cause.__cause__ or cause.__context__
     place = f"`{error.filename}`: " if error.filename else ""
     return f"{place}{error.strerror or error}; check that the place exists and that you may use it."
-
-
-def _end_with_stdin() -> None:
-    while os.read(0, 1):  # past Python's buffer, whose lock would be held at our own end
-        pass
-    os._exit(1)
 
 
 def _names(text: str) -> tuple[str, ...]:

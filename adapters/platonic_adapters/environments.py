@@ -1,5 +1,6 @@
 """One environment a family, made by uv on first use, cached, reused. `platonic embed` runs the export in it.
 
+What it installs is locked, with hashes, in `locks/`; `python -m platonic_adapters.environments FAMILY …` does it anew.
 An environment holds the model's requirements and those of the light core, never platonic_adapters itself: its code
 comes from a copy in the cache, keyed by its content, so that the one who calls and the one who embeds are always the
 same version.
@@ -11,24 +12,24 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from platonic_adapters import caches, cli
+from platonic_adapters import caches, cli, processes, registry
 from platonic_adapters.errors import ExportError
-from platonic_adapters.export import already_complete, say
+from platonic_adapters.export import already_complete
 from platonic_adapters.registry import Family
 from platonic_adapters.store import write_structures
+from platonic_adapters.terminal import say
 
-__all__ = ["command", "embed", "ensure", "key"]
+__all__ = ["command", "embed", "ensure", "key", "lock", "lock_file"]
 
 # The dependencies of the light core (a test holds them equal to those in pyproject.toml).
 CORE = ("numpy>=1.26", "ase>=3.23", "zarr>=3.1", "platformdirs>=4")
 # What `--workers` and `--scheduler` run on: the extra `dask`.
-DASK = ("distributed>=2025.1",)
+DASK = ("distributed>=2025.1", "cryptography>=42")
 
 
 @cli.exit_code
@@ -44,8 +45,8 @@ def embed(args: argparse.Namespace) -> int:
         if done is not None:
             return cli.report(args, done)
     python = ensure(spec.family)
-    with tempfile.TemporaryDirectory(prefix="platonic-") as folder:
-        handed_over = Path(folder) / "structures.zarr"
+    with processes.temporary("platonic-") as folder:
+        handed_over = folder / "structures.zarr"
         write_structures(handed_over, structures, source=source, skipped=skipped)
         return _run(command(python, args, handed_over))
 
@@ -66,7 +67,7 @@ def command(python: Path, args: argparse.Namespace, structures: Path) -> list[st
     given = [part for name, value in options.items() if value for part in (name, str(value))]
     # -P: a folder that happens to be called like a package must not stand in its place.
     run = [str(python), "-P", "-m", "platonic_adapters", args.model, str(structures), "--output", args.output]
-    return [*run, *given, *(["--overwrite"] if args.overwrite else [])]
+    return [*run, *given, *(f"--{flag}" for flag in ("overwrite", "trust") if getattr(args, flag))]
 
 
 def ensure(family: Family) -> Path:
@@ -82,9 +83,9 @@ def ensure(family: Family) -> Path:
     say(f"making the environment for {family.name} ({', '.join(family.requirements)}), once, in {place} …")
     shutil.rmtree(place, ignore_errors=True)  # left without its interpreter
     place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{family.name}-", dir=place.parent, ignore_cleanup_errors=True) as folder:
-        made = Path(folder) / "environment"
-        for step in _uv_commands(family, Path(folder), made):
+    with processes.temporary(f".{family.name}-", place.parent) as folder:
+        made = folder / "environment"
+        for step in _uv_commands(family, folder, made):
             _uv(step, family, folder)
         try:
             made.rename(place)
@@ -96,22 +97,78 @@ def ensure(family: Family) -> Path:
 
 def key(family: Family) -> str:
     """What makes two environments the same: every requirement, and the version of Python."""
-    parts = [CORE, DASK, family.requirements, family.constraints, family.overrides, sys.version_info[:2]]
+    locked = lock_file(family).read_text() if _is_locked(family) else ""
+    parts = [_wanted(family), family.constraints, family.overrides, sys.version_info[:2], locked]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _uv_commands(family: Family, folder: Path, made: Path) -> list[list[str]]:
     python = made / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    install = ["pip", "install", "--quiet", "--python", str(python)]
+    # Bytecode is compiled once, here, for every process that may not write any.
+    install = ["pip", "install", "--quiet", "--compile-bytecode", "--python", str(python), *_limits(family, folder)]
+    if "UV_FIND_LINKS" not in _uv_environment():
+        install.append("--torch-backend=auto")  # no 4 GB of CUDA without an NVIDIA GPU
+    make = ["venv", "--quiet", "--relocatable", "--no-project", "--python", sys.executable, str(made)]
+    wanted = ["--requirements", str(lock_file(family))] if _is_locked(family) else _wanted(family)
+    return [make, [*install, *wanted]]
+
+
+def _wanted(family: Family) -> list[str]:
+    return [*CORE, *DASK, *family.requirements]
+
+
+def _limits(family: Family, folder: Path) -> list[str]:
+    """What uv has to know of constraints and overrides, which it reads from files."""
+    options = []
     for option, lines in (("--constraints", family.constraints), ("--overrides", family.overrides)):
         if lines:
             file = folder / f"{option.strip('-')}.txt"
             file.write_text("\n".join(lines) + "\n")
-            install += [option, str(file)]
-    if "UV_FIND_LINKS" not in _uv_environment():
-        install.append("--torch-backend=auto")  # no 4 GB of CUDA without an NVIDIA GPU
-    make = ["venv", "--quiet", "--relocatable", "--no-project", "--python", sys.executable, str(made)]
-    return [make, [*install, *CORE, *DASK, *family.requirements]]
+            options += [option, str(file)]
+    return options
+
+
+def lock_file(family: Family) -> Path:
+    """Where the versions and hashes of all that a family needs are kept; families of other packages have none."""
+    return Path(__file__).parent / "locks" / f"{family.name}.txt"
+
+
+def _is_locked(family: Family) -> bool:
+    """Test whether the lock file is of these very requirements."""
+    return lock_file(family).is_file() and lock_file(family).read_text().startswith(_head(family))
+
+
+def _head(family: Family) -> str:
+    digest = hashlib.sha256(json.dumps([_wanted(family), family.constraints, family.overrides]).encode()).hexdigest()
+    return f"# Made by `python -m platonic_adapters.environments {family.name}` for requirements {digest[:16]}.\n"
+
+
+def lock(family: Family) -> Path:
+    """Resolve all that a family needs anew, for every platform and Python from 3.11, and write its lock file.
+
+    Raises:
+        ExportError: uv is not there or could not do it.
+    """
+    target = lock_file(family)
+    target.parent.mkdir(exist_ok=True)
+    with processes.temporary("platonic-") as folder:
+        wanted, found = folder / "wanted.in", folder / "found.txt"
+        wanted.write_text("\n".join(_wanted(family)) + "\n")
+        silent = ("--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links")
+        resolve = ["pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", *silent]
+        _uv([*resolve, *_limits(family, folder), str(wanted), "--output-file", str(found)], family, folder)
+        target.write_text(_head(family) + _any_build_of_torch(found.read_text(), family))
+    return target
+
+
+def _any_build_of_torch(text: str, family: Family) -> str:
+    """A lock in which torch may be any build of its version: for a CPU, for CUDA, or a local wheel.
+
+    Its hash would name one of them, and what it brings along for GPUs follows from the build.
+    """
+    entries = re.split(r"^(?=\S)", text, flags=re.MULTILINE)
+    kept = [entry for entry in entries if not re.match(r"(torch|triton|cuda-[\w-]+|nvidia-(?!ml-)[\w-]+)==", entry)]
+    return "".join([*(f"{line}\n" for line in family.requirements if line.startswith("torch==")), *kept])
 
 
 def _uv_environment() -> dict[str, str]:
@@ -122,7 +179,7 @@ def _uv_environment() -> dict[str, str]:
     return variables
 
 
-def _uv(arguments: list[str], family: Family, folder: str) -> None:
+def _uv(arguments: list[str], family: Family, folder: Path) -> None:
     try:
         import uv
 
@@ -133,9 +190,7 @@ def _uv(arguments: list[str], family: Family, folder: str) -> None:
             f' `platonic-embed` in an environment of your own with `pip install "platonic-adapters[{family.name}]"`.'
         ) from error
     # From its own folder, so that no project's settings for uv apply.
-    done = subprocess.run(
-        [binary, *arguments], cwd=folder, env=_uv_environment(), capture_output=True, text=True, check=False
-    )
+    done = processes.with_parent([binary, *arguments], cwd=folder, env=_uv_environment())
     if done.returncode:
         last = " ".join(line.strip() for line in done.stderr.strip().splitlines()[-4:])
         raise ExportError(
@@ -150,8 +205,8 @@ def _code() -> Path:
     place = caches.directory() / "code" / caches.code_digest()
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".code-", dir=place.parent, ignore_cleanup_errors=True) as folder:
-            copy = Path(folder) / "code"
+        with processes.temporary(".code-", place.parent) as folder:
+            copy = folder / "code"
             (copy / package.name).mkdir(parents=True)
             for file in files:
                 shutil.copyfile(file, copy / package.name / file.name)
@@ -168,12 +223,11 @@ def _run(arguments: list[str]) -> int:
     # Without bytecode, importing torch and its kin takes ten seconds longer each time; this environment is ours.
     variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONDONTWRITEBYTECODE")}
     # Nor is there a notebook's backend of matplotlib in it, which some models import.
-    variables |= {"PYTHONPATH": str(_code()), "PYTHONNOUSERSITE": "1", "MPLBACKEND": "agg", cli.WITH_PARENT: "1"}
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, env=variables) as process:
-        while True:
-            try:
-                code = process.wait()
-                break
-            except KeyboardInterrupt:
-                continue  # the terminal has told the child too: let it close its block and say so
-    return code if code >= 0 else 128 - code
+    variables |= {"PYTHONPATH": str(_code()), "PYTHONNOUSERSITE": "1", "MPLBACKEND": "agg"}
+    return processes.wait(processes.start(arguments, variables))
+
+
+if __name__ == "__main__":
+    for each in registry.families():
+        if each.name in sys.argv[1:]:
+            say(f"{each.name}: {lock(each)}")

@@ -23,6 +23,7 @@ from platonic_adapters.protocol import Adapter
 from platonic_adapters.registry import ModelSpec
 from platonic_adapters.replacing import collect, recover
 from platonic_adapters.structures import Structures
+from platonic_adapters.terminal import say
 
 __all__ = ["Summary", "already_complete", "export", "fill", "say", "say_skipped"]
 
@@ -164,12 +165,6 @@ def already_complete(
         return None
     collect(Path(output))
     return _summary(found, 0.0, 0)
-
-
-def say(text: str) -> None:
-    """One line for a person, on stderr."""
-    sys.stderr.write(f"platonic: {text}\n")
-    sys.stderr.flush()
 
 
 def say_skipped(entries: Sequence[dict[str, str]], most: int = 10) -> None:

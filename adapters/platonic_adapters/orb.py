@@ -14,7 +14,6 @@ says the rest, forces and neighbours.
 from __future__ import annotations
 
 import inspect
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from cached_path import cached_path  # pyright: ignore[reportMissingImports]
 from orb_models.forcefield import pretrained  # pyright: ignore[reportMissingImports]
 
-from platonic_adapters import _torch
+from platonic_adapters import _torch, processes
 from platonic_adapters._elements import MATERIALS_PROJECT
 from platonic_adapters.errors import DownloadError, UserError, first_line
 from platonic_adapters.protocol import boxed
@@ -59,8 +58,8 @@ class Orb:
             self.model, self._graph, self._batch = _load(spec, path, self._device)
             self.checkpoint = _torch.checkpoint(path, self.model, None)
         else:
-            with tempfile.TemporaryDirectory(prefix="platonic-") as folder:
-                self.model, self._graph, self._batch = _load(spec, _draw(spec, Path(folder)), self._device)
+            with processes.temporary("platonic-") as folder:
+                self.model, self._graph, self._batch = _load(spec, _draw(spec, folder), self._device)
             self.checkpoint = _torch.checkpoint(spec.model.checkpoint, self.model, spec.seed)
 
         self._seen: dict[str, Any] = {}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from platonic_adapters import trust
 from platonic_adapters.averaging import OrbitAverage
 from platonic_adapters.errors import ExportError
 from platonic_adapters.registry import ModelSpec
@@ -88,7 +89,7 @@ class Adapter(Protocol):
 
 
 def load(spec: ModelSpec, *, device: str, threads: int | None) -> Adapter:
-    """Load a model through its family's module.
+    """Load a model through its family's module; of a file that is not trusted, torch reads arrays alone.
 
     Args:
         spec: which.
@@ -100,7 +101,8 @@ def load(spec: ModelSpec, *, device: str, threads: int | None) -> Adapter:
     """
     # Before the library arrives: threads that spin while they wait make an export on a busy machine ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    adapter = importlib.import_module(spec.family.module).load(spec, device=device, threads=threads)
+    with trust.arrays_alone(active=spec.path is not None and not spec.trusted):
+        adapter = importlib.import_module(spec.family.module).load(spec, device=device, threads=threads)
     known, found = spec.model.sha256, adapter.checkpoint["sha256"]
     if known not in (None, found) and not spec.random_weights:
         raise ExportError(

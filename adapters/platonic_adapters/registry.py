@@ -14,13 +14,16 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib.metadata
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from platonic_adapters.errors import UnknownModelError, UserError, first_line
+from platonic_adapters.trust import VARIABLE, foreign_code, trusted
 
-__all__ = ["Family", "Model", "ModelSpec", "UnknownModelError", "averaged", "families", "models", "resolve"]
+__all__ = ["Family", "Model", "ModelSpec", "UnknownModelError", "averaged", "families", "models", "plugins", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Family:
         architecture: of a checkpoint given as `NAME:PATH`, in the words of `Model.architecture`; None where a file
             alone does not tell it.
         options: what a name may carry behind `?`, with the value where it does not.
+        weights_only: whether `load` reads a checkpoint as arrays and plain settings, by `torch.load` or without any
+            pickle. Files of any other family may run code, and need a word of trust.
     """
 
     name: str
@@ -47,6 +52,7 @@ class Family:
     overrides: tuple[str, ...] = ()
     architecture: str | None = None
     options: tuple[tuple[str, str], ...] = ()
+    weights_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,8 @@ class Model:
 class ModelSpec:
     """A model as asked for: of the registry or of a local file (`path`), with its own weights or re-drawn (`seed`).
 
-    `orbit_average` is the number of rotations over which its rows are averaged, if they are (`averaging`).
+    `orbit_average` is the number of rotations over which its rows are averaged, if they are (`averaging`); `trusted`
+    says that a local file may run code while it is read.
     """
 
     model: Model
@@ -93,6 +100,7 @@ class ModelSpec:
     path: Path | None = None
     chosen: tuple[tuple[str, str], ...] = ()
     orbit_average: int | None = None
+    trusted: bool = False
 
     @property
     def options(self) -> dict[str, str]:
@@ -137,8 +145,16 @@ FAMILIES = (
         ("torch==2.13.0", "sevenn==0.13.0"),
         architecture=EQUIVARIANT,
         options=(("modality", "none"),),
+        weights_only=True,
     ),
-    Family("chgnet", "platonic_adapters.chgnet", "chgnet", ("torch==2.13.0", "chgnet==0.4.2"), architecture=INVARIANT),
+    Family(
+        "chgnet",
+        "platonic_adapters.chgnet",
+        "chgnet",
+        ("torch==2.13.0", "chgnet==0.4.2"),
+        architecture=INVARIANT,
+        weights_only=True,
+    ),
     Family("mace", "platonic_adapters.mace", "mace", ("torch==2.13.0", "mace-torch==0.3.16"), architecture=EQUIVARIANT),
     Family(
         "orb",
@@ -149,6 +165,7 @@ FAMILIES = (
             "orb-models==0.5.5 ; python_version < '3.12'",
             "orb-models==0.7.0 ; python_version >= '3.12'",
         ),
+        weights_only=True,
     ),
     Family(
         "fairchem",
@@ -166,6 +183,7 @@ FAMILIES = (
         ("torch==2.13.0", "mattersim==1.2.3"),
         overrides=("torchvision ; python_version < '3'", "torchaudio ; python_version < '3'"),
         architecture=INVARIANT,
+        weights_only=True,
     ),
     Family(
         "chemeleon",
@@ -183,6 +201,7 @@ FAMILIES = (
         ("nequix==0.4.5",),
         overrides=("jax!=0.10.2",),
         architecture=EQUIVARIANT,
+        weights_only=True,
     ),
 )
 
@@ -447,58 +466,85 @@ ENTRY_POINTS = "platonic_adapters"
 
 @cache
 def _registered() -> tuple[dict[str, Family], dict[str, Model]]:
-    """Families by name and models by name in lower case: ours, then those of other packages that are installed."""
-    families = {family.name: family for family in FAMILIES}
-    models = {model.name.lower(): model for model in MODELS}
-    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        try:
-            family, more = point.load()
-        except Exception as error:
-            package = point.dist.name if point.dist else point.value
-            raise UserError(
-                f"the adapter `{point.name}` of the package `{package}` cannot be loaded ({first_line(error)}); mend or"
-                " uninstall that package."
-            ) from error
-        families.setdefault(family.name, family)
-        for model in more:
-            models.setdefault(model.name.lower(), model)
-    return families, models
+    """Our families by name, and our models by name in lower case."""
+    return {family.name: family for family in FAMILIES}, {model.name.lower(): model for model in MODELS}
 
 
 def families() -> list[Family]:
-    """Every family, in the order of the registry."""
+    """Every family of this package, in the order of the registry."""
     return list(_registered()[0].values())
 
 
 def models() -> list[ModelSpec]:
-    """Every model with its own weights, in the order of the registry."""
+    """Every model of this package with its own weights, in the order of the registry."""
     by_name, known = _registered()
     return [ModelSpec(model, by_name[model.family]) for model in known.values()]
 
 
-def resolve(name: str) -> ModelSpec:
-    """Look a name up.
+@cache
+def plugins() -> dict[str, str]:
+    """Families of other packages that are installed, by name, and their packages; none of their code is run."""
+    return {name: package for name, (_, package) in _entry_points().items()}
+
+
+@cache
+def _entry_points() -> dict[str, tuple[importlib.metadata.EntryPoint, str]]:
+    """By name, the entry points of the group and the packages that bring them, from metadata alone."""
+    found: dict[str, tuple[importlib.metadata.EntryPoint, str]] = {}
+    for package in importlib.metadata.distributions():
+        with suppress(Exception):  # metadata that cannot be read cost that package alone
+            for point in package.entry_points.select(group=ENTRY_POINTS):
+                found.setdefault(point.name, (point, f"{package.metadata['Name']} {package.version}"))
+    return found
+
+
+@cache
+def _with_plugins() -> tuple[dict[str, Family], dict[str, Model], list[str]]:
+    """Families and models with those of other packages, whose code is run for it, and a word on each that fails."""
+    families, models = _registered()
+    broken: list[str] = []
+    for point, package in _entry_points().values():
+        try:
+            family, more = point.load()
+            brought = {model.name.lower(): model for model in more if model.family == family.name}
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - code of other people raises anything
+            broken.append(
+                f"the adapter `{point.name}` of the package `{package}` cannot be loaded ({first_line(error)})"
+            )
+        else:
+            families = {family.name: family, **families}
+            models = {**brought, **models}
+    return families, models, broken
+
+
+def resolve(name: str, *, trust: bool = False) -> ModelSpec:
+    """Look a name up: among our models, then among those of other packages, whose code is run only then.
 
     Args:
         name: `NAME`, `FAMILY:PATH`, `FAMILY:NAME@PATH`, and each as `random:NAME` or `random:NAME?seed=0`; upper and
             lower case are the same.
+        trust: Whether a file may run code while it is read; `$PLATONIC_TRUST` says so, too.
 
     Raises:
         UnknownModelError: no such model; the nearest names are offered.
-        UserError: a file that is not there, or that needs a NAME.
+        UserError: a file that is not there, that needs a NAME, or that could run code and is not trusted.
     """
     before, _, query = name.partition("?")
     wanted = before.removeprefix("random:")
-    by_name, known = _registered()
-    model = known.get(wanted.lower())
     prefix, _, rest = wanted.partition(":")
+    (by_name, known), broken = _registered(), []
+    if wanted.lower() not in known and not (rest and prefix.lower() in by_name):
+        by_name, known, broken = _with_plugins()
+    model = known.get(wanted.lower())
     if model is None and rest and prefix.lower() in by_name:
-        spec = _local(by_name[prefix.lower()], rest)
+        spec = _local(by_name[prefix.lower()], rest, known, trust=trust)
         return _with_options(spec, query, random=wanted != before)
     if model is None:
         near = difflib.get_close_matches(wanted.lower(), known, n=3, cutoff=0.3) or list(known)
+        failed = f"; and {'; '.join(broken)}" if broken else ""
         raise UnknownModelError(
-            f"`{name}` is not a known model; the nearest are {', '.join(near)} (each also as `random:NAME?seed=0`)."
+            f"`{name}` is not a known model; the nearest are {', '.join(near)} (each also as `random:NAME?seed=0`)"
+            f"{failed}."
         )
     return _with_options(ModelSpec(model, by_name[model.family]), query, random=wanted != before)
 
@@ -532,10 +578,9 @@ def _with_options(spec: ModelSpec, query: str, *, random: bool) -> ModelSpec:
     return spec if average is None else averaged(spec, average)
 
 
-def _local(family: Family, rest: str) -> ModelSpec:
+def _local(family: Family, rest: str, models: Mapping[str, Model], *, trust: bool) -> ModelSpec:
     """The model in a local file, named by the file and the beginning of its hash, which holds on every machine."""
     base, at, file = rest.partition("@")
-    models = _registered()[1]
     model = models.get(base.lower()) if at else None
     if model is not None and model.family != family.name:
         raise UserError(
@@ -551,7 +596,12 @@ def _local(family: Family, rest: str) -> ModelSpec:
         )
     if not path.is_file():
         raise UserError(f"`{family.name}:{rest}`: there is no file `{path}`.")
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    published = any(sha256 == known.sha256 for known in models.values())
+    trust = trust or published or trusted(sha256)
+    if not trust:
+        _refuse_code(family, rest, path, sha256)
     label = f"{path.name}#{sha256[:8]}"
     if model is None:
         unknown = "unknown (a local file)"
@@ -568,4 +618,16 @@ def _local(family: Family, rest: str) -> ModelSpec:
             relatives=(model.name, *model.relatives),
             sha256=sha256,
         )
-    return ModelSpec(model, family, path=path.absolute())
+    return ModelSpec(model, family, path=path.absolute(), trusted=trust)
+
+
+def _refuse_code(family: Family, rest: str, path: Path, sha256: str) -> None:
+    """Refuse a file that could run code: of a family that unpickles, or one that names more than arrays."""
+    code = foreign_code(path)
+    if family.weights_only and code is None:
+        return
+    found = f"here {code}" if code else f"as checkpoints of {family.name} are pickles"
+    raise UserError(
+        f"`{family.name}:{rest}` is not trusted: reading it can run code that stands in the file ({found}); if you know"
+        f" who made it, add `--trust` or set {VARIABLE}={sha256}."
+    )

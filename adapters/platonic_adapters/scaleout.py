@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import distributed
+from distributed.security import Security
 
 from platonic_adapters import caches, export, protocol, store
 from platonic_adapters.errors import ExportError, UserError
 from platonic_adapters.protocol import Adapter
 from platonic_adapters.registry import ModelSpec
+from platonic_adapters.terminal import say
 
 __all__ = ["DaskPool"]
 
@@ -83,12 +85,19 @@ class DaskPool:
         if self.scheduler is None:
             # Memory is not limited here: the loop halves a batch that does not fit.
             settings = {"threads_per_worker": 1, "memory_limit": None, "dashboard_address": None}
+            # Whoever reaches a scheduler can run code: this one answers only to a key that these processes alone hold.
+            settings |= {"security": Security.temporary(), "silence_logs": logging.CRITICAL}
             with (
-                distributed.LocalCluster(n_workers=self.workers, silence_logs=logging.CRITICAL, **settings) as cluster,
+                distributed.LocalCluster(n_workers=self.workers, **settings) as cluster,
                 distributed.Client(cluster) as client,
             ):
                 yield client
             return
+        if not str(self.scheduler).startswith("tls://"):
+            say(
+                f"whoever reaches the scheduler `{self.scheduler}` can run code on its workers and here; on a network"
+                " that you share, start it with TLS (https://distributed.dask.org/en/stable/tls.html)."
+            )
         try:
             client = distributed.Client(self.scheduler, timeout=10)
         except (OSError, ValueError) as error:

@@ -31,6 +31,20 @@ from platonic_adapters.registry import ModelSpec
 if TYPE_CHECKING:
     from ase import Atoms
 
+# Settings of its checkpoints hold arrays of numpy, which torch's safe unpickler has to be told of, by both names of the
+# module that makes them.
+torch.serialization.add_safe_globals(
+    [
+        np.ndarray,
+        np.dtype,
+        *(type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64", "bool")),
+        *(
+            (value.__reduce__()[0], f"numpy.{core}.multiarray.{name}")
+            for core in ("core", "_core")
+            for name, value in (("_reconstruct", np.zeros(1)), ("scalar", np.float64(1)))
+        ),
+    ]
+)
 FETCHED = {"7net-omat": SEVENNET_omat}
 GEOMETRY, HIDDEN = "edge_embedding", "reduce_input_to_hidden"
 ENERGY, RESCALE = "reduce_hidden_to_energy", "rescale_atomic_energy"

@@ -2,7 +2,7 @@
 
 python tune_mace.py dimers.extxyz naive.model --model mace-mp-0-small.model
 python tune_mace.py dimers.extxyz replay.model --model mace-mp-0-small.model --replay crystals.extxyz
-platonic embed mace:naive.model judged.extxyz -o naive.zarr
+platonic embed mace:naive.model judged.extxyz -o naive.zarr --trust
 
 With a second head, that of the old labels, the foundation model labels the crystals itself.
 """

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from platonic_adapters.errors import first_line
 from platonic_adapters.structures import Structures
 
 from platonic_jax._files import replacing
@@ -67,6 +68,14 @@ class Anchors:
             raise ValueError(f"`structure_index` must be from 0 to {len(self.structures) - 1}, got one outside.")
         if (self.atom_index < 0).any() or (self.atom_index >= self.structures.num_atoms[self.structure_index]).any():
             raise ValueError("`atom_index` must be a place in the anchor's own structure, got one outside.")
+        if self.weights is not None and not np.isfinite(self.weights).all():
+            raise ValueError("`weights` must be finite, got NaN or infinity.")
+        for model, found in self.metrics.items():
+            shapes = found.origin.shape, found.matrix.shape
+            if len(shapes[1]) != 2 or shapes[0] != (1, shapes[1][0]):
+                raise ValueError(f"`metrics` must map (1, p) by (p, r), got shapes {shapes} for {model}.")
+            if not (np.isfinite(found.origin).all() and np.isfinite(found.matrix).all()):
+                raise ValueError(f"`metrics` must be finite, got NaN or infinity for {model}.")
 
     def __len__(self) -> int:
         return len(self.atom_index)
@@ -211,25 +220,54 @@ class Anchors:
             raise ValueError(f"`path` must be a file of anchors, got {str(path)!r}, which is none: {error}.") from error
         if texts.pop("format", None) != _FORMAT:
             raise ValueError(f"`path` must be a file that `Anchors.save` wrote, got {str(path)!r} of another kind.")
-        header = {name: json.loads(text) for name, text in texts.items()}
-        if header["schema"] > SCHEMA:
+        try:
+            header = {name: json.loads(text) for name, text in texts.items()}
+            schema = header["schema"]
+            if type(schema) is int and schema > SCHEMA:
+                raise _NewerError(
+                    f"`path` must have schema {SCHEMA} or older, got {schema} in {str(path)!r}: "
+                    "update platonic-jax to read it."
+                )
+            return cls._from_file(header, arrays)
+        except _NewerError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ValueError(
-                f"`path` must have schema {SCHEMA} or older, got {header['schema']} in {str(path)!r}: "
-                "update platonic-jax to read it."
-            )
+                f"`path` must be a file as `Anchors.save` wrote it, got {str(path)!r}, which was changed or damaged "
+                f"({first_line(error)}): take it from where it was made."
+            ) from error
+
+    @classmethod
+    def _from_file(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "Anchors":
+        """The anchors in the parts of a file, each of which may be anything."""
+        expected = {"schema": int, "method": str, "provenance": dict} | dict.fromkeys(_STRUCTURE_TEXTS, list)
+        for name, kind in expected.items():
+            if type(header[name]) is not kind:
+                raise TypeError(f"`{name}` is no {kind.__name__}")
+        known = {name: f"structures/{name}" for name in _STRUCTURE_ARRAYS}
         # Older files have neither charge nor spin.
-        structures = {name: arrays.get(f"structures/{name}") for name in _STRUCTURE_ARRAYS}
+        structures: dict[str, Any] = {
+            name: arrays[key] for name, key in known.items() if key in arrays or name not in ("charge", "spin")
+        }
         structures |= {name: header[name] for name in _STRUCTURE_TEXTS}
+        indices = {name: arrays[name] for name in ("structure_index", "atom_index")}
+        for name, index in {**indices, **{name: structures[name] for name in ("num_atoms", "species")}}.items():
+            if index.ndim != 1 or index.dtype.kind != "i":
+                raise TypeError(f"`{name}` is no list of whole numbers")
+        metrics = {
+            model: LinearMap(layer, arrays[f"metrics/{i}/origin"], arrays[f"metrics/{i}/matrix"])
+            for i, (model, layer) in enumerate(header.get("metrics", []))
+        }
+        if not all(type(name) is str for model, of in metrics.items() for name in (model, of.layer)):
+            raise TypeError("`metrics` are not of models and layers")
+        found = Structures(**structures)
+        _check_structures(found)
         return cls(
-            structures=Structures(**structures),
-            structure_index=arrays["structure_index"],
-            atom_index=arrays["atom_index"],
+            structures=found,
+            **indices,
             method=header["method"],
             weights=arrays.get("weights"),
-            metrics={
-                model: LinearMap(layer, arrays[f"metrics/{i}/origin"], arrays[f"metrics/{i}/matrix"])
-                for i, (model, layer) in enumerate(header.get("metrics", []))
-            },
+            metrics=metrics,
             provenance=header["provenance"],
         )
 
@@ -251,6 +289,30 @@ class Anchors:
             lines += [" ".join(map(str, (atom.symbol, *atom.position))) for atom in atoms]
         with replacing(path) as partial:
             partial.write_text("\n".join(lines) + "\n")
+
+
+class _NewerError(ValueError):
+    """A file of a later version, which is not damaged."""
+
+
+def _check_structures(structures: Structures) -> None:
+    """Check that structures from a file are whole, and have the content that their hashes say."""
+    s, n = len(structures.ids), len(structures.species)
+    shapes = {name: (s,) for name in ("num_atoms", "charge", "spin")}
+    shapes |= {"positions": (n, 3), "cells": (s, 3, 3), "pbc": (s, 3)}
+    for name, shape in shapes.items():
+        if (got := getattr(structures, name).shape) != shape:
+            raise ValueError(f"`{name}` has shape {got}, not {shape}")
+    if (structures.num_atoms < 1).any() or structures.num_atoms.sum() != n:
+        raise ValueError("`num_atoms` does not add up to the atoms")
+    for name in _STRUCTURE_TEXTS:
+        texts = getattr(structures, name)
+        if len(texts) != s or not all(type(text) is str for text in texts):
+            raise ValueError(f"`{name}` does not name every structure")
+    again = Structures.from_atoms([structures.atoms(i) for i in range(s)], structures.ids)
+    for name, was, now in zip(structures.ids, structures.hashes, again.hashes, strict=True):
+        if was != now:
+            raise ValueError(f"the content of {name} is not that of its hash")
 
 
 def _first_rows(structures: Structures, structure_index: np.ndarray, chosen: np.ndarray) -> np.ndarray:

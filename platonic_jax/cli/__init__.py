@@ -14,6 +14,8 @@ from types import ModuleType
 from typing import NoReturn
 
 from platonic_adapters import cli as adapters_cli
+from platonic_adapters import processes
+from platonic_adapters.terminal import printable
 
 from platonic_jax.cli import (
     _arithmetic,
@@ -93,8 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     try:
-        args = _parser().parse_args(argv)
-        with adapters_cli.stores_warn_in_sentences():
+        with processes.signals(), adapters_cli.stores_warn_in_sentences():
+            args = _parser().parse_args(argv)
             return args.run(args)
     except ValueError as error:
         return _say(str(error), code=2)
@@ -106,8 +108,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return failure.code
     except _command.Unequal as error:
         return _say(str(error), code=1)
-    except KeyboardInterrupt:
-        return _say("interrupted.", code=130)
+    except KeyboardInterrupt as error:
+        ended, code = processes.ending(error)
+        return _say(f"{ended}.", code=code)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -157,5 +160,5 @@ def _say(text: str, *, code: int) -> int:
     # A caret stands under a place in the line above it.
     kept = lines[-2:] if lines and lines[-1].strip() == "^" else []
     said = " ".join(" ".join(lines[: len(lines) - len(kept)]).split())
-    sys.stderr.write("\n".join([f"platonic: {said}", *kept]) + "\n")
+    sys.stderr.write("\n".join(map(printable, [f"platonic: {said}", *kept])) + "\n")
     return code

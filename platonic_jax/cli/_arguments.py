@@ -1,8 +1,9 @@
 """Arguments that several commands share, and what is checked of them before an hour of work."""
 
 import argparse
-import tempfile
 from pathlib import Path
+
+from platonic_adapters import targets
 
 ANCHORS = ("random", "farthest_point", "kmeans", "direct")
 SIMILARITIES = ("cosine", "angular", "l2", "rbf", "whitened")
@@ -72,23 +73,20 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="PATH", help="write the result here as JSON")
 
 
-def check_json(path: str | None) -> None:
-    """See that the file can be written."""
-    if path is None:
-        return
-    if Path(path).is_dir():
-        raise ValueError(f"`--json` must be a file, got the folder {path}.")
-    with tempfile.TemporaryFile(dir=Path(path).parent):
-        pass
+def check_targets(json: str | None = None, folder: str | Path | None = None, *, output: str | None = None) -> None:
+    """Check before the work that its results can be written.
 
+    Args:
+        json: The file of `--json`.
+        folder: The folder of the report.
+        output: Any other file.
 
-def check_folder(folder: str | Path | None) -> None:
-    """See that the folder can be made and written; make nothing yet."""
-    if folder is None:
-        return
-    folder = Path(folder)
-    with tempfile.TemporaryFile(dir=next(place for place in (folder, *folder.absolute().parents) if place.exists())):
-        pass
+    Raises:
+        ValueError: something else stands there, or it cannot be written.
+    """
+    targets.check_file("--json", json)
+    targets.check_folder("--output", folder, files=("report.html",))
+    targets.check_file("--output", output)
 
 
 def check_stores(stores: list[str]) -> None:

@@ -2,13 +2,14 @@
 
 import argparse
 import csv
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platonic_jax.cli import _arguments, _probes
+from platonic_adapters import processes
+
+from platonic_jax.cli import _arguments, _probes, _stores
 
 if TYPE_CHECKING:
     from platonic_jax.studies import Analogies, Arithmetic, Polymorphs, Reactions
@@ -96,7 +97,7 @@ def find(args: argparse.Namespace) -> "Arithmetic | Analogies | Polymorphs | Rea
         else "sums"
     )
     _check_options(args, kind)
-    loaded = [tables.load(path) for path in args.stores or [_default_store(args)]]
+    loaded = [_stores.load(path) for path in args.stores or [_default_store(args)]]
     loaded = tables.pair(*loaded) if len(loaded) > 1 else loaded
     settings = {"space": args.space, "anchors": args.anchors, "seed": args.seed}
     # Those of each study, where none is asked for.
@@ -110,8 +111,8 @@ def find(args: argparse.Namespace) -> "Arithmetic | Analogies | Polymorphs | Rea
     if kind == "reactions":
         equations, energies = _equations(args)
         return studies.reactions(equations, loaded, energies=energies, **settings)
-    with tempfile.TemporaryDirectory(prefix="platonic-") as folder:
-        files = _files(args, loaded, Path(folder))
+    with processes.temporary("platonic-") as folder:
+        files = _files(args, loaded, folder)
         return studies.arithmetic(
             args.expression, loaded, files=files, how=args.how or "mean", num_answers=args.answers or 10, **settings
         )

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from platonic_jax.cli import _arguments, _print
+from platonic_jax.cli import _arguments, _print, _stores
 
 if TYPE_CHECKING:
     from platonic_jax.studies import Calibration
@@ -44,12 +44,12 @@ def find(args: argparse.Namespace) -> "Calibration":
     from platonic_jax import tables
     from platonic_jax.studies import calibration, typicality
 
-    loaded = [tables.load(path) for path in args.stores]
+    loaded = [_stores.load(path) for path in args.stores]
     loaded = tables.pair(*loaded) if len(loaded) > 1 else loaded
     labels = tables.read_labels(args.labels, loaded[0])
     scores, reference = {}, None
     if args.reference:
-        known = [tables.load(path) for path in args.reference]
+        known = [_stores.load(path) for path in args.reference]
         reference = known[0]
         with _print.progress_bar() as progress:
             judged = typicality({"reference": known}, {"these": loaded}, seed=args.seed, progress=progress)

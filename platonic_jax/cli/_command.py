@@ -24,8 +24,7 @@ class Unequal(Exception):
 
 def run(find: Find, args: argparse.Namespace) -> int:
     """Find a result, write it where it is asked for, and print it."""
-    _arguments.check_json(args.json)
-    _arguments.check_folder(args.folder)
+    _arguments.check_targets(args.json, args.folder)
     keep_compiled()
     deliver(find(args), args)
     return 0
@@ -42,7 +41,7 @@ def deliver(found: Any, args: argparse.Namespace) -> None:
     for table in report.tables(found):
         console.print(_print.rich_table(table))
     for paragraph in report.verdicts(found):
-        console.print(paragraph, markup=False, highlight=False)
+        _print.say(paragraph)
     if written:
         _print.say_file("The report is in", written)
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platonic_jax.cli import _arguments, _print
+from platonic_jax.cli import _arguments, _print, _stores
 
 if TYPE_CHECKING:
     from platonic_jax.compare import Comparison
@@ -103,7 +103,6 @@ def compared(
     """Compare stores, each at a layer, with anchors by a method or from a file."""
     from platonic_jax.anchors import Anchors
     from platonic_jax.compare import compare
-    from platonic_jax.tables import load
 
     if anchors not in _arguments.ANCHORS:
         if not Path(anchors).is_file():
@@ -113,4 +112,4 @@ def compared(
     else:
         options["anchors"] = anchors
     with _print.progress_bar() as progress:
-        return compare([load(path, layer, limit=limit) for path, layer in stores], progress=progress, **options)
+        return compare([_stores.load(path, layer, limit=limit) for path, layer in stores], progress=progress, **options)

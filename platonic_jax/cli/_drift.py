@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from platonic_jax.cli import _arguments
+from platonic_jax.cli import _arguments, _stores
 
 if TYPE_CHECKING:
     from platonic_jax.studies import Drift
@@ -54,12 +54,12 @@ def find(args: argparse.Namespace) -> "Drift":
     from platonic_jax import tables
     from platonic_jax.studies import drift
 
-    before = tables.load(args.before)
+    before = _stores.load(args.before)
     return drift(
         before,
-        tables.load(args.after),
-        repeats=[tables.load(path) for path in args.repeat],
-        reseeded=[tables.load(path) for path in args.reseeded],
+        _stores.load(args.after),
+        repeats=[_stores.load(path) for path in args.repeat],
+        reseeded=[_stores.load(path) for path in args.reseeded],
         seen=[symbol for symbol in args.seen.split(",") if symbol],
         labels=tables.read_labels(args.labels, before) if args.labels else None,
         k=args.k,

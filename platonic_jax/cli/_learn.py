@@ -1,10 +1,9 @@
 """`platonic learn`: anchors, weights and metrics by gradient."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platonic_jax.cli import _arguments, _command, _print
+from platonic_jax.cli import _arguments, _command, _print, _stores
 
 if TYPE_CHECKING:
     from platonic_jax.training import Trained
@@ -80,10 +79,9 @@ def run(args: argparse.Namespace) -> int:
 def find(args: argparse.Namespace) -> "Trained":
     """Learn, and write the anchors."""
     from platonic_jax import training
-    from platonic_jax.tables import load
 
-    _check_output(args.output)
-    tables = [load(path, limit=args.limit) for path in args.stores]
+    _arguments.check_targets(output=args.output)
+    tables = [_stores.load(path, limit=args.limit) for path in args.stores]
     targets = None if args.targets is None else training.read_targets(args.targets, tables[0])
     with _print.progress_bar() as progress:
         found = training.train(
@@ -104,21 +102,16 @@ def find(args: argparse.Namespace) -> "Trained":
 
 
 def _extend(args: argparse.Namespace) -> int:
-    _check_output(args.output)
+    _arguments.check_targets(output=args.output)
     _command.keep_compiled()
     from platonic_jax import training
     from platonic_jax.anchors import Anchors
-    from platonic_jax.tables import load
 
     if args.json or args.folder:
         raise ValueError("`--json` and `--report` must be left out with `--extend`, got one: nothing is judged.")
-    extended = training.extend(Anchors.load(args.extend), [load(path, limit=args.limit) for path in args.stores])
+    extended = training.extend(
+        Anchors.load(args.extend), [_stores.load(path, limit=args.limit) for path in args.stores]
+    )
     extended.save(args.output)
     _print.say_file(f"{len(extended)} anchors for {', '.join(extended.metrics)} are in", args.output)
     return 0
-
-
-def _check_output(path: str) -> None:
-    _arguments.check_folder(Path(path).absolute().parent)
-    if Path(path).is_dir():
-        raise ValueError(f"`--output` must be a file, got the folder {path}.")

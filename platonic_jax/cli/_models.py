@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
     from platonic_adapters import caches
     from rich.table import Column, Table
 
-    _arguments.check_json(args.json)
+    _arguments.check_targets(args.json)
     models = caches.described_models()
     if args.json:
         listed = json.dumps(models, indent=1, ensure_ascii=False)
@@ -32,5 +32,7 @@ def run(args: argparse.Namespace) -> int:
         table.add_row(*caches.table_row(model))
     console = _print.console()
     console.print(table)
-    console.print("\nEach also as random:NAME?seed=0, the same architecture with re-drawn weights.", highlight=False)
+    console.print()
+    for note in caches.notes():
+        _print.say(note)
     return 0

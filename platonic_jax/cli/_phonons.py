@@ -59,5 +59,5 @@ def find(args: argparse.Namespace) -> "Phonons":
     made = probes.displaced(phonon, seed=args.seed, num_rotations=args.rotations, unreduced=not args.symmetry)
     with _probes.folder_of(args) as folder:
         store = _probes.store_of(args.model, folder)
-        _probes.embed(args.model, made.structures, store, device=args.device, properties=("forces",))
+        _probes.embed(args.model, made.structures, store, device=args.device, properties=("forces",), trust=args.trust)
         return phonons(load(store), made)

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from platonic_adapters.terminal import printable
+
 if TYPE_CHECKING:
     from platonic_jax.report import Table
 
@@ -19,29 +21,29 @@ def rich_table(table: "Table") -> Any:
     from platonic_jax import report
 
     made = Table(
-        title=table.title,
+        title=Text(printable(table.title)) if table.title else None,
         title_justify="left",
         box=box.SIMPLE_HEAD,
         title_style="bold",
-        caption=table.caption or None,
+        caption=Text(printable(table.caption)) if table.caption else None,
         caption_justify="left",
     )
     for i, head in enumerate(table.heads):
         number = i not in table.words
-        made.add_column(Text(head), justify="right" if number else "left", no_wrap=number)
+        made.add_column(Text(printable(head)), justify="right" if number else "left", no_wrap=number)
     for row in table.rows:
-        made.add_row(*(Text(cell, style="bold" if isinstance(cell, report.Strong) else "") for cell in row))
+        made.add_row(*(Text(printable(cell), style="bold" if isinstance(cell, report.Strong) else "") for cell in row))
     return made
 
 
 def say(text: str) -> None:
     """A sentence."""
-    console().print(text, markup=False, highlight=False)
+    console().print(printable(text), markup=False, highlight=False)
 
 
 def say_file(what: str, path: str | Path) -> None:
     """Where something is; never broken over lines, so that it can be copied."""
-    console().print(f"{what} {path}", markup=False, highlight=False, soft_wrap=True)
+    console().print(printable(f"{what} {path}"), markup=False, highlight=False, soft_wrap=True)
 
 
 def console() -> Any:
@@ -66,4 +68,4 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+        yield lambda what, done, total: bar.update(task, description=printable(what), completed=done, total=total)

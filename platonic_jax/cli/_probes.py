@@ -1,11 +1,12 @@
 """What commands share that make structures of their own: have a model embed them, and read the rows."""
 
 import argparse
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from platonic_adapters import processes
 
 from platonic_jax.cli import _arguments
 from platonic_jax.cli._command import Failed
@@ -14,6 +15,9 @@ from platonic_jax.cli._command import Failed
 def add_common(parser: argparse.ArgumentParser) -> None:
     """The arguments of every such command."""
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    parser.add_argument(
+        "--trust", action="store_true", help="let a checkpoint file of your own run the code that it may hold"
+    )
     _arguments.add_seed(parser)
     _arguments.add_report(parser, more=", and for the stores, from which a killed run goes on")
 
@@ -25,8 +29,8 @@ def folder_of(args: argparse.Namespace) -> Iterator[Path]:
         Path(args.folder).mkdir(parents=True, exist_ok=True)
         yield Path(args.folder)
     else:
-        with tempfile.TemporaryDirectory(prefix="platonic-") as folder:
-            yield Path(folder)
+        with processes.temporary("platonic-") as folder:
+            yield folder
 
 
 def store_of(model: str, folder: Path) -> Path:
@@ -34,7 +38,9 @@ def store_of(model: str, folder: Path) -> Path:
     return folder / f"{''.join(letter if letter.isalnum() or letter in '.-' else '-' for letter in model)}.zarr"
 
 
-def embed(model: str, structures: Any, to: Path, *, device: str, properties: Sequence[str] = ()) -> None:
+def embed(
+    model: str, structures: Any, to: Path, *, device: str, properties: Sequence[str] = (), trust: bool = False
+) -> None:
     """Write a model's rows of structures to a store, in the family's own environment.
 
     Raises:
@@ -42,12 +48,13 @@ def embed(model: str, structures: Any, to: Path, *, device: str, properties: Seq
     """
     from platonic_adapters import store
 
-    with tempfile.TemporaryDirectory(prefix="platonic-") as handed_over:
-        probe = Path(handed_over) / "probe.zarr"
+    with processes.temporary("platonic-") as handed_over:
+        probe = handed_over / "probe.zarr"
         store.write_structures(probe, structures, source="a probe")
         options = ["--duplicates", "keep", "--device", device]
         if properties:
             options += ["--properties", ",".join(properties)]
+        options += ["--trust"] if trust else []
         _export([model, str(probe), "-o", str(to), *options])
 
 

@@ -3,7 +3,7 @@
 import argparse
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -62,24 +62,24 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run what has changed, and write the report and the lock."""
-    _arguments.check_json(args.json)
     path = Path(args.study).absolute()
     folder = Path(args.folder or path.with_suffix("")).absolute()
-    _arguments.check_folder(folder)
     target = Path(args.json).absolute() if args.json else None
     study, lock_path = _study.read(path), path.with_suffix(".lock")
-    known = _lock(lock_path, required=args.locked)
+    _arguments.check_targets(args.json, folder, output=None if args.locked else str(lock_path))
+    known = _lock(lock_path) if args.locked else None
+    options = _study.embed_options(study.embed, args.parsers["embed"])
     _command.keep_compiled()
     from platonic_jax import report
 
     with contextlib.chdir(path.parent):
-        embedded = _embedded(study, folder / "stores")
+        embedded = _embedded(study, folder / "stores", options)
         stores = [*study.stores, *embedded.values()]
         steps = [
             _study.step(table, args.parsers[table.command], stores=stores, embedded=embedded) for table in study.tables
         ]
         versions = _study.versions()
-        if args.locked:
+        if known:
             _check_same("versions", known["versions"], versions)
         done = [_do(step, folder, versions, known, args=args) for step in steps]
     lock = {"versions": versions, "inputs": {}, "steps": {}}
@@ -92,47 +92,60 @@ def run(args: argparse.Namespace) -> int:
     if target:
         _write(target, lock)
     _print.say_file("The report is in", target_page)
-    other = _other_numbers(known, lock)
-    if other and args.locked:
-        raise _command.Unequal(f"the numbers of {', '.join(other)} are not those of {lock_path.name}.")
-    if not args.locked:
+    if known:
+        other = [name for name, entry in lock["steps"].items() if entry["numbers"] != known["steps"][name]["numbers"]]
+        if other:
+            raise _command.Unequal(f"the numbers of {', '.join(other)} are not those of {lock_path.name}.")
+    else:
         _write(lock_path, lock)
         _print.say_file("Versions, inputs and hashes are in", lock_path)
     return 0
 
 
-def _lock(path: Path, *, required: bool) -> Mapping[str, Any]:
-    if path.is_file():
-        return json.loads(path.read_text(encoding="utf-8"))
-    if required:
+def _lock(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
         raise ValueError(f"`--locked` must find {path.name} beside the study, got none: run it once without.")
-    return {"versions": {}, "inputs": {}, "steps": {}}
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        texts = [*known["versions"].values(), *known["inputs"].values()]
+        texts += [entry[name] for entry in known["steps"].values() for name in ("key", "numbers")]
+        whole = all(isinstance(text, str) for text in texts)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+        known, whole = {}, False
+    if not whole:
+        raise ValueError(
+            f"`{path.name}` was changed or damaged: take it from where it was made, or run once without it."
+        )
+    return known
 
 
-def _embedded(study: _study.Study, folder: Path) -> dict[str, str]:
+def _embedded(study: _study.Study, folder: Path, options: Sequence[str]) -> dict[str, str]:
     """The stores of [embed] by model, made where they are not there."""
-    if not study.embed:
-        return {}
-    # Several threads add forces up in the order in which they happen to end.
-    options = {"threads": 1} | {name: of for name, of in study.embed.items() if name not in ("models", "structures")}
-    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    structures, models = study.embed["structures"], study.embed["models"]
-    return {model: str(_probes.export(model, structures, folder, *words)) for model in models}
+    structures, models = study.embed.get("structures", ""), study.embed.get("models", ())
+    return {model: str(_probes.export(model, structures, folder, *options)) for model in models}
 
 
 def _do(
-    step: _study.Step, folder: Path, versions: Mapping[str, str], known: Mapping[str, Any], *, args: argparse.Namespace
+    step: _study.Step,
+    folder: Path,
+    versions: Mapping[str, str],
+    known: Mapping[str, Any] | None,
+    *,
+    args: argparse.Namespace,
 ) -> dict[str, Any]:
     """What a step found, which is kept until something of it changes."""
     from platonic_jax import report
 
     inputs = _study.inputs(step, folder)
-    if args.locked:
-        _check_same("inputs", {path: known["inputs"].get(path) for path in inputs}, inputs)
     key, kept = _study.key(step, folder, versions, inputs), folder / "steps" / f"{step.name}.json"
+    if known:
+        _check_same("inputs", known["inputs"], inputs)
+        _check_same("steps", {name: entry["key"] for name, entry in known["steps"].items()}, {step.name: key})
     if kept.is_file() and not args.fresh:
-        entry = json.loads(kept.read_text(encoding="utf-8"))
-        if entry["key"] == key and all(Path(path).is_file() for path in step.outputs):
+        entry = _believed(kept, step, folder)
+        if entry is None:
+            _print.say(f"{step.name} is done again: what was kept of it was changed or damaged.")
+        elif entry["key"] == key:
             _print.say(f"{step.name}, unchanged: {' '.join(entry['part']['verdict'])}")
             return entry
     step.args.folder = str(folder / "steps" / step.name)
@@ -146,11 +159,29 @@ def _do(
         "key": key,
         "inputs": inputs,
         "numbers": _study.numbers(json.loads((folder / f"{step.name}.json").read_text(encoding="utf-8"))),
+        "files": _files(step, folder),
         "part": asdict(report.part(found, name=step.name)),
     }
-    _write(kept, entry)
+    _write(kept, {**entry, "digest": _study.digest(entry)})
     _print.say(f"{step.name}: {' '.join(entry['part']['verdict'])}")
     return entry
+
+
+def _believed(kept: Path, step: _study.Step, folder: Path) -> dict[str, Any] | None:
+    """What was kept of a step, if neither that nor a file of it was changed since."""
+    try:
+        entry = json.loads(kept.read_text(encoding="utf-8"))
+        digest = entry.pop("digest")
+        whole = digest == _study.digest(entry) and entry["files"] == _files(step, folder)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError, OSError):
+        return None
+    return entry if whole else None
+
+
+def _files(step: _study.Step, folder: Path) -> dict[str, str]:
+    """The fingerprints of what a step wrote: its result, and what other steps may read."""
+    result = folder / f"{step.name}.json"
+    return {Path(path).name: _study.fingerprint(Path(path)) for path in (result, *step.outputs)}
 
 
 def _check_same(what: str, known: Mapping[str, str], now: Mapping[str, str]) -> None:
@@ -160,13 +191,6 @@ def _check_same(what: str, known: Mapping[str, str], now: Mapping[str, str]) -> 
                 f"`--locked` must find the {what} of the lock, got another {name}: {value[:16]}, not "
                 f"{str(known.get(name))[:16]}. Install what the lock names, or run without `--locked`."
             )
-
-
-def _other_numbers(known: Mapping[str, Any], lock: Mapping[str, Any]) -> list[str]:
-    """Steps that are the same as before, with other numbers."""
-    before, now = known["steps"], lock["steps"]
-    same = [name for name in now if name in before and before[name]["key"] == now[name]["key"]]
-    return [name for name in same if before[name]["numbers"] != now[name]["numbers"]]
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

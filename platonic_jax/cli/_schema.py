@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     from platonic_jax import schemas
     from platonic_jax._files import replacing
 
-    _arguments.check_json(args.json)
+    _arguments.check_targets(args.json)
     text = json.dumps(schemas.schema(args.command), indent=1, ensure_ascii=False) + "\n"
     if args.json:
         with replacing(args.json) as partial:

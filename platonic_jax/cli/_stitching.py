@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from platonic_jax.cli import _arguments
+from platonic_jax.cli import _arguments, _stores
 
 if TYPE_CHECKING:
     from platonic_jax.studies import Stitching
@@ -45,10 +45,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def find(args: argparse.Namespace) -> "Stitching":
     """Read the stores, and judge."""
-    from platonic_jax import tables
     from platonic_jax.studies import stitching
 
     source, target, *controls = (
-        tables.load(path, limit=args.limit) for path in (args.source, args.target, *args.control)
+        _stores.load(path, limit=args.limit) for path in (args.source, args.target, *args.control)
     )
     return stitching(source, target, controls=controls, k=args.k, held_out=args.held_out, seed=args.seed)

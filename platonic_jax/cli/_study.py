@@ -28,6 +28,8 @@ _PACKAGES = (
     "spglib",
     "phonopy",
 )
+# What a study decides itself, and what makes a file without a result to report.
+_OWN = ("help", "folder", "json", "extend")
 # How commands call what is a store.
 _STORES = ("STORE", "QUERY", "BEFORE", "AFTER", "FROM", "TO")
 COMMANDS = (
@@ -109,8 +111,10 @@ def read(path: Path) -> Study:
         ValueError: it is no TOML, or asks for what does not exist.
     """
     try:
-        asked = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+        asked = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ValueError(f"`{path.name}` must be UTF-8, got another encoding.") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"`{path.name}` must be TOML, got a mistake: {error}.") from None
     known = ("title", "stores", "embed", *COMMANDS)
     for name in asked:
@@ -127,10 +131,45 @@ def read(path: Path) -> Study:
         raise ValueError(f"`{path.name}` must hold a table of a command, such as [compare], got none.")
     if [table.command for table in tables].count("compare") > 1:
         raise ValueError(f"`{path.name}` must hold one [compare], got several: a report links the maps of one.")
-    embed = asked.get("embed", {})
+    title, stores, embed = asked.get("title", path.stem), asked.get("stores", []), asked.get("embed", {})
+    if not isinstance(title, str):
+        raise ValueError(f"`title` in `{path.name}` must be a text, got {title!r}.")
+    if not _texts(stores):
+        raise ValueError(f'`stores` in `{path.name}` must be a list, such as ["a.zarr", "b.zarr"], got {stores!r}.')
+    if not isinstance(embed, dict):
+        raise ValueError(f"`embed` in `{path.name}` must be a table, [embed], got {embed!r}.")
     if embed and not {"models", "structures"} <= set(embed):
         raise ValueError(f"`embed` in `{path.name}` must have `models` and `structures`, got {', '.join(embed)}.")
-    return Study(str(asked.get("title", path.stem)), tuple(asked.get("stores", ())), embed, tuple(tables))
+    if embed and not (_texts(embed["models"]) and embed["models"] and isinstance(embed["structures"], str)):
+        raise ValueError(f"[embed] in `{path.name}` must have a list of `models`, and `structures` as one text.")
+    return Study(title, tuple(stores), embed, tuple(tables))
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+
+
+def embed_options(embed: Mapping[str, Any], parser: argparse.ArgumentParser) -> list[str]:
+    """The options of [embed] as on the command line.
+
+    Args:
+        embed: The table.
+        parser: That of `platonic embed`.
+
+    Raises:
+        ValueError: the command knows no such option, or not this value.
+    """
+    if not embed:
+        return []
+    # Several threads add forces up in the order in which they happen to end.
+    options = {"threads": 1} | {name: of for name, of in embed.items() if name not in ("models", "structures")}
+    actions = {action.dest: action for action in parser._actions if action.option_strings}
+    actions = {dest: of for dest, of in actions.items() if dest not in (*_OWN, "output")}
+    words = [
+        word for dest, value in _given("embed", options, actions) for word in _words("embed", actions[dest], value)
+    ]
+    parser.parse_args(["-o", "STORE.zarr", *words, "--", "MODEL", "INPUT"])
+    return words
 
 
 def step(table: Table, parser: argparse.ArgumentParser, *, stores: Sequence[str], embedded: Mapping[str, str]) -> Step:
@@ -145,22 +184,14 @@ def step(table: Table, parser: argparse.ArgumentParser, *, stores: Sequence[str]
     Raises:
         ValueError: the command knows no such option, or not this value.
     """
-    actions = {action.dest: action for action in parser._actions if action.dest not in ("help", "folder", "json")}
-    # Options go by their flags, places by their own names.
-    named = {dest: dest for dest in actions}
-    named |= {flag.lstrip("-").replace("-", "_"): dest for dest, of in actions.items() for flag in of.option_strings}
-    given = {}
-    for name, value in table.options.items():
-        if name.replace("-", "_") not in named:
-            known = ", ".join(dest.replace("_", "-") for dest in actions)
-            raise ValueError(f"[{table.name}] must have options of {known}, got `{name}`.")
-        given[named[name.replace("-", "_")]] = value
+    actions = {action.dest: action for action in parser._actions if action.dest not in _OWN}
+    given = dict(_given(table.name, table.options, actions))
     if "stores" in actions and stores:
         given.setdefault("stores", list(stores))
     words: list[str] = []
     places: list[str] = []
     for dest in (dest for dest in actions if dest in given):
-        said = list(_words(actions[dest], given[dest]))
+        said = list(_words(table.name, actions[dest], given[dest]))
         if actions[dest].metavar in _STORES:
             said = [embedded.get(word, word) for word in said]
         (words if actions[dest].option_strings else places).extend(said)
@@ -168,9 +199,26 @@ def step(table: Table, parser: argparse.ArgumentParser, *, stores: Sequence[str]
     return Step(table.name, table.command, tuple(words), parser.parse_args(words))
 
 
-def _words(action: argparse.Action, value: Any) -> Iterator[str]:
+def _given(table: str, options: Mapping[str, Any], actions: Mapping[str, argparse.Action]) -> Iterator[tuple[str, Any]]:
+    """The options of a table by what the command calls them: options go by their flags, places by their own names."""
+    named = {dest: dest for dest in actions}
+    named |= {flag.lstrip("-").replace("-", "_"): dest for dest, of in actions.items() for flag in of.option_strings}
+    for name, value in options.items():
+        if name.replace("-", "_") not in named:
+            known = ", ".join(dest.replace("_", "-") for dest in actions)
+            raise ValueError(f"[{table}] must have options of {known}, got `{name}`.")
+        yield named[name.replace("-", "_")], value
+
+
+def _words(table: str, action: argparse.Action, value: Any) -> Iterator[str]:
+    entries = value if isinstance(value, list) else [value]
+    if not all(isinstance(entry, str | int | float) for entry in entries):
+        raise ValueError(f"[{table}] must have texts, numbers or lists of them, got {value!r} for `{action.dest}`.")
+    if (action.nargs == 0) != isinstance(value, bool):
+        wanted = "true or false" if action.nargs == 0 else "a text, a number or a list of them"
+        raise ValueError(f"[{table}] must have {wanted} for `{action.dest}`, got {value!r}.")
     flag = [action.option_strings[-1]] if action.option_strings else []
-    values = [str(entry) for entry in value] if isinstance(value, list) else [str(value)]
+    values = [str(entry) for entry in entries]
     if isinstance(value, bool):
         yield from flag if value else ()
     elif not flag:
@@ -233,12 +281,17 @@ def fingerprint(path: Path) -> str:
 def key(step: Step, folder: Path, versions: Mapping[str, str], inputs: Mapping[str, str]) -> str:
     """What a step is, wherever its study is kept: one key, one result."""
     words = [_within(word, folder) for word in step.words]
-    return _digest([json.dumps([step.command, words, versions, inputs], sort_keys=True).encode()])
+    return digest([step.command, words, versions, inputs])
 
 
 def numbers(found: Any) -> str:
     """SHA-256 of a result, without what it says of where it comes from and when."""
-    return _digest([json.dumps(_without_provenance(found), sort_keys=True).encode()])
+    return digest(_without_provenance(found))
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of what JSON can hold."""
+    return _digest([json.dumps(content, sort_keys=True).encode()])
 
 
 def _without_provenance(value: Any) -> Any:

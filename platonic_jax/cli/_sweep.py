@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 from typing import TYPE_CHECKING
 
-from platonic_jax.cli import _arguments, _print
+from platonic_jax.cli import _arguments, _print, _stores
 
 if TYPE_CHECKING:
     from platonic_jax.sweep import Sweep
@@ -58,7 +58,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 def find(args: argparse.Namespace) -> "Sweep":
     """Sweep."""
     from platonic_jax.sweep import layers, load_layers, sweep
-    from platonic_jax.tables import load
 
     _arguments.check_stores(args.stores)
     common = {"similarity": args.similarity, "seed": args.seed, "max_atoms": args.atoms}
@@ -66,7 +65,7 @@ def find(args: argparse.Namespace) -> "Sweep":
         common["measures"] = args.measures
     with _print.progress_bar() as progress:
         found = sweep(
-            [load(path, limit=args.limit) for path in args.stores],
+            [_stores.load(path, limit=args.limit) for path in args.stores],
             ks=args.ks,
             methods=args.methods,
             num_seeds=args.choices,

@@ -50,6 +50,6 @@ def find(args: argparse.Namespace) -> "list[Symmetry]":
     with _probes.folder_of(args) as folder:
         for model in args.models:
             store = _probes.store_of(model, folder)
-            _probes.embed(model, made.structures, store, device=args.device)
+            _probes.embed(model, made.structures, store, device=args.device, trust=args.trust)
             found.append(symmetry(load(store), made, k=args.k, seed=args.seed))
     return found

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platonic_jax.cli import _arguments, _print
+from platonic_jax.cli import _arguments, _print, _stores
 
 if TYPE_CHECKING:
     from platonic_jax.studies import Typicality
@@ -82,6 +82,9 @@ def find(args: argparse.Namespace) -> "Typicality":
     from platonic_jax.studies import typicality
 
     references, queries = _grouped(args.reference, limit=args.limit), _grouped(args.queries)
+    for reference in references.values():
+        for table in reference:
+            _stores.check_variation(table)
     anchors = Anchors.load(args.anchors) if Path(args.anchors).is_file() else args.anchors
     with _print.progress_bar() as progress:
         return typicality(

@@ -1,5 +1,7 @@
 """The page: parts of results, one below the other, and everything that it needs to be drawn."""
 
+import base64
+import hashlib
 import html
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,15 +41,22 @@ def page(parts: Sequence[Part], *, title: str | None = None, day: str = "") -> s
     here = resources.files("platonic_jax.report")
     read = lambda name: here.joinpath(name).read_text(encoding="utf-8")
     heading = title or parts[0].title
+    scripts = {"theme": read("theme.js"), "plotly": get_plotlyjs(), "script": "\n".join(map(read, _SCRIPTS))}
+    viewer = _structures.viewer(next((part.structures for part in parts if part.structures), ""))
     return Template(read("page.html")).substitute(
         title=html.escape(heading),
         style=read("page.css"),
         body=_body(parts, heading, day),
         data=_data(parts),
-        plotly=get_plotlyjs(),
-        script="\n".join(map(read, _SCRIPTS)),
-        viewer=_structures.viewer(next((part.structures for part in parts if part.structures), "")),
+        **scripts,
+        viewer=viewer.html,
+        scripts=" ".join(map(_allowed, [*scripts.values(), *viewer.scripts])),
     )
+
+
+def _allowed(script: str) -> str:
+    """The word of a content security policy that lets a browser run this very script."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def _data(parts: Sequence[Part]) -> str:

@@ -1,12 +1,13 @@
 """What one result puts on the page."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from platonic_jax import _html
 
-__all__ = ["Part", "figure", "many", "plain", "plain_settings", "section"]
+__all__ = ["Part", "defined", "figure", "many", "plain", "plain_settings", "section", "undefined"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,25 @@ class Part:
     comparison: Mapping[str, Any] | None = None
     structures: str = ""
     answers: str = ""
+
+
+# A number that is none, not a part of a name; with its unit; in brackets, an interval.
+_NAN = re.compile(r"(?<![\w.-])nan(?: %| THz)?(?![\w-]|\.\w)")
+_BRACKETS = re.compile(r" ?\([^()]*\)")
+_REASON = "What is undefined cannot be computed because too few atoms are left for it, or they do not differ."
+
+
+def undefined(text: str) -> bool:
+    """Test whether a text holds a number that is none."""
+    return bool(_NAN.search(text))
+
+
+def defined(text: str) -> str:
+    """A paragraph of a verdict in which what is not a number is said to be none, and why."""
+    if not undefined(text):
+        return text
+    text = _BRACKETS.sub(lambda found: " (no interval)" if undefined(found[0]) else found[0], text)
+    return f"{_NAN.sub('an undefined value', text)} {_REASON}"
 
 
 def many(count: int, what: str) -> str:

@@ -10,7 +10,7 @@ import importlib.util
 import json
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -88,28 +88,42 @@ def embedded(comparison: Comparison) -> str:
     return base64.b64encode(_packed(content)).decode()
 
 
-def viewer(payload: str) -> str:
-    """What the page needs to show structures in its element `viewer`: scripts and a style.
+class Viewer(NamedTuple):
+    """What the page needs to show structures in its element `viewer`.
+
+    Attributes:
+        html: Scripts and a style.
+        scripts: The text of every script that runs.
+    """
+
+    html: str = ""
+    scripts: tuple[str, ...] = ()
+
+
+def viewer(payload: str) -> Viewer:
+    """Write the viewer of structures.
 
     Args:
         payload: as `embedded` gives it.
 
     Returns:
-        HTML; empty for an empty payload.
+        The viewer; empty for an empty payload.
     """
     if not payload:
-        return ""
+        return Viewer()
     here = resources.files("platonic_jax.report")
     source = resources.files("chemiscope").joinpath("sphinx", "static", "chemiscope.min.js").read_bytes()
     licence = metadata.distribution("chemiscope").read_text("licenses/LICENSE") or ""
     script = f"/*! chemiscope {metadata.version('chemiscope')}\n\n{licence}*/\n".encode() + source
     packed = base64.b64encode(gzip.compress(script, mtime=0)).decode()
-    return (
+    opening = here.joinpath("viewer.js").read_text(encoding="utf-8")
+    html = (
         f"<style>\n{here.joinpath('viewer.css').read_text(encoding='utf-8')}</style>\n"
         f'<script type="text/plain" id="structures">{payload}</script>\n'
         f'<script type="text/plain" id="chemiscope">{packed}</script>\n'
-        f"<script>\n{here.joinpath('viewer.js').read_text(encoding='utf-8')}</script>"
+        f"<script>{opening}</script>"
     )
+    return Viewer(html, (opening, script.decode()))
 
 
 def note(comparison: Comparison) -> str:

@@ -50,4 +50,4 @@ def test_packages_bring_the_weights_of_two_families(home):
 
 def test_a_path_is_a_local_file(tmp_path):
     (tmp_path / "my.model").write_bytes(b"x")
-    assert caches.weights_state(registry.resolve(f"mace:{tmp_path / 'my.model'}")) == "local file"
+    assert caches.weights_state(registry.resolve(f"mace:{tmp_path / 'my.model'}", trust=True)) == "local file"

@@ -10,7 +10,9 @@ TOLERANCE = 1e-5
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
-    return inside.seen("chemeleon-dng-mp20", "in_chemeleon.py", tmp_path_factory.mktemp("chemeleon"))
+    return inside.seen(
+        "chemeleon-dng-mp20", "in_chemeleon.py", tmp_path_factory.mktemp("chemeleon"), PLATONIC_TRUST="1"
+    )
 
 
 @pytest.mark.parametrize(

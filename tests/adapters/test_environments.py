@@ -2,6 +2,8 @@
 
 import argparse
 import dataclasses
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.build import bulk
-from platonic_adapters import cli, environments, registry, store, structures
+from platonic_adapters import cli, environments, processes, registry, store, structures
 from platonic_adapters.errors import ExportError
 
 FAMILY = registry.resolve("7net-0").family
@@ -42,10 +44,26 @@ def test_what_uv_is_asked_for(tmp_path, monkeypatch):
     assert make[:2] == ["venv", "--quiet"]
     assert "--relocatable" in make
     assert make[make.index("--python") + 1] == sys.executable
-    assert set(environments.CORE) | set(FAMILY.requirements) <= set(install)
+    assert set(environments.CORE) | set(FAMILY.requirements) <= set(install)  # no lock of these constraints
+    assert "--compile-bytecode" in install
     assert "--torch-backend=auto" in install
     assert Path(install[install.index("--constraints") + 1]).read_text() == "numpy<3\n"
     assert Path(install[install.index("--overrides") + 1]).read_text() == "a\nb\n"
+
+
+@pytest.mark.parametrize("family", registry.families(), ids=lambda family: family.name)
+def test_every_family_is_locked_with_hashes_of_all_but_torch(family, tmp_path):
+    _, install = environments._uv_commands(family, tmp_path, tmp_path / "env")
+    assert install[-2:] == ["--requirements", str(environments.lock_file(family))]
+    text = environments.lock_file(family).read_text()
+    assert "://" not in text
+    entries = re.split(r"^(?=[^\s#])", text, flags=re.MULTILINE)[1:]
+    unhashed = [entry for entry in entries if "--hash=sha256:" not in entry]
+    assert unhashed == [f"{r}\n" for r in family.requirements if r.startswith("torch==")]
+    pinned = {entry.split(" ")[0].strip() for entry in entries}
+    assert {requirement.split(" ")[0] for requirement in family.requirements} <= pinned
+    other = dataclasses.replace(family, requirements=(*family.requirements, "more"))
+    assert "--requirements" not in environments._uv_commands(other, tmp_path, tmp_path / "env")[1]
 
 
 @pytest.mark.parametrize(("pip", "uv", "links"), [("/w /v", None, "/w,/v"), (None, "/u", "/u"), ("/w", "/u", "/u")])
@@ -139,10 +157,11 @@ def test_exit_codes_and_death_pass_on(tmp_path):
     assert environments._run([sys.executable, "-c", "raise SystemExit(2)"]) == 2
     assert environments._run([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]) == 137
     script = (
-        "import os, sys, threading, time; from platonic_adapters import cli;"
-        " threading.Thread(target=cli._end_with_stdin, daemon=True).start(); print(1, flush=True); time.sleep(60)"
+        "import time; from platonic_adapters import processes; processes.bound_to_parent(); print(1, flush=True);"
+        " time.sleep(60)"
     )
-    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    variables = {**os.environ, processes.PARENT: str(os.getpid())}
+    child = subprocess.Popen([sys.executable, "-c", script], stdin=-1, stdout=-1, env=variables)
     assert child.stdout.readline()
     child.stdin.close()  # what the death of a parent does
     assert child.wait(10) == 1

@@ -9,7 +9,7 @@ TOLERANCE = 1e-5
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
-    return inside.seen("uma-s-1p1", "in_fairchem.py", tmp_path_factory.mktemp("fairchem"))
+    return inside.seen("uma-s-1p1", "in_fairchem.py", tmp_path_factory.mktemp("fairchem"), PLATONIC_TRUST="1")
 
 
 @pytest.mark.parametrize(

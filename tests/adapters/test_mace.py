@@ -19,7 +19,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def seen(folder):
-    return inside.seen("mace-mp-0-small", "in_mace.py", folder)
+    return inside.seen("mace-mp-0-small", "in_mace.py", folder, PLATONIC_TRUST="1")
 
 
 def test_a_local_file_is_named_by_its_content(tmp_path):
@@ -27,17 +27,19 @@ def test_a_local_file_is_named_by_its_content(tmp_path):
     for path, content in ((first, b"one"), (second, b"two")):
         path.parent.mkdir()
         path.write_bytes(content)
-    one, two = registry.resolve(f"mace:{first}"), registry.resolve(f"MACE:{second}")
+    one, two = (
+        registry.resolve(f"{family}:{path}", trust=True) for family, path in (("mace", first), ("MACE", second))
+    )
     assert one.name == "mace:my.model#7692c3ad"  # sha256 of b"one"
     assert one.name != two.name
     assert (one.path, one.family.name, one.model.architecture) == (first, "mace", "equivariant, conservative")
-    assert registry.resolve(f"random:mace:{first}?seed=2").name == "random:mace:my.model#7692c3ad?seed=2"
+    assert registry.resolve(f"random:mace:{first}?seed=2", trust=True).name == "random:mace:my.model#7692c3ad?seed=2"
 
 
 def test_a_local_file_can_stand_in_for_a_model_without_bearing_its_name_alone(tmp_path):
     path = tmp_path / "fetched.model"
     path.write_bytes(b"one")
-    spec = registry.resolve(f"mace:mace-mp-0-small@{path}")
+    spec = registry.resolve(f"mace:mace-mp-0-small@{path}", trust=True)
     assert spec.name == "mace:mace-mp-0-small@fetched.model#7692c3ad"
     assert spec.model.relatives[0] == "mace-mp-0-small"
     assert spec.model.training_data == "MPtrj, as far as the file is mace-mp-0-small's own"
@@ -127,7 +129,15 @@ def test_refusals_are_one_sentence(seen):
 def test_a_checkpoint_becomes_a_store(seen, folder):
     parser = argparse.ArgumentParser()
     cli.add_embed_arguments(parser)
-    options = [f"mace:{folder / 'small.model'}", "prototypes?max_atoms=4", "--limit", "20", "--layers", "invariants"]
+    options = [
+        "--trust",
+        f"mace:{folder / 'small.model'}",
+        "prototypes?max_atoms=4",
+        "--limit",
+        "20",
+        "--layers",
+        "invariants",
+    ]
     assert environments.embed(parser.parse_args([*options, "--output", str(folder / "small.zarr")])) == 0
     made = store.open(folder / "small.zarr")
     assert made.provenance["model"] == seen["name"]

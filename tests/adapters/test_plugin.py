@@ -44,12 +44,28 @@ def test_the_example_embeds(run, tmp_path):
     other = run("random:radial-16?seed=3", "prototypes?max_atoms=8", "-o", tmp_path / "s.zarr")
     assert other.returncode == 0, other.stderr
     assert np.abs(store.open(tmp_path / "s.zarr").layer() - found.layer()).max() > 0.1
-    assert "radial-16" in run("models").stdout
 
 
-def test_an_example_that_breaks_is_named(run, tmp_path):
+def test_an_example_that_breaks_costs_itself_alone_and_is_named_where_it_is_asked_for(run, tmp_path):
     (tmp_path / "my_descriptor.py").write_text("import not_there\n")
-    done = run("7net-0", "prototypes", "-o", tmp_path / "r.zarr")
+    done = run("7net-omat", "/nowhere", "-o", tmp_path / "r.zarr")
+    assert "my-descriptor" not in done.stderr
+    done = run("radial-16", "prototypes", "-o", tmp_path / "r.zarr")
     assert done.returncode == 2
-    assert "the adapter `radial` of the package `my-descriptor` cannot be loaded (ModuleNotFoundError" in done.stderr
+    assert "the adapter `radial` of the package `my-descriptor 1.0` cannot be loaded (ModuleNotFound" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+    assert run("models").returncode == 0
+
+
+@pytest.mark.parametrize("entry_points", ["[platonic_adapters]\nno line of the format\n", None])
+def test_models_are_listed_without_code_of_others(run, tmp_path, entry_points):
+    (tmp_path / "my_descriptor.py").write_text("raise SystemExit('code of others was run')\n")
+    if entry_points:
+        other = tmp_path / "other-1.0.dist-info"
+        other.mkdir()
+        (other / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+        (other / "entry_points.txt").write_text(entry_points)
+    done = run("models")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "7net-0" in done.stdout
+    assert "the family radial of the package my-descriptor 1.0" in done.stdout

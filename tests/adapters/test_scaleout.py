@@ -30,6 +30,19 @@ def test_a_scheduler_that_is_not_there_is_one_sentence(monkeypatch):
     assert "\n" not in str(error.value)
 
 
+def test_nobody_reaches_the_workers_of_this_machine_without_their_key():
+    import distributed
+    from platonic_adapters.scaleout import DaskPool
+
+    with DaskPool(workers=1)._client() as client:
+        address = client.scheduler.address
+        assert address.startswith("tls://127.0.0.1:")
+        assert client.submit(sum, [1, 2]).result() == 3
+        for stranger in (address, address.replace("tls", "tcp")):
+            with pytest.raises((OSError, TypeError, ValueError)):
+                distributed.Client(stranger, timeout=2, set_as_default=False)
+
+
 def test_workers_and_a_scheduler_exclude_each_other(capsys):
     parser = argparse.ArgumentParser()
     cli.add_embed_arguments(parser)

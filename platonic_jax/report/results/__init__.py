@@ -4,6 +4,7 @@ To add one: a module with `NAME`, `title`, `intro`, `tables` and `charts`, and i
 where the record's own `verdict` is not the whole of it.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,7 @@ from platonic_jax import _html, studies
 from platonic_jax.compare import Comparison
 from platonic_jax.compare._record import plain
 from platonic_jax.report import _comparison
-from platonic_jax.report._part import Part, figure, plain_settings
+from platonic_jax.report._part import Part, defined, figure, plain_settings, undefined
 from platonic_jax.report._table import Table
 from platonic_jax.report.results import (
     analogies,
@@ -59,12 +60,13 @@ def name(found: Any) -> str:
 def verdicts(found: Any) -> list[str]:
     """What to make of it, a paragraph each."""
     module = _module(found)
-    return module.verdicts(found) if hasattr(module, "verdicts") else [found.verdict]
+    said = module.verdicts(found) if hasattr(module, "verdicts") else [found.verdict]
+    return [defined(paragraph) for paragraph in said]
 
 
 def tables(found: Any) -> list[Table]:
-    """Its numbers."""
-    return _module(found).tables(found)
+    """Its numbers; a dash where there is none."""
+    return [_defined_table(table) for table in _module(found).tables(found)]
 
 
 def part(found: Any, *, name: str | None = None) -> Part:
@@ -84,7 +86,7 @@ def part(found: Any, *, name: str | None = None) -> Part:
     drawn = {f"{name}-{i}": chart for i, chart in enumerate(module.charts(found))}
     sections = {
         "figures": ("Figures", "".join(figure(place, caption, spec) for place, (caption, spec) in drawn.items())),
-        "numbers": ("Numbers", "".join(table.to_html() for table in module.tables(found))),
+        "numbers": ("Numbers", "".join(table.to_html() for table in tables(found))),
         "provenance": ("Provenance", _provenance(found)),
     }
     return Part(
@@ -95,6 +97,11 @@ def part(found: Any, *, name: str | None = None) -> Part:
         sections={f"{name}-{of}": entry for of, entry in sections.items() if entry[1]},
         charts={place: spec for place, (_, spec) in drawn.items()},
     )
+
+
+def _defined_table(table: Table) -> Table:
+    cell = lambda i, text: "–" if i in table.numbers and undefined(text) else text
+    return dataclasses.replace(table, rows=[[cell(i, text) for i, text in enumerate(row)] for row in table.rows])
 
 
 def _module(found: Any) -> ModuleType:

@@ -1,0 +1,23 @@
+"""What a person is told on a terminal."""
+
+import sys
+import unicodedata
+
+__all__ = ["printable", "say"]
+
+
+def say(text: str) -> None:
+    """One line for a person, on stderr."""
+    sys.stderr.write(f"platonic: {printable(text)}\n")
+    sys.stderr.flush()
+
+
+def printable(text: str) -> str:
+    """The text with signs that could steer a terminal written out: control characters, and those that turn its order.
+
+    Every word that goes to a terminal passes here: names of structures and files are not ours.
+    """
+    return "".join(
+        letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else repr(letter)[1:-1]
+        for letter in text
+    )
