@@ -9,7 +9,8 @@ Phonons
     `acoustic_violation`: what forces in displaced supercells say of lattice vibrations. Host-side, through phonopy.
 
 Calibration
-    `rank_correlation`, `auroc`, `error_against_coverage`, `ranks`: does a score tell where a model errs?
+    `rank_correlation`, `auroc`, `prediction_rejection`, `error_against_coverage`, `ranks`: whether a
+    score ranks errors.
 
 Typicality
     `neighbour_distance`, `density_ratio`, `mahalanobis`, `plane_residual`: how far a row lies from a reference;
@@ -21,7 +22,14 @@ Drift
 The drivers, from tables to verdicts, live in `studies`.
 """
 
-from platonic_jax.diagnostics._calibration import Coverage, auroc, error_against_coverage, rank_correlation, ranks
+from platonic_jax.diagnostics._calibration import (
+    Coverage,
+    auroc,
+    error_against_coverage,
+    prediction_rejection,
+    rank_correlation,
+    ranks,
+)
 from platonic_jax.diagnostics._drift import displacement, exchange_test
 from platonic_jax.diagnostics._phonons import (
     Bands,
@@ -80,6 +88,7 @@ __all__ = [
     "neighbour_spacing",
     "orbits",
     "plane_residual",
+    "prediction_rejection",
     "rank_correlation",
     "ranks",
     "splitting",
