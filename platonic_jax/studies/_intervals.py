@@ -6,12 +6,12 @@ range of its figure.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Float, Int, Shaped
 
 from platonic_jax import statistics
 
@@ -107,26 +107,41 @@ def effective_number(sizes: Int[np.ndarray, " g"]) -> float:
     return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
 
 
-def connected_groups(members: Bool[np.ndarray, "u m"]) -> Int[np.ndarray, " u"]:
+def connected_groups(
+    units: Int[np.ndarray, " e"], members: Int[np.ndarray, " e"], *, num_units: int
+) -> Int[np.ndarray, " u"]:
     """Label units that hang together by shared members, directly or through other units.
 
     Args:
-        members: Whether each unit (a reaction) has each member (a compound).
+        units: Unit (a reaction, counted from 0) of each of e memberships.
+        members: Member (a compound, counted from 0) of each of them.
+        num_units: Number of units; one without members is a group of its own.
 
     Returns:
         Label of the connected component of each unit, from 0.
     """
-    from scipy.sparse import bmat, csr_array
+    from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    edges = csr_array(np.asarray(members, np.int8))
-    label = connected_components(bmat([[None, edges], [edges.T, None]]), directed=False)[1][: len(members)]
+    nodes = num_units + int(max(members, default=-1)) + 1
+    edges = coo_array((np.ones(len(units), np.int8), (units, num_units + members)), shape=(nodes, nodes))
+    label = connected_components(edges, directed=False)[1][:num_units]
     return np.unique(label, return_inverse=True)[1].astype(np.int32)
 
 
-def described(sizes: Int[np.ndarray, " g"]) -> dict[str, float]:
+def described(sizes: Int[np.ndarray, " g"]) -> dict[str, Any]:
     """Describe groups of rows: `num`, the size of the `largest`, and the `effective` number of equal ones."""
     return {"num": len(sizes), "largest": int(max(sizes, default=0)), "effective": effective_number(sizes)}
+
+
+def meaning(groups: Mapping[str, Any]) -> str:
+    """Say of `described` groups how much their intervals rest on, or why there are none."""
+    if groups["num"] < LEAST_GROUPS or groups["effective"] < LEAST_EFFECTIVE:
+        return (
+            f"too few for intervals, which take {LEAST_GROUPS} independent groups, and none that outweighs the others "
+            f"(these vary as {groups['effective']:.1f} of equal size would)"
+        )
+    return f"intervals are as wide as {groups['effective']:.1f} independent groups of equal size make them"
 
 
 _weights = jax.jit(statistics.bootstrap_weights, static_argnames="num_bootstraps")

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from platonic_jax.studies import _calibration
+from platonic_jax.studies import _calibration, _intervals, _typicality
 
 REPEATS = int(os.environ.get("PLATONIC_REPEATS", "60"))
 
@@ -58,3 +58,52 @@ def simulate_error_ranking(*, noise, num_structures=100, repeats, seed=0):
 def test_intervals_of_error_ranking_cover(noise):
     for covered in simulate_error_ranking(noise=noise, repeats=REPEATS).values():
         check_rate(covered, 0.92, 0.98)
+
+
+# ---- reactions, quadruples, polymorphs: groups of dependent rows -------------------------------------------------
+
+ONE_LARGE = (28, *[1] * 28)  # As the published reactions hang together.
+
+
+def simulate_dependent_groups(*, sizes, share, scale, repeats, seed=0):
+    """Coverage of the interval of a mean over rows of dependent groups, and of one that takes rows as independent."""
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    of = {"positive": np.abs, "share": lambda z: (z > 1).astype(float)}[scale]
+    truth = of(np.random.default_rng(1).normal(size=10**6)).mean()
+    covered = {"groups": [], "rows": []}
+    for _ in range(repeats):
+        values = of(effects(rng, group, share=share))
+        for name, clusters in {"groups": group, "rows": np.arange(len(group))}.items():
+            found = _intervals.with_interval(
+                values, clusters=clusters, scale=scale, num_bootstraps=200, key=jax.random.key(seed)
+            )
+            covered[name].append(found["low"] <= truth <= found["high"])
+    return covered
+
+
+@pytest.mark.parametrize("scale", ["positive", "share"])
+@pytest.mark.parametrize(("sizes", "most"), [(ONE_LARGE, 1.0), ((4,) * 14, 0.98)], ids=["one large", "equal"])
+def test_intervals_over_dependent_groups_cover(sizes, most, scale):
+    covered = simulate_dependent_groups(sizes=sizes, share=0.6, scale=scale, repeats=REPEATS)
+    check_rate(covered["groups"], 0.9, most)
+    assert np.mean(covered["rows"]) <= np.mean(covered["groups"])
+
+
+# ---- typicality --------------------------------------------------------------------------------------------------
+
+
+def simulate_auroc_of_sets(*, shift, num_structures, repeats, seed=0):
+    """Coverage of the interval of the AUROC of two sets of independent structures."""
+    rng = np.random.default_rng(seed)
+    truth = 0.5 * (1 + math.erf(shift / 2))
+    found = [
+        _typicality._auroc(rng.normal(size=num_structures) + shift, rng.normal(size=num_structures))
+        for _ in range(repeats)
+    ]
+    return [entry["low"] <= truth <= entry["high"] for entry in found]
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, 3.3], ids=["AUROC 0.5", "AUROC 0.76", "AUROC 0.99"])
+def test_intervals_of_the_auroc_of_sets_cover(shift):
+    check_rate(simulate_auroc_of_sets(shift=shift, num_structures=40, repeats=REPEATS), 0.92, 0.99)
