@@ -16,7 +16,7 @@ from platonic_jax.compare._driver import provenance
 from platonic_jax.compare._record import Record
 from platonic_jax.compare._spaces import display_names
 from platonic_jax.numerics import map_rows
-from platonic_jax.studies._intervals import METHOD, draw_weights, in_words, listed, of_draws
+from platonic_jax.studies._intervals import METHOD, draw_weights, elements_counted, in_words, listed, of_draws
 from platonic_jax.tables import EmbeddingTable, pair
 
 __all__ = ["Calibration", "calibration"]
@@ -154,7 +154,7 @@ def calibration(
     for score, by in (scores or {}).items():
         missing = known & ~np.isfinite([np.asarray(by[name], float) for name in names if name in by]).all(axis=0)
         if missing.any():
-            left_out[score] = _counted(first.species[missing])
+            left_out[score] = elements_counted(first.species[missing])
             scored &= ~missing
     known, num_labelled = scored, int(known.sum())
     least = max(num_neighbours, LEAST_ATOMS)
@@ -225,11 +225,6 @@ def calibration(
         },
         provenance=provenance(common, common, names, seed=seed),
     )
-
-
-def _counted(species: np.ndarray) -> dict[str, int]:
-    symbols, number = np.unique(np.array(chemical_symbols)[species], return_counts=True)
-    return dict(zip(symbols.tolist(), number.tolist(), strict=True))
 
 
 def _worst(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ase.data import chemical_symbols
 from jaxtyping import Array, Float, Int, Shaped
 
 from platonic_jax import statistics
@@ -209,6 +210,12 @@ def percent(entry: Mapping[str, float]) -> str:
     if not np.isfinite([low, high]).all():
         return f"{value:.0f} % (no interval)" if np.isfinite(value) else "undefined"
     return f"{value:.0f} % (95 % CI {low:.0f} to {high:.0f} %)"
+
+
+def elements_counted(species: Int[np.ndarray, " n"]) -> dict[str, int]:
+    """Count the atoms of each element, by symbol."""
+    symbols, number = np.unique(np.array(chemical_symbols)[species], return_counts=True)
+    return dict(zip(symbols.tolist(), number.tolist(), strict=True))
 
 
 def listed(names: Sequence[str], *, most: int) -> str:
