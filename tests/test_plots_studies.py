@@ -90,7 +90,7 @@ def drifted(scale):
     moved = {"Cu": (0.9, True), "Au": (0.1, False), "Ag": (0.2, None)}
     elements = {of: {"displacement": {"value": scale * value}, "seen": seen} for of, (value, seen) in moved.items()}
     energy = {"change": {"elements": {"Cu": 1.0, "Au": 0.005, "Ag": 0.05}}}
-    return studies.Drift("before", "after", {}, {}, elements, {}, {}, energy, 1.0, {}, {}, {})
+    return studies.Drift("before", "after", {}, {}, elements, {}, {}, energy, 1.0, {}, {}, {}, {})
 
 
 def test_every_unseen_element_is_a_point_and_the_named_one_is_named():

@@ -17,7 +17,8 @@ Typicality
     `typicality`: on a scale that elements share; `conformal_p_values`: how many typical ones lie as far.
 
 Drift
-    `displacement`: how far an atom moves between two versions of a model; `exchange_test`: farther than noise moves it?
+    `displacement`: how far an atom moves between two versions of a model; `exchange_test`: whether one
+    run of training lies farther from the others than they do.
 
 The drivers, from tables to verdicts, live in `studies`.
 """

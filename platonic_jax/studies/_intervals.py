@@ -60,7 +60,7 @@ def interval(value: float, error: float, *, scale: str, sizes: Int[np.ndarray, "
         `value`, `low` and `high`; the ends are NaN for fewer than five groups, or fewer than three of equal size
         (`effective_number`).
     """
-    ends, forward, slope, backward = _SCALES[scale]
+    ends = _SCALES[scale].range
     value = float(np.clip(value, *ends))  # It lies there but for rounding.
     number, effective = len(sizes), effective_number(sizes)
     unknown = {"value": value, "low": np.nan, "high": np.nan}
@@ -71,11 +71,25 @@ def interval(value: float, error: float, *, scale: str, sizes: Int[np.ndarray, "
             return {"value": value, "low": value, "high": value}
         bound = _TAIL ** (1 / number)
         return {"value": value} | ({"low": bound, "high": 1.0} if value > 0.5 else {"low": 0.0, "high": 1 - bound})
-    if not np.isfinite(error):
-        return unknown
+    return on_scale(value, error, scale=scale, freedom=effective - 1) if np.isfinite(error) else unknown
+
+
+def on_scale(value: float, error: float, *, scale: str, freedom: float) -> dict[str, float]:
+    """Compute the 95 % interval of a figure within its range from a standard error of so many degrees of freedom.
+
+    Args:
+        value: The figure, inside its range.
+        error: Its standard error.
+        scale: Range of the figure, as in `interval`.
+        freedom: Degrees of freedom of the standard error.
+
+    Returns:
+        `value`, `low` and `high`.
+    """
     from scipy.stats import t
 
-    half = float(t.ppf(1 - _TAIL, effective - 1)) * error * slope(value)
+    _, forward, slope, backward = _SCALES[scale]
+    half = float(t.ppf(1 - _TAIL, freedom)) * error * slope(value)
     low, high = (float(backward(forward(value) + sign * half)) for sign in (-1, 1))
     return {"value": value, "low": low, "high": high}
 
