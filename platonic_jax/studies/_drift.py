@@ -30,10 +30,10 @@ SCALES = {"procrustes": "at most 1", "mutual_knn": "share"}
 FLOORS = {"float32 rounding": 1e-6, "another device": 1e-5, "half precision": 1e-3}
 LEAST_RUNS = 3  # For the spread of displacements over runs of training.
 _FLOOR_DRAWS = 2
-_ANCHOR_DRAWS = 10
-_PARTS = 20  # Of the structures, left out in turn.
+_HALVES = 40
+_NOTHING = 1e-6  # In distances between environments: equal embeddings, but for the rounding of similarities.
 # One stream of randomness each, so that adding a draw to one leaves the others as they are.
-_STREAMS = ("anchors", "noise", "parts", "bootstrap")
+_STREAMS = ("anchors", "noise", "halves", "bootstrap")
 
 
 class _Atoms(NamedTuple):
@@ -141,20 +141,22 @@ def drift(
         floors[name] = [_noisy(x, draw, jnp.asarray(size, x.dtype)) for draw in draws]
 
     displaced = partial(_displaced, similarity=similarity)
+    unit_of = partial(_unit, k=num_neighbours, similarity=similarity)
     with serial_lapack():
         rows = jnp.asarray(choice.rows)
-        unit, unit_error = _unit(x, rows, atoms, k=num_neighbours, similarity=similarity, key=key["parts"])
+        unit = unit_of(x, rows, atoms.environments)
         moved = np.stack([np.asarray(displaced(x, run, rows), float) / unit for run in runs], axis=1)
-        anchor_error = np.zeros(len(atoms.members))
-        if drawn:
-            redrawn = []
-            for i in range(_ANCHOR_DRAWS):
-                again = choose_anchors(anchors, first, k=number, key=jax.random.fold_in(key["anchors"], 1 + i))
-                of_draw = jnp.asarray(again.rows)
-                own = _unit(x, of_draw, atoms, k=num_neighbours, similarity=similarity, key=key["parts"])[0]
-                redrawn.append(_means(np.asarray(displaced(x, y, of_draw), float) / own, atoms.members))
-            with np.errstate(invalid="ignore", divide="ignore"):
-                anchor_error = np.nan_to_num(np.std(redrawn, axis=0, ddof=1) / np.mean(redrawn, axis=0))
+        halves = []
+        for i in range(_HALVES):
+            environments, own = _half(atoms, jax.random.fold_in(key["halves"], i))
+            again = rows
+            if drawn:
+                those = np.flatnonzero(own)
+                draw = jax.random.fold_in(key["anchors"], 1 + i)
+                of_half = choose_anchors(anchors, first.select(own), k=min(number, len(those)), key=draw)
+                again = jnp.asarray(those[of_half.rows])
+            of_runs = np.stack([np.asarray(displaced(x, run, again), float) for run in runs], axis=1)
+            halves.append(_means(of_runs, atoms.members & own) / unit_of(x, again, environments))
         of_floors = {
             name: np.mean([_means(np.asarray(displaced(x, z, rows), float) / unit, atoms.members) for z in of], axis=0)
             for name, of in floors.items()
@@ -163,21 +165,21 @@ def drift(
         models = [x, *runs] if reseeded else []
         between = np.array([[np.mean(displaced(a, b, rows)) for b in models] for a in models]) / unit
 
-    common = np.hypot(unit_error, anchor_error)
+    halves = np.array(halves)
     entries = []
     for i, members in enumerate(atoms.members):
         entry = {
             "num_atoms": int(members.sum()),
             "num_structures": len(np.unique(structure[members])),
             "displacement": {
-                **_over_structures(moved[:, 0], structure, members, relative=common[i]),
+                **_displacement(moved[:, :1], halves[:, i, :1], structure, members),
                 "floors": {name: float(of[i]) for name, of in of_floors.items()},
             },
             **{name: of[i] for name, of in agreement.items()},
         }
         entry["beyond"] = bool(entry["displacement"]["low"] > MARGIN * max(entry["displacement"]["floors"].values()))
         if reseeded:
-            entry["over_runs"] = _over_runs(moved, structure, members, relative=common[i])
+            entry["over_runs"] = _displacement(moved, halves[:, i], structure, members)
         entries.append(entry)
     of_elements = {
         symbol: {**entry, "seen": not unseen[i] if seen else None}
@@ -214,10 +216,9 @@ def drift(
             "seen": list(seen),
             "margin": MARGIN,
             "checked": checked,
-            "interval": f"95 %, over structures; of displacements also over the unit, by leaving out {_PARTS} parts, "
-            + (f"and over {_ANCHOR_DRAWS} draws of the anchors" if drawn else "for these anchors")
-            + f"; of procrustes and mutual_knn for these anchors; {_intervals.METHOD}",
-            "relative_error": {"unit": unit_error, "anchors": float(anchor_error[0])},
+            "interval": f"95 %; of displacements by {_HALVES} half-samples of the structures, each with its own unit "
+            f"and {'anchors' if drawn else 'these anchors'}; of procrustes and mutual_knn over structures, for these "
+            f"anchors; {_intervals.METHOD}",
         },
         provenance=provenance([before, after], [first, last], ["before", "after"], seed=seed),
     )
@@ -238,34 +239,28 @@ def _shared(x: Array, rows: Array, *, similarity: str) -> Array:
     return projection.relative(x, x[rows], similarity=similarity)
 
 
-def _unit(x: Array, rows: Array, atoms: _Atoms, *, k: int, similarity: str, key: Array) -> tuple[float, float]:
-    """Compute the median distance of an environment to the k-th nearest, and its relative standard error.
-
-    Distances are root mean squares over anchors, as displacements are. The error is that of a jackknife which leaves
-    out parts of the structures.
-    """
-    environments = atoms.environments
+def _unit(x: Array, rows: Array, environments: np.ndarray, *, k: int, similarity: str) -> float:
+    """Compute the median distance of an environment to the k-th nearest, root mean square over anchors."""
     if len(environments) < 2:
         raise ValueError("`before` must have two environments at least, got one: embed more structures.")
     chosen = _shared(x, rows, similarity=similarity)[environments]
-    most = len(environments) - 1
-    k = min(k, most)
-    near, distance = (np.asarray(of) for of in numerics.neighbours(chosen, k=min(2 * k, most), metric="l2"))
-    scale = 1 / math.sqrt(chosen.shape[1])
-    unit = float(np.median(distance[:, k - 1])) * scale
+    distance = numerics.neighbours(chosen, k=min(k, len(environments) - 1), metric="l2")[1][:, -1]
+    unit = float(np.median(distance)) / math.sqrt(chosen.shape[1])
     if not unit > 0:
         raise ValueError("`before` must tell environments apart, got the same embedding for most of them.")
-    own = atoms.structure[environments]
-    number = min(_PARTS, int(own.max()) + 1)
-    part = (np.asarray(statistics.permutation(key, n=int(own.max()) + 1)) % number)[own]
-    without = []
-    for i in range(number):
-        stays = part != i
-        kept = np.cumsum(stays[near], axis=1)
-        place = np.where(kept[:, -1] >= k, (kept >= k).argmax(axis=1), near.shape[1] - 1)
-        without.append(np.median(distance[np.arange(len(place)), place][stays]) * scale if stays.any() else np.nan)
-    error = float(np.sqrt((number - 1) * np.nanvar(without))) / unit
-    return unit, error
+    return unit
+
+
+def _half(atoms: _Atoms, key: Array) -> tuple[np.ndarray, np.ndarray]:
+    """Draw half of the environments, of whole structures, and mark the atoms of these structures, (n,)."""
+    environments = atoms.environments
+    structure = atoms.structure[environments]
+    number = max(2, len(environments) // 2)
+    half = np.asarray(_subsample(key, jnp.asarray(structure), num_rows=min(number, len(environments))))
+    return environments[half], np.isin(atoms.structure, structure[half])
+
+
+_subsample = jax.jit(statistics.subsample_index, static_argnames="num_rows")
 
 
 def _agreement(
@@ -326,42 +321,41 @@ def _sizes(structure: np.ndarray, members: np.ndarray) -> np.ndarray:
 
 
 def _means(values: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """(g,) the mean over the atoms of each group."""
-    return members @ values / members.sum(axis=1)
+    """(g, …) the mean over the atoms of each group; NaN for one without atoms."""
+    number = members.sum(axis=1).reshape(-1, *[1] * (values.ndim - 1))
+    return np.where(number > 0, members @ values / np.maximum(number, 1), np.nan)
 
 
-def _structure_error(values: np.ndarray, structure: np.ndarray, members: np.ndarray) -> tuple[float, float]:
-    """The mean of a group's atoms, and its standard error over structures."""
-    mean, sizes = float(values[members].mean()), _sizes(structure, members)
-    total = np.bincount(np.unique(structure[members], return_inverse=True)[1], values[members] - mean)
-    number = len(sizes)
-    return mean, float(np.sqrt(number / max(number - 1, 1) * (total**2).sum())) / int(members.sum())
-
-
-def _over_structures(
-    values: np.ndarray, structure: np.ndarray, members: np.ndarray, *, relative: float
+def _displacement(
+    moved: np.ndarray, halves: np.ndarray, structure: np.ndarray, members: np.ndarray
 ) -> dict[str, float]:
-    """Compute the mean of a group's atoms, and its interval over structures, and over what has a relative error."""
-    mean, error = _structure_error(values, structure, members)
-    error = math.hypot(error, relative * mean)
-    return _intervals.interval(mean, error, scale="positive", sizes=_sizes(structure, members))
+    """Compute the mean displacement of a group of atoms over runs of training, and its interval.
 
+    Half-samples of the structures spread as samples as large as the whole do, and bring what the unit and the anchors
+    add. Several runs add their own spread.
 
-def _over_runs(moved: np.ndarray, structure: np.ndarray, members: np.ndarray, *, relative: float) -> dict[str, float]:
-    """Compute the mean displacement of a group over runs of training, and its interval over runs and structures."""
-    of_runs = moved[members].mean(axis=0)
-    mean, sizes = float(of_runs.mean()), _sizes(structure, members)
+    Args:
+        moved: (n, r) displacements of all atoms by each run.
+        halves: (d, r) means over the group in each half-sample; NaN where it holds none of the group.
+        structure: (n,) structure of each atom.
+        members: (n,) atoms of the group.
+    """
+    of_runs, sizes = moved[members].mean(axis=0), _sizes(structure, members)
+    mean, runs = float(of_runs.mean()), len(of_runs)
+    found = {"value": mean, "low": np.nan, "high": np.nan}
+    draws = halves.mean(axis=1)
+    draws = draws[np.isfinite(draws)]
+    if len(sizes) < _intervals.LEAST_GROUPS or 2 * len(draws) < _HALVES or 1 < runs < LEAST_RUNS:
+        return found
+    if mean < _NOTHING or draws.min() <= 0:
+        return {"value": mean, "low": mean, "high": mean}
     effective = _intervals.effective_number(sizes)
-    if len(of_runs) < LEAST_RUNS or len(sizes) < _intervals.LEAST_GROUPS or mean <= 0:
-        return {"value": mean, "low": np.nan, "high": np.nan}
-    parts = [
-        (of_runs.var(ddof=1) / len(of_runs), len(of_runs) - 1),
-        (_structure_error(moved.mean(axis=1), structure, members)[1] ** 2, effective - 1),
-        ((relative * mean) ** 2, _ANCHOR_DRAWS - 1),
-    ]
+    parts = [((mean * np.log(draws).std(ddof=1)) ** 2, min(len(draws), effective) - 1)]
+    if runs > 1:
+        parts.append((of_runs.var(ddof=1) / runs, runs - 1))
     variance = sum(part for part, _ in parts)
     # Welch and Satterthwaite: the freedom of a sum of independent variances.
-    freedom = variance**2 / max(sum(part**2 / of for part, of in parts), np.finfo(float).tiny)
+    freedom = variance**2 / sum(part**2 / of for part, of in parts)
     return _intervals.on_scale(mean, math.sqrt(variance), scale="positive", freedom=freedom)
 
 

@@ -11,7 +11,9 @@ import jax
 import numpy as np
 import pytest
 
+from platonic_jax import diagnostics, studies
 from platonic_jax.studies import _calibration, _intervals, _typicality
+from platonic_jax.tables import EmbeddingTable
 
 REPEATS = int(os.environ.get("PLATONIC_REPEATS", "60"))
 
@@ -107,3 +109,66 @@ def simulate_auroc_of_sets(*, shift, num_structures, repeats, seed=0):
 @pytest.mark.parametrize("shift", [0.0, 1.0, 3.3], ids=["AUROC 0.5", "AUROC 0.76", "AUROC 0.99"])
 def test_intervals_of_the_auroc_of_sets_cover(shift):
     check_rate(simulate_auroc_of_sets(shift=shift, num_structures=40, repeats=REPEATS), 0.92, 0.99)
+
+
+# ---- drift -------------------------------------------------------------------------------------------------------
+
+
+def model_before(rng, num_structures, *, width=12):
+    """Embeddings of six atoms of three elements in each structure, and a unit of noise for each."""
+    structure, species = np.repeat(np.arange(num_structures), 6), np.tile([8, 8, 26, 26, 79, 79], num_structures)
+    place = 3 * np.random.default_rng(0).normal(size=(80, width))
+    between = rng.normal(size=(num_structures, 80, width))[structure, species]
+    x = place[species] + between + 0.3 * rng.normal(size=between.shape)
+    return x, species, structure, np.linalg.norm(x, axis=1, keepdims=True) / math.sqrt(width)
+
+
+def simulate_drift(*, noise, num_structures=60, anchors="random", repeats, seed=0):
+    """Results of drift by relative noise, which varies between structures, of structures and anchors drawn anew."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for i in range(repeats):
+        x, species, structure, size = model_before(rng, num_structures)
+        size = size * np.exp(0.5 * rng.normal(size=num_structures))[structure, None] / math.exp(0.125)
+        before, after = (
+            EmbeddingTable.from_arrays(rows, species, structure, model="m")
+            for rows in (x, x + noise * size * rng.normal(size=x.shape))
+        )
+        found.append(studies.drift(before, after, k=30, anchors=anchors, seed=i))
+    return found
+
+
+@pytest.mark.parametrize("noise", [1e-6, 1e-5, 4e-5, 1e-3])
+def test_numerical_noise_is_never_a_displacement(noise):
+    """Whether float32, another device or half precision: no claim, in any repeat."""
+    found = simulate_drift(noise=noise, repeats=max(2, REPEATS // 12))
+    assert not any(one.overall["beyond"] or one.moved for one in found)
+    assert all("p_value" not in one.overall and not one.runs for one in found)
+
+
+def test_intervals_of_a_displacement_cover_and_exclude_noise():
+    """Of the mean over samples of that size: the unit shrinks with the number of environments."""
+    found = simulate_drift(noise=0.05, num_structures=100, repeats=max(20, REPEATS // 4))
+    entries = [one.overall["displacement"] for one in found]
+    truth = np.mean([entry["value"] for entry in entries])
+    check_rate([entry["low"] <= truth <= entry["high"] for entry in entries], 0.92, 0.98)
+    assert all(one.overall["beyond"] for one in found)
+
+
+def simulate_runs(*, num_runs, shift, repeats, seed=0):
+    """P-values of the earlier model among runs of training, which share a shift and differ by their seeds."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(repeats):
+        place = rng.normal(size=(1 + num_runs, 30))
+        place[1:] += shift
+        distances = np.linalg.norm(place[:, None] - place, axis=2)
+        found.append(float(diagnostics.exchange_test(jax.numpy.asarray(distances, "float32"))[0]))
+    return found
+
+
+def test_p_values_among_runs_of_training_hold_their_level_and_have_power():
+    null, moved = (np.array(simulate_runs(num_runs=19, shift=shift, repeats=10 * REPEATS)) for shift in (0.0, 1.0))
+    for level in (0.05, 0.25, 0.5):
+        check_rate(null <= level + 1e-6, 0.8 * level, level)
+    assert np.mean(moved <= 0.05 + 1e-6) > 0.9
