@@ -151,6 +151,7 @@ def stitching(source="a", target="b", *, read_out=True, scale=1.0):
         target=target,
         methods={**dict.fromkeys(studies._stitching.FITTED, figures(0.9, 900)), **methods},
         controls={"control": {"affine": figures(0.8, 400)}},
+        chosen={source: "ridge", "control": "affine"},
         baselines={"element": figures(0.6, 320), **composition},
         reconstruction={},
         read_out={"spread": 1.0} if read_out else {},
