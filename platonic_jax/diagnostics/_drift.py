@@ -7,13 +7,14 @@ from jaxtyping import Array, Float, Int
 
 from platonic_jax import projection
 from platonic_jax._checks import check_paired
-from platonic_jax.numerics import safe_norm
+from platonic_jax._typing import AnyArray, Numeric
+from platonic_jax.numerics import as_float, safe_norm
 
 
 def displacement(
-    before: Float[Array, "n p"],
-    after: Float[Array, "n q"],
-    anchors: Int[Array, " k"],
+    before: Numeric[AnyArray, "n p"],
+    after: Numeric[AnyArray, "n q"],
+    anchors: Int[AnyArray, " k"],
     *,
     similarity: str = "cosine",
 ) -> Float[Array, " n"]:
@@ -47,12 +48,13 @@ def displacement(
         The space: Moschella et al., Relative representations enable zero-shot latent space communication, ICLR 2023
         (arXiv:2209.15430).
     """
+    before, after = as_float(before), as_float(after)
     check_paired(before, after)
-    earlier, later = (projection.relative(x, x[anchors], similarity=similarity) for x in (before, after))
+    earlier, later = (projection.relative(x, x[jnp.asarray(anchors)], similarity=similarity) for x in (before, after))
     return safe_norm(later - earlier) / math.sqrt(earlier.shape[1])
 
 
-def exchange_test(distances: Float[Array, "m m"]) -> Float[Array, " m"]:
+def exchange_test(distances: Numeric[AnyArray, "m m"]) -> Float[Array, " m"]:
     """Test of each of m models whether it lies farther from the others than they do.
 
     The statistic of a model is its mean distance to all others. If the models are exchangeable, as repeated runs of one
@@ -63,7 +65,8 @@ def exchange_test(distances: Float[Array, "m m"]) -> Float[Array, " m"]:
         distances: Distance of every model to every other; the diagonal is not read.
 
     Returns:
-        For each model the share of models, itself among them, whose mean distance is at least as large.
+        For each model the share of models, itself among them, whose mean distance is at least as large; NaN where a
+        distance is NaN.
 
     Raises:
         ValueError: If there are fewer than two models.
@@ -78,8 +81,10 @@ def exchange_test(distances: Float[Array, "m m"]) -> Float[Array, " m"]:
     Reference:
         Lehmann & Romano, Testing Statistical Hypotheses (2005), §15.2: randomization tests.
     """
+    distances = as_float(distances)
     number = distances.shape[0]
     if number < 2:
         raise ValueError(f"`distances` must be between two models at least, got {number}: give another run.")
     away = jnp.sum(jnp.where(jnp.eye(number, dtype=bool), 0, distances), axis=1)
-    return jnp.mean((away[None, :] >= away[:, None]).astype(distances.dtype), axis=1)
+    p_values = jnp.mean((away[None, :] >= away[:, None]).astype(distances.dtype), axis=1)
+    return jnp.where(jnp.any(jnp.isnan(away)), jnp.nan, p_values)

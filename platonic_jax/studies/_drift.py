@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import count
 from typing import Any, NamedTuple
 
 import jax
@@ -33,7 +34,7 @@ _FLOOR_DRAWS = 2
 _HALVES = 40
 _NOTHING = 1e-6  # In distances between environments: equal embeddings, but for the rounding of similarities.
 # One stream of randomness each, so that adding a draw to one leaves the others as they are.
-_STREAMS = ("anchors", "noise", "halves", "bootstrap")
+_STREAMS = ("anchors", "noise", "halves", "bootstrap", "ties")
 
 
 class _Atoms(NamedTuple):
@@ -141,7 +142,7 @@ def drift(
         floors[name] = [_noisy(x, draw, jnp.asarray(size, x.dtype)) for draw in draws]
 
     displaced = partial(_displaced, similarity=similarity)
-    unit_of = partial(_unit, k=num_neighbours, similarity=similarity)
+    unit_of = partial(_unit, num_neighbours=num_neighbours, similarity=similarity)
     with serial_lapack():
         rows = jnp.asarray(choice.rows)
         unit = unit_of(x, rows, atoms.environments)
@@ -161,7 +162,9 @@ def drift(
             name: np.mean([_means(np.asarray(displaced(x, z, rows), float) / unit, atoms.members) for z in of], axis=0)
             for name, of in floors.items()
         }
-        agreement = _agreement(x, y, floors, rows, atoms, k=num_neighbours, similarity=similarity)
+        agreement = _agreement(
+            x, y, floors, rows, atoms, num_neighbours=num_neighbours, similarity=similarity, key=key["ties"]
+        )
         models = [x, *runs] if reseeded else []
         between = np.array([[np.mean(displaced(a, b, rows)) for b in models] for a in models]) / unit
 
@@ -239,12 +242,13 @@ def _shared(x: Array, rows: Array, *, similarity: str) -> Array:
     return projection.relative(x, x[rows], similarity=similarity)
 
 
-def _unit(x: Array, rows: Array, environments: np.ndarray, *, k: int, similarity: str) -> float:
-    """Compute the median distance of an environment to the k-th nearest, root mean square over anchors."""
+def _unit(x: Array, rows: Array, environments: np.ndarray, *, num_neighbours: int, similarity: str) -> float:
+    """Compute the median distance of an environment to its last neighbour, root mean square over anchors."""
     if len(environments) < 2:
         raise ValueError("`before` must have two environments at least, got one: embed more structures.")
     chosen = _shared(x, rows, similarity=similarity)[environments]
-    distance = numerics.neighbours(chosen, k=min(k, len(environments) - 1), metric="l2")[1][:, -1]
+    most = min(num_neighbours, len(environments) - 1)
+    distance = numerics.neighbours(chosen, num_neighbours=most, metric="l2")[1][:, -1]
     unit = float(np.median(distance)) / math.sqrt(chosen.shape[1])
     if not unit > 0:
         raise ValueError("`before` must tell environments apart, got the same embedding for most of them.")
@@ -270,14 +274,21 @@ def _agreement(
     rows: Array,
     atoms: _Atoms,
     *,
-    k: int,
+    num_neighbours: int,
     similarity: str,
+    key: Array,
 ) -> dict[str, list[dict[str, Any]]]:
     """Compute by measure, for each group of atoms, its value before against after, its interval, and its floors."""
-    k = min(k, len(atoms.structure) - 1)
-    cloud = lambda z: cloud_of(_shared(z, rows, similarity=similarity), num_neighbours=k)
+    place = jnp.asarray(atoms.structure)
+    keys = (jax.random.fold_in(key, i) for i in count())  # Ties are broken anew in every cloud.
+    most = min(num_neighbours, len(atoms.structure) - 1)
+
+    def cloud(z: Array) -> Cloud:
+        shared = _shared(z, rows, similarity=similarity)
+        return cloud_of(shared, place, next(keys), num_neighbours=most, measures=tuple(SCALES))
+
     first = cloud(x)
-    weights, place = jnp.asarray(atoms.members, first.rows.dtype), jnp.asarray(atoms.structure)
+    weights = jnp.asarray(atoms.members, first.rows.dtype)
     values, influence = _influences(first, cloud(y), weights, place)
     noisy = {name: [_influences(first, cloud(z), weights, place)[0] for z in of] for name, of in floors.items()}
     out = {}
@@ -367,8 +378,8 @@ def _among_runs(between: np.ndarray) -> dict[str, Any]:
     """
     of_runs = between[1:, 1:]
     number = len(of_runs)
-    count = lambda distances: float(diagnostics.exchange_test(jnp.asarray(distances, jnp.float32))[0]) * len(distances)
-    test = lambda distances: round(count(distances)) / len(distances)  # 1 / 20 is 0.05, in single precision too.
+    ranked = lambda distances: float(diagnostics.exchange_test(jnp.asarray(distances, jnp.float32))[0]) * len(distances)
+    test = lambda distances: round(ranked(distances)) / len(distances)  # 1 / 20 is 0.05, in single precision too.
     reaches = lambda models: models * LEVEL >= 1
     return {
         "num": number,
