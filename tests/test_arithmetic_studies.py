@@ -202,8 +202,11 @@ def test_composition_adds_up_but_knows_no_phase(salts):
     assert found.num["quadruples"] == 36
     schemed.check("arithmetic", json.loads(json.dumps(found.to_json())))
     reports.check(found)
-    assert "tells the phase" in found.verdict
-    assert "does not tell the phase" in found.verdict
+    # Each phase is one group of quadruples that hang together: nothing to tell an interval from.
+    assert found.groups == {"num": 2, "largest": 18, "effective": 2.0}
+    assert np.isnan(found.found["a"]["phase"]["low"])
+    assert "the phase is right in 100 % (no interval), by composition 50 %" in found.verdict
+    assert "too few for intervals" in found.verdict
 
 
 def test_without_a_quadruple_it_says_so():
@@ -229,7 +232,7 @@ def test_phases_are_told_from_copies_and_found_again(salts):
         assert -1 <= found.within["a"][how]["energy"]["value"] <= 1
         assert found.across["a → b"][how]["value"] == pytest.approx(1)
     assert found.chance["phase"] == pytest.approx(0.5)
-    assert "found again" in found.verdict
+    assert "found again more often than by chance: 100 % (95 % CI" in found.verdict
     schemed.check("arithmetic", json.loads(json.dumps(found.to_json(), allow_nan=False)))
     reports.check(found)
 
@@ -301,8 +304,26 @@ def test_a_read_out_of_other_reactions_tells_energies():
     assert found.errors["a"]["value"] < 0.05 * found.errors["constant"]["value"]
     assert found.errors["a, own energies"]["value"] < 1e-5
     np.testing.assert_allclose(found.predicted["a"], truth, atol=0.1 * np.std(truth))
-    assert "tells reaction energies" in found.verdict
+    # Every compound is formed once.
+    assert found.groups == {"num": 24, "largest": 1, "effective": 24.0, "reactions": 24}
+    assert ", less than the baseline. The 24 reactions fall into 24 groups" in found.verdict
     schemed.check("arithmetic", json.loads(json.dumps(found.to_json(), allow_nan=False)))
+    reports.check(found)
+
+
+def test_reactions_that_share_compounds_are_one_group():
+    """Chains of exchange hang all compounds together: 28 of the 56 reactions of the published set do."""
+    of = reacting()
+    formed = [f"1/2 {c}2 + {a} -> {c}{a}-rocksalt" for c in CATIONS for a in ANIONS]
+    chained = [f"{c}F-rocksalt + LiCl-rocksalt -> LiF-rocksalt + {c}Cl-rocksalt" for c in ("Na", "K", "Rb")]
+    energies = np.random.default_rng(0).normal(size=len(formed) + 3).tolist()
+    found = studies.reactions([*formed, *chained], [table(of)], energies=energies, space="own", num_bootstraps=20)
+    # Eight compounds and the three exchanges between them are one group, the four bromides stand alone.
+    assert found.groups["num"] == 5
+    assert found.groups["largest"] == 11
+    assert np.isnan(found.errors["a"]["low"])
+    assert "too few for intervals" in found.verdict
+    assert "nan" not in found.verdict
     reports.check(found)
 
 

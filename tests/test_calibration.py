@@ -82,6 +82,34 @@ def test_the_gain_is_one_for_a_perfect_order_and_none_for_a_score_that_tells_not
     assert abs(np.mean(by_chance)) < 3 * np.std(by_chance) / np.sqrt(30)
 
 
+@pytest.mark.parametrize("groups", [False, True])
+def test_rows_of_a_weight_count_as_often(drawn, groups):
+    """A bootstrap draw by weights is that of repeated rows, ranked anew."""
+    score, error = drawn
+    count = np.random.default_rng(3).integers(0, 4, len(score))
+    label = np.random.default_rng(4).integers(0, 3, len(score)).astype(np.int32)
+    positive = error > np.quantile(error, 0.8)
+
+    def figures(index, weights):
+        s, e, p = (jnp.asarray(values[index]) for values in (score, error, positive))
+        w = None if weights is None else jnp.asarray(weights, jnp.float32)
+        g = jnp.asarray(label[index]) if groups else None
+        own = {"weights": w}
+        return [
+            diagnostics.rank_correlation(s, e, groups=g, **own),
+            diagnostics.auroc(s, p, **own),
+            diagnostics.prediction_rejection(s, e, **own),
+        ]
+
+    repeated = figures(np.repeat(np.arange(len(score)), count), None)
+    weighted = figures(np.arange(len(score)), count)
+    np.testing.assert_allclose(weighted[:2], repeated[:2], atol=2e-5)
+    # Copies of a row leave the curve together, instead of one by one.
+    np.testing.assert_allclose(weighted[2], repeated[2], atol=0.02)
+    once = figures(np.arange(len(score)), np.ones(len(score)))
+    np.testing.assert_allclose(once, figures(np.arange(len(score)), None), atol=2e-5)
+
+
 def test_a_curve_has_no_more_points_than_rows():
     with pytest.raises(ValueError, match="`num_points` must be at most the number of rows n = 3, got 20"):
         diagnostics.error_against_coverage(jnp.ones(3), jnp.ones(3))
@@ -220,6 +248,29 @@ def test_labels_that_are_missing_are_left_out(errors):
     found = studies.calibration([model("a", errors)], partly, num_bootstraps=20)
     assert (found.num_atoms, found.num_structures) == (NUMBER - 10 * ATOMS, STRUCTURES - 10)
     assert np.isfinite(found.scores["a"]["force size"]["structures"]["rank_correlation"]["value"])
+
+
+@pytest.mark.slow
+def test_atoms_without_a_score_are_left_out_and_counted(errors):
+    score = np.where((SPECIES == 26) & (INDEX < 15), np.nan, errors)
+    found = studies.calibration([model("a", errors)], TRUE, scores={"typicality": {"a": score}}, num_bootstraps=20)
+    assert found.left_out == {"typicality": {"Fe": 30}}
+    assert found.num_atoms == NUMBER - 30
+    assert found.scores["a"]["typicality"]["atoms"]["rank_correlation"]["value"] == pytest.approx(1, abs=1e-3)
+    assert found.verdict.startswith("30 atoms are left out, for which typicality has no value (Fe).")
+    reports.check(found)
+
+
+@pytest.mark.slow
+def test_intervals_stay_in_range_where_the_worst_are_told_almost_perfectly(errors):
+    """AUROC 0.99: without new ranks the interval ended above 1."""
+    score = errors * np.exp(0.05 * np.random.default_rng(2).normal(size=NUMBER))
+    found = studies.calibration([model("a", errors)], TRUE, scores={"s": {"a": score}}, num_bootstraps=50)
+    for place in ("atoms", "within"):
+        entry = found.scores["a"]["s"][place]
+        assert 0.95 < entry["worst_auroc"]["value"] <= 1
+        for figure in ("worst_auroc", "rank_correlation", "gain"):
+            assert entry[figure]["low"] < entry[figure]["value"] <= entry[figure]["high"] <= 1
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ def typicality():
             for model, shift in (("a", 0.0), ("b", 0.01), (ALL, 0.02))
         }
         index = np.zeros(2, np.int32)
-        return Judged(["s"], index, index, index, {"relaxed": against}, ["none"], {"relaxed": {}}, {"relaxed": 0})
+        return Judged(["s"], index, index, index, {"relaxed": against}, ["none"], {"relaxed": {}}, {}, {"relaxed": 0})
 
     return studies.Typicality(
         models=["a", "b"],
@@ -76,7 +76,7 @@ def calibration():
     curve = {"coverage": np.array([0.5, 1.0]), "error": np.array([0.1, 0.3])}
     scores = {name: {"atoms": {"curve": curve}} for name in ("typicality", "force size")}
     errors = {"a": {"force": {"mean": 0.3}}}
-    return studies.Calibration(["a"], errors, {"a": scores}, {}, ["force size"], 5, 2, {}, {})
+    return studies.Calibration(["a"], errors, {"a": scores}, {}, ["force size"], {}, 5, 2, {}, {})
 
 
 def test_what_is_kept_has_the_error_of_the_curve_and_baselines_are_broken_lines():
@@ -90,7 +90,7 @@ def drifted(scale):
     moved = {"Cu": (0.9, True), "Au": (0.1, False), "Ag": (0.2, None)}
     elements = {of: {"displacement": {"value": scale * value}, "seen": seen} for of, (value, seen) in moved.items()}
     energy = {"change": {"elements": {"Cu": 1.0, "Au": 0.005, "Ag": 0.05}}}
-    return studies.Drift("before", "after", {}, {}, elements, {}, {}, energy, 1.0, {}, {}, {})
+    return studies.Drift("before", "after", {}, {}, elements, {}, {}, energy, 1.0, {}, {}, {}, {})
 
 
 def test_every_unseen_element_is_a_point_and_the_named_one_is_named():
@@ -105,7 +105,7 @@ def analogies():
     figures = {"hit_1": entry(0.7), "hit_10": entry(0.9), "median_rank": entry(3.0), "phase": entry(0.6)}
     found = {"a": figures, "composition": {**figures, "hit_1": entry(0.9)}}
     chance = {"hit_1": 0.01, "hit_10": 0.1, "median_rank": 50.0, "phase": 0.5}
-    return studies.Analogies(["a"], found, {"a": "model", "composition": "composition"}, chance, {}, {}, {})
+    return studies.Analogies(["a"], found, {"a": "model", "composition": "composition"}, chance, {}, {}, {}, {})
 
 
 def test_answers_stand_beside_chance():
@@ -130,7 +130,7 @@ def test_phases_are_told_by_each_representation():
 
 def reactions(energies):
     return studies.Reactions(
-        ["a"], ["x -> y", "y -> z"], np.array(energies), {"a": np.array([0.4, 0.2])}, {}, {}, {}, [], {}, {}
+        ["a"], ["x -> y", "y -> z"], np.array(energies), {"a": np.array([0.4, 0.2])}, {}, {}, {}, {}, [], {}, {}
     )
 
 
@@ -151,6 +151,7 @@ def stitching(source="a", target="b", *, read_out=True, scale=1.0):
         target=target,
         methods={**dict.fromkeys(studies._stitching.FITTED, figures(0.9, 900)), **methods},
         controls={"control": {"affine": figures(0.8, 400)}},
+        chosen={source: "ridge", "control": "affine"},
         baselines={"element": figures(0.6, 320), **composition},
         reconstruction={},
         read_out={"spread": 1.0} if read_out else {},

@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-from platonic_jax import diagnostics, plots, studies
+from platonic_jax import diagnostics, plots, report, studies
 from platonic_jax.anchors import Anchors
 from platonic_jax.diagnostics._typicality import LEAST_ATOMS
 from platonic_jax.studies._typicality import _auroc
@@ -226,9 +226,10 @@ def test_the_interval_is_that_of_delong():
     reached = value + 1.96 * error * np.array([-1, 1])
     found = _auroc(score, typical)
     assert found["value"] == pytest.approx(value, rel=1e-5)
-    np.testing.assert_allclose([found["low"], found["high"]], reached, atol=0.002)
+    np.testing.assert_allclose([found["low"], found["high"]], reached, atol=0.003)
     assert np.isnan(_auroc(score[:0], typical)["value"])
-    assert _auroc(score + 100, typical)["low"] == 1
+    # Told apart without exception: the bound of 150 pairs, all of which are in order.
+    assert _auroc(score + 100, typical) == {"value": 1, "low": pytest.approx(0.025 ** (1 / 150)), "high": 1}
 
 
 def judged(x, species, *, reference=None, structures=KNOWN, **options):
@@ -421,7 +422,18 @@ def test_an_absent_element_has_no_number():
     iron = np.array([(FRESH.atoms(i).numbers == 26).all() for i in range(len(FRESH))])
     np.testing.assert_array_equal(np.isnan(against.p_value), iron)
     np.testing.assert_array_equal(np.array(query.regime) == UNKNOWN, iron)
-    assert "no reference for" in found.verdict
+    # A share is of what has a p-value, and the others are counted.
+    atypical, scored = against.atypical, int((~iron).sum())
+    assert (atypical["of"], atypical["count"]) == (scored, int((against.p_value[~iron] <= 0.05).sum()))
+    assert atypical["value"] == pytest.approx(atypical["count"] / scored)
+    assert query.unscored == {"sheet": {"num": int(iron.sum()), "elements": {"Fe": int(iron.sum())}}}
+    told = f"{atypical['count']} of the {scored} structures that can be scored are atypical of sheet at 5 %"
+    assert told in found.verdict
+    assert f"; {iron.sum()} cannot be scored: no reference for Fe; " in found.verdict
+    table_of = report.tables(found)[0]
+    assert f"{scored} of {len(FRESH)}" in table_of.rows[1]
+    assert f"of more, {iron.sum()} cannot be scored: no reference for Fe" in table_of.caption
+    reports.check(found)
 
 
 @pytest.mark.parametrize(

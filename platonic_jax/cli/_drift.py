@@ -1,4 +1,4 @@
-"""`platonic drift`: what has fine-tuning done to a model?"""
+"""`platonic drift`: displacement of embeddings by training."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from platonic_jax.studies import Drift
 
 DESCRIPTION = (
-    "Set a model beside an earlier version of it: how far each element has moved in the space of the same anchor "
-    "atoms, whether\nnoise moves it as far, and which elements moved that were never fine-tuned on."
+    "Measure how far training has moved the embeddings of each element, in the space of the same anchors and in units\n"
+    "of the distance between environments, beside what float32, another device or half precision alone would do, and\n"
+    "which elements moved that were never fine-tuned on. The two models must be versions of one model."
 )
 EXAMPLES = """\
   platonic drift before.zarr after.zarr --seen Cu
@@ -26,20 +27,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seen", metavar="SYMBOLS", default="", help="elements of the fine-tuning set, such as Cu,O: tells them apart"
     )
-    null = parser.add_mutually_exclusive_group()
-    null.add_argument(
+    parser.add_argument(
         "--repeat",
         metavar="STORE",
         action="append",
         default=[],
-        help="the earlier model embedded again: what it differs by is noise (default: what rounding costs)",
+        help="the earlier model embedded again: a measured numerical floor; may be given several times",
     )
-    null.add_argument(
+    parser.add_argument(
         "--reseeded",
         metavar="STORE",
         action="append",
         default=[],
-        help="the later model fine-tuned again with another seed: what it differs by is noise",
+        help="the later model trained again with another seed, several times: gives an interval over runs of training "
+        "from two such stores, and a p-value from 18",
     )
     parser.add_argument(
         "--labels", metavar="FILE", help="the file that was embedded, with true energies: adds errors of energies"
@@ -50,7 +51,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def find(args: argparse.Namespace) -> "Drift":
-    """Read, and judge."""
+    """Read the stores and measure the displacement."""
     from platonic_jax import tables
     from platonic_jax.studies import drift
 

@@ -1,4 +1,4 @@
-"""`platonic stitch`: does one model's read-out understand another model's rows?"""
+"""`platonic stitch`: one model's energy readout on another model's embeddings."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from platonic_jax.studies import Stitching
 
 DESCRIPTION = (
-    "Map the rows of one model to the space of another, by maps fitted in several ways and by anchors alone, and judge "
-    "them on\nchemical systems that were held out: what of the rows is missed, and how far the other model's own "
-    "energy read-out is off\non them."
+    "Map the embeddings of one model to the space of another, by maps fitted in several ways and by anchors alone;\n"
+    "choose a map on held-out chemical systems and evaluate it on others: the variance unexplained, and the errors of\n"
+    "the other model's own energy readout on them."
 )
 EXAMPLES = """\
   platonic stitch 7net-0.zarr 7net-l3i5.zarr
@@ -21,8 +21,8 @@ EXAMPLES = """\
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("source", metavar="FROM", help="a store of the model whose rows are mapped")
-    parser.add_argument("target", metavar="TO", help="a store of the model whose read-out reads them")
+    parser.add_argument("source", metavar="FROM", help="a store of the model whose embeddings are mapped")
+    parser.add_argument("target", metavar="TO", help="a store of the model whose readout is applied to them")
     parser.add_argument(
         "--control",
         metavar="STORE",
@@ -36,7 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         type=float,
         default=0.3,
-        help="share of the chemical systems that are judged (default: 0.3)",
+        help="share of the chemical systems in the test set; a fifth of the others chooses the map (default: 0.3)",
     )
     _arguments.add_limit(parser)
     _arguments.add_seed(parser)
@@ -44,7 +44,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def find(args: argparse.Namespace) -> "Stitching":
-    """Read the stores, and judge."""
+    """Read the stores and evaluate the maps."""
     from platonic_jax.studies import stitching
 
     source, target, *controls = (

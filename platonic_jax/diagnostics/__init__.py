@@ -9,19 +9,28 @@ Phonons
     `acoustic_violation`: what forces in displaced supercells say of lattice vibrations. Host-side, through phonopy.
 
 Calibration
-    `rank_correlation`, `auroc`, `error_against_coverage`, `ranks`: does a score tell where a model errs?
+    `rank_correlation`, `auroc`, `prediction_rejection`, `error_against_coverage`, `ranks`: whether a
+    score ranks errors.
 
 Typicality
     `neighbour_distance`, `density_ratio`, `mahalanobis`, `plane_residual`: how far a row lies from a reference;
     `typicality`: on a scale that elements share; `conformal_p_values`: how many typical ones lie as far.
 
 Drift
-    `displacement`: how far an atom moves between two versions of a model; `exchange_test`: farther than noise moves it?
+    `displacement`: how far an atom moves between two versions of a model; `exchange_test`: whether one
+    run of training lies farther from the others than they do.
 
 The drivers, from tables to verdicts, live in `studies`.
 """
 
-from platonic_jax.diagnostics._calibration import Coverage, auroc, error_against_coverage, rank_correlation, ranks
+from platonic_jax.diagnostics._calibration import (
+    Coverage,
+    auroc,
+    error_against_coverage,
+    prediction_rejection,
+    rank_correlation,
+    ranks,
+)
 from platonic_jax.diagnostics._drift import displacement, exchange_test
 from platonic_jax.diagnostics._phonons import (
     Bands,
@@ -80,6 +89,7 @@ __all__ = [
     "neighbour_spacing",
     "orbits",
     "plane_residual",
+    "prediction_rejection",
     "rank_correlation",
     "ranks",
     "splitting",

@@ -18,9 +18,7 @@ class Coverage(NamedTuple):
     Attributes:
         coverage: (m,) share of the rows that is kept, from 1 / m to 1.
         error: (m,) their mean error.
-        gain: () how much of what a perfect order would save is saved: 1 for the order of the errors themselves, 0 for
-            one by chance, below 0 for a worse one; the area between the curve and the mean error over that of the
-            perfect order.
+        gain: () the prediction-rejection ratio (`prediction_rejection`).
     """
 
     coverage: Float[Array, " m"]
@@ -28,14 +26,20 @@ class Coverage(NamedTuple):
     gain: Scalar
 
 
-def ranks(x: Numeric[AnyArray, " n"], *, groups: Int[AnyArray, " n"] | None = None) -> Float[Array, " n"]:
-    """Rank of each value among all, or among those of its group, as a share: from 0 to 1, ties get their mean.
+def ranks(
+    x: Numeric[AnyArray, " n"],
+    *,
+    groups: Int[AnyArray, " n"] | None = None,
+    weights: Numeric[AnyArray, " n"] | None = None,
+) -> Float[Array, " n"]:
+    """Rank each value among all, or among those of its group, as a share: from 0 to 1, ties get their mean.
 
     Unchanged by any increasing function of x.
 
     Args:
         x: Values.
         groups: Labels; values are ranked within each alone.
+        weights: How often each value counts, 0 or more; once when absent.
 
     Returns:
         (r − ½) / n, r the rank from 1; n the number of values, or of those in the group. NaN of a value that is NaN.
@@ -64,19 +68,28 @@ def ranks(x: Numeric[AnyArray, " n"], *, groups: Int[AnyArray, " n"] | None = No
 
     begin, end = begin_and_end(new_value)
     begin_of_group, end_of_group = begin_and_end(new_group)
-    middle = (begin + end).astype(x.dtype) / 2 - begin_of_group.astype(x.dtype)
-    share = middle / (end_of_group - begin_of_group).astype(x.dtype)
+    counted = _counted(weights, x)[order]
+    below = jnp.concatenate([jnp.zeros(1, x.dtype), jnp.cumsum(counted)])
+    middle = (below[begin] + below[end]) / 2 - below[begin_of_group]
+    total = below[end_of_group] - below[begin_of_group]
+    share = middle / jnp.where(total > 0, total, 1)
     return jnp.where(jnp.isnan(x), jnp.nan, jnp.zeros_like(x).at[order].set(share))
 
 
-def rank_correlation(score: Numeric[AnyArray, " n"], error: Numeric[AnyArray, " n"]) -> Scalar:
-    """Spearman's ρ: the correlation of the ranks, those of ties their mean.
-
-    Given shares of `ranks` within groups, it is the correlation within groups.
+def rank_correlation(
+    score: Numeric[AnyArray, " n"],
+    error: Numeric[AnyArray, " n"],
+    *,
+    groups: Int[AnyArray, " n"] | None = None,
+    weights: Numeric[AnyArray, " n"] | None = None,
+) -> Scalar:
+    """Compute Spearman's ρ: the correlation of the ranks, those of ties their mean.
 
     Args:
         score: Values that should be large where the error is.
         error: Errors.
+        groups: Labels; ranks are those within each group, and their correlation is over all rows.
+        weights: How often each row counts, 0 or more; once when absent.
 
     Returns:
         From −1 to 1; 0 by chance. NaN where one of the two is the same everywhere, or has a NaN.
@@ -91,16 +104,20 @@ def rank_correlation(score: Numeric[AnyArray, " n"], error: Numeric[AnyArray, " 
         Spearman, Am. J. Psychol. 15, 72 (1904).
     """
     score, error = as_float(score), as_float(error)
-    a, b = (ranks(values) - jnp.asarray(0.5, score.dtype) for values in (score, error))
-    return jnp.sum(a * b) / safe_sqrt(jnp.sum(a**2) * jnp.sum(b**2))
+    a, b = (ranks(of, groups=groups, weights=weights) - jnp.asarray(0.5, score.dtype) for of in (score, error))
+    counted = _counted(weights, score)
+    return jnp.sum(counted * a * b) / safe_sqrt(jnp.sum(counted * a**2) * jnp.sum(counted * b**2))
 
 
-def auroc(score: Numeric[AnyArray, " n"], positive: Bool[AnyArray, " n"]) -> Scalar:
-    """Area under the receiver operating characteristic: P(score of a positive > that of a negative) + ½ P(equal).
+def auroc(
+    score: Numeric[AnyArray, " n"], positive: Bool[AnyArray, " n"], *, weights: Numeric[AnyArray, " n"] | None = None
+) -> Scalar:
+    """Compute the area under the ROC curve: P(score of a positive > that of a negative) + ½ P(equal).
 
     Args:
         score: Values that should be larger for positives.
         positive: Which rows are.
+        weights: How often each row counts, 0 or more; once when absent.
 
     Returns:
         From 0 to 1; ½ by chance. NaN where all rows are of one kind, or a score is NaN.
@@ -115,19 +132,80 @@ def auroc(score: Numeric[AnyArray, " n"], positive: Bool[AnyArray, " n"]) -> Sca
         Hanley & McNeil, Radiology 143, 29 (1982).
     """
     score = as_float(score)
-    n = jnp.asarray(score.shape[0], score.dtype)
-    weight = jnp.asarray(positive).astype(score.dtype)
-    number = jnp.sum(weight)
-    mean = jnp.sum(ranks(score) * weight) / number
+    counted = _counted(weights, score)
+    of_positives = jnp.where(jnp.asarray(positive), counted, 0)
+    number = jnp.sum(of_positives)
+    mean = jnp.sum(ranks(score, weights=weights) * of_positives) / number
     # The mean share of positives lies from p/2, all below, to 1 − p/2, all above, p their own share.
-    share = number / n
+    share = number / jnp.sum(counted)
     return (mean - share / 2) / (1 - share)
+
+
+def prediction_rejection(
+    score: Numeric[AnyArray, " n"], error: Numeric[AnyArray, " n"], *, weights: Numeric[AnyArray, " n"] | None = None
+) -> Scalar:
+    """Compute the prediction-rejection ratio: the error saved by leaving out large scores, over the most there is.
+
+    It is the area between the risk-coverage curve (`error_against_coverage`) and the mean error, over that area for the
+    order of the errors themselves.
+
+    Args:
+        score: Values by which rows are left out, the largest first.
+        error: Errors, 0 or more.
+        weights: How often each row counts, 0 or more; once when absent.
+
+    Returns:
+        1 for a perfect order, 0 for one by chance, below 0 for a worse one. NaN where a score or an error is NaN.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from platonic_jax import diagnostics
+        >>> error = jnp.array([1.0, 2.0, 3.0, 4.0])
+        >>> float(diagnostics.prediction_rejection(error**2, error))
+        1.0
+
+    Reference:
+        Malinin, Mlodozeniec & Gales, Ensemble distribution distillation (ICLR 2020).
+    """
+    score, error = _known(score, error)
+    counted = _counted(weights, error)
+    total = jnp.sum(counted)
+    mean = jnp.sum(counted * error) / total
+
+    def saved(by: Float[Array, " n"]) -> Scalar:
+        kept, own = _kept(by, error, counted)
+        return mean - jnp.sum(own * kept) / total
+
+    return saved(score) / saved(error)
+
+
+def _counted(weights: Numeric[AnyArray, " n"] | None, values: Float[Array, " n"]) -> Float[Array, " n"]:
+    return jnp.ones_like(values) if weights is None else jnp.asarray(weights).astype(values.dtype)
+
+
+def _known(score: Numeric[AnyArray, " n"], error: Numeric[AnyArray, " n"]) -> tuple[Array, Array]:
+    """Both in floating point; errors are NaN where anything is."""
+    score, error = as_float(score), as_float(error)
+    return score, jnp.where(jnp.any(jnp.isnan(score) | jnp.isnan(error)), jnp.nan, error)
+
+
+def _kept(
+    by: Float[Array, " n"], error: Float[Array, " n"], weights: Float[Array, " n"]
+) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+    """Mean error of the rows of smallest score, up to each row in their order, and the weight of that row."""
+    n, order = error.shape[0], jnp.argsort(by)
+    value, own = by[order], weights[order]
+    run = jnp.cumsum((value != jnp.roll(value, 1)).at[0].set(True)) - 1
+    total, size = (jax.ops.segment_sum(of, run, n) for of in (own * error[order], own))
+    of_ties = (total / jnp.where(size > 0, size, 1))[run]
+    number = jnp.cumsum(own)
+    return jnp.cumsum(own * of_ties) / jnp.where(number > 0, number, 1), own
 
 
 def error_against_coverage(
     score: Numeric[AnyArray, " n"], error: Numeric[AnyArray, " n"], *, num_points: int = 20
 ) -> Coverage:
-    """Mean error of the rows of smallest score, against how many of them are kept.
+    """Compute the risk-coverage curve: the mean error of the rows of smallest score, against how many are kept.
 
     Rows of equal score count by the mean error of all of them: their order tells nothing.
 
@@ -137,7 +215,7 @@ def error_against_coverage(
         num_points: Points m of the curve (static), at most n.
 
     Returns:
-        The curve and its gain over chance. NaN where a score or an error is NaN.
+        The curve and its prediction-rejection ratio. NaN where a score or an error is NaN.
 
     Example:
         >>> import jax.numpy as jnp
@@ -150,20 +228,10 @@ def error_against_coverage(
     Reference:
         Geifman & El-Yaniv, Selective classification for deep neural networks (NeurIPS 2017).
     """
-    score, error = as_float(score), as_float(error)
+    score, error = _known(score, error)
     n = error.shape[0]
     check_count("num_points", num_points, most=n, of="the number of rows n", fix="give more rows")
-
-    def kept(by: Float[Array, " n"]) -> Float[Array, " n"]:
-        share = ranks(by)
-        order = jnp.argsort(share)
-        run = jnp.cumsum(jnp.diff(share[order], prepend=-1) > 0) - 1
-        total, size = (jax.ops.segment_sum(of, run, n) for of in (error[order], jnp.ones_like(error)))
-        return jnp.cumsum((total / jnp.maximum(size, 1))[run]) / (1 + jnp.arange(n)).astype(error.dtype)
-
-    error = jnp.where(jnp.any(jnp.isnan(score) | jnp.isnan(error)), jnp.nan, error)
-    curve, best, mean = kept(score), kept(error), jnp.mean(error)
-    saved, most = (jnp.mean(mean - of) for of in (curve, best))
+    curve, _ = _kept(score, error, jnp.ones_like(error))
     places = np.arange(1, num_points + 1, dtype=np.int64) * n // num_points - 1
     coverage = jnp.asarray((places + 1) / n, error.dtype)
-    return Coverage(coverage, curve[places], saved / most)
+    return Coverage(coverage, curve[places], prediction_rejection(score, error))

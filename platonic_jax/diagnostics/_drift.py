@@ -1,16 +1,14 @@
-"""How far atoms have moved between two versions of a model, and whether noise moves them as far."""
+"""Displacement of atoms between two versions of a model, and a test among runs of its training."""
 
 import math
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from platonic_jax import projection, statistics
+from platonic_jax import projection
 from platonic_jax._checks import check_paired
-from platonic_jax._typing import AnyArray, Numeric, TypedKey
-from platonic_jax.numerics import as_float, map_rows, safe_norm
-from platonic_jax.statistics import MaxTest
+from platonic_jax._typing import AnyArray, Numeric
+from platonic_jax.numerics import as_float, safe_norm
 
 
 def displacement(
@@ -20,7 +18,7 @@ def displacement(
     *,
     similarity: str = "cosine",
 ) -> Float[Array, " n"]:
-    """How far each atom moves in the space of the same anchor atoms: root mean square over anchors of r'_ij − r_ij.
+    """Compute how far each atom moves in the space of the same anchors: root mean square over anchors of r'_ij − r_ij.
 
     Each version of the model sees the anchors in its own coordinates, so rotating or scaling one of them moves nothing.
     It is a change relative to the anchors: where these move, an atom that stays is displaced too. Not invariant to what
@@ -56,53 +54,37 @@ def displacement(
     return safe_norm(later - earlier) / math.sqrt(earlier.shape[1])
 
 
-def exchange_test(values: Numeric[AnyArray, "s g c"], *, num_permutations: int, key: TypedKey) -> MaxTest:
-    """Is the first of c repeats larger than the others, structure by structure? For g groups at once.
+def exchange_test(distances: Numeric[AnyArray, "m m"]) -> Float[Array, " m"]:
+    """Test of each of m models whether it lies farther from the others than they do.
 
-    Within a structure the c values are ranked, ρ from −(c − 1)/2 to (c − 1)/2; the statistic of a group is
-    z = Σ ρ_first / √(Σ ⟨ρ²⟩), sums over its structures. Under the null the first is any one of the c: it is drawn anew
-    for each structure, the same for all groups, so that atoms of one structure stay together. With c = 2 it is the sign
-    test. Invariant to anything that keeps the order within a structure; the structures must be independent.
+    The statistic of a model is its mean distance to all others. If the models are exchangeable, as repeated runs of one
+    training are, each of them is the farthest with the same probability; so the p-value holds whatever the distances,
+    and is no smaller than 1 / m. Atoms and structures, however many, are no replicates of a training run.
 
     Args:
-        values: Of each structure in each group, such as the mean displacement of an element; NaN where a structure
-            has no atom of the group. The first of the last axis is what is judged, the others are the null.
-        num_permutations: Number of draws (static).
-        key: Typed key. Draw i uses `fold_in(key, i)`.
+        distances: Distance of every model to every other; the diagonal is not read.
 
     Returns:
-        The largest z of the groups, and p-values of all groups, corrected for their number. A group that no structure
-        tells anything about has z = 0.
+        For each model the share of models, itself among them, whose mean distance is at least as large; NaN where a
+        distance is NaN.
 
     Raises:
-        ValueError: If there is nothing to rank the first among.
+        ValueError: If there are fewer than two models.
 
     Example:
-        >>> import jax, jax.numpy as jnp
+        >>> import jax.numpy as jnp
         >>> from platonic_jax import diagnostics
-        >>> values = jnp.stack([jnp.ones((9, 1)), jnp.zeros((9, 1))], axis=2)  # Larger in nine structures of nine.
-        >>> test = diagnostics.exchange_test(values, num_permutations=999, key=jax.random.key(0))
-        >>> float(test.value), bool(test.p_value < 0.01)
-        (3.0, True)
+        >>> distances = jnp.array([[0.0, 3.0, 3.0], [3.0, 0.0, 1.0], [3.0, 1.0, 0.0]])
+        >>> diagnostics.exchange_test(distances).round(2).tolist()
+        [0.33, 1.0, 1.0]
 
     Reference:
-        Good, Permutation, Parametric and Bootstrap Tests of Hypotheses (2005), §6.1, matched pairs and blocks; over
-        groups: Westfall & Young, Resampling-based Multiple Testing (1993), §2.3.
+        Lehmann & Romano, Testing Statistical Hypotheses (2005), §15.2: randomization tests.
     """
-    values = as_float(values)
-    number = values.shape[2]
+    distances = as_float(distances)
+    number = distances.shape[0]
     if number < 2:
-        raise ValueError("`values` must have two repeats at least, got 1: the first is ranked among the others.")
-    ahead = jnp.sign(values[..., :, None] - values[..., None, :])
-    rank = jnp.nan_to_num(jnp.sum(ahead, axis=3) / 2)
-    variance = jnp.sum(jnp.mean(rank**2, axis=2), axis=0)
-    scale = jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1)), 1)
-
-    def statistic(chosen: Int[Array, " s"]) -> Float[Array, " g"]:
-        return jnp.sum(jnp.take_along_axis(rank, chosen[:, None, None], axis=2)[..., 0], axis=0) / scale
-
-    def draw(i: Int[Array, ""]) -> Float[Array, " g"]:
-        return statistic(jax.random.randint(jax.random.fold_in(key, i), values.shape[:1], 0, number))
-
-    null = map_rows(draw, jnp.arange(num_permutations, dtype=jnp.int32))
-    return statistics.max_corrected(statistic(jnp.zeros(values.shape[0], jnp.int32)), null)
+        raise ValueError(f"`distances` must be between two models at least, got {number}: give another run.")
+    away = jnp.sum(jnp.where(jnp.eye(number, dtype=bool), 0, distances), axis=1)
+    p_values = jnp.mean((away[None, :] >= away[:, None]).astype(distances.dtype), axis=1)
+    return jnp.where(jnp.any(jnp.isnan(away)), jnp.nan, p_values)

@@ -185,7 +185,7 @@ def stitching(found: Stitching, figure: str = "left", *, ax: Axes | None = None)
 
     Args:
         found: the result.
-        figure: `left`, the share of the variance that is missed; or, where the target has a read-out, `mae`, `median`
+        figure: `left`, the fraction of variance unexplained; or, where the target has a read-out, `mae`, `median`
             or `rmse`, of energies.
         ax: the axes to draw into; a new figure of column width if left out.
 
@@ -198,7 +198,7 @@ def stitching(found: Stitching, figure: str = "left", *, ax: Axes | None = None)
     for name, methods in found.controls.items():
         series[name] = {method: entry[figure] for method, entry in methods.items()}
     ax = intervals(series, unit=1.0 if figure == "left" else _MILLI, rows=rows, colours={found.source: BLACK}, ax=ax)
-    told = "share of variance missed"
+    told = "fraction of variance unexplained"
     if figure != "left":
         logarithmic(ax, "x")
         what = {"mae": "mean absolute", "median": "median", "rmse": "root mean square"}[figure]
@@ -212,7 +212,7 @@ def stitched_pairs(found: Sequence[Stitching], method: str = "best", *, ax: Axes
 
     Args:
         found: results of pairs whose targets have a read-out.
-        method: a name in their `methods` or `baselines`; `best`, the best fitted map of each pair.
+        method: a name in their `methods` or `baselines`; `best`, the map chosen on the validation set.
         ax: the axes to draw into; a new figure of column width if left out.
 
     Returns:

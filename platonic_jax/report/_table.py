@@ -1,6 +1,7 @@
 """A table of a result, as the command line prints it and the page shows it."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 from platonic_jax import _html
@@ -47,9 +48,10 @@ class Table:
 
 
 def with_interval(entry: Mapping[str, float], *, unit: float = 1.0) -> str:
-    """A number and its 95 % interval, in units of `unit`."""
+    """A number and its 95 % interval, where it has one, in units of `unit`."""
     value, low, high = (number(entry[end] / unit) for end in ("value", "low", "high"))
-    return f"{value} [{low} to {high}]"
+    bounded = math.isfinite(entry["low"]) or math.isfinite(entry["high"])
+    return f"{value} [{low} to {high}]" if bounded else value
 
 
 def _cell(cell: str) -> str:

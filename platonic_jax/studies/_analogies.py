@@ -15,7 +15,8 @@ from platonic_jax._checks import check_count
 from platonic_jax.compare._driver import provenance
 from platonic_jax.compare._record import Record
 from platonic_jax.compare._spaces import display_names
-from platonic_jax.studies._arithmetic import crystals_of, element_means, percent, space_of, with_interval
+from platonic_jax.studies._arithmetic import crystals_of, element_means, space_of
+from platonic_jax.studies._intervals import METHOD, connected_groups, described, meaning, percent, with_interval
 from platonic_jax.tables import EmbeddingTable, element_baseline, pair
 
 __all__ = ["Analogies", "analogies", "quadruples"]
@@ -35,6 +36,9 @@ class Analogies(Record):
         kinds: by vectors, `model`, `random` weights, `elements` of a model, or `composition`.
         chance: of each figure, for vectors that know nothing; of `phase`, for those that know the composition alone.
         num: of `quadruples`, of their `prototypes`, of `candidates`, of quadruples with a `phase` to tell.
+        groups: quadruples that share a crystal, directly or through others, hang together: how many such groups there
+            are, `num`; quadruples of the `largest`; and the `effective` number of equally large groups that would vary
+            as much.
         settings: how it was made.
         provenance: of the tables.
     """
@@ -44,6 +48,7 @@ class Analogies(Record):
     kinds: Mapping[str, str]
     chance: Mapping[str, float]
     num: Mapping[str, int]
+    groups: Mapping[str, Any]
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
 
@@ -60,10 +65,16 @@ class Analogies(Record):
             told += f", composition {percent(of_composition)}"
             if self.num["phase"]:
                 phase, blind = self.found[name]["phase"], self.chance["phase"]
-                says = "tells" if phase["low"] > blind else "does not tell"
-                told += f"; among polymorphs it {says} the phase, {percent(phase)} where composition has "
-                told += f"{100 * blind:.0f} %"
+                says = "the phase is not certainly right more often: "
+                if not np.isfinite(phase["low"]):
+                    says = "the phase is right in "
+                elif phase["low"] > blind:
+                    says = "the phase is right more often than by composition: "
+                told += f"; among polymorphs {says}{percent(phase)}, by composition {100 * blind:.0f} %"
             said.append(f"{told}.")
+        num = self.groups
+        apart = f"The quadruples fall into {num['num']} groups that share no crystal, the largest of {num['largest']}"
+        said.append(f"{apart}; {meaning(num)}.")
         return " ".join(said)
 
 
@@ -126,7 +137,7 @@ def analogies(
         anchors: how they are chosen, or the anchors, as `compare` takes them.
         k: their number, where a method chooses.
         similarity: of rows to anchors, as in `projection.relative`.
-        num_bootstraps: draws of each interval, over chemical systems of the answers.
+        num_bootstraps: draws of each interval, over groups of quadruples that share no crystal with those of others.
         seed: everything random follows from it.
 
     Returns:
@@ -154,7 +165,7 @@ def analogies(
     place = space_of(space, common, anchors=anchors, k=k, similarity=similarity, key=jax.random.fold_in(key, 0))
     formulas = groups.reduced_formulas(first.structures)[present]
     phases = _phases(formulas, four[:, 3])
-    systems = np.unique(groups.chemical_systems(first.structures)[present][four[:, 3]], return_inverse=True)[1]
+    connected = connected_groups(np.repeat(np.arange(len(four)), 4), four.ravel(), num_units=len(four))
 
     clouds, kinds = {}, {}
     for table, name in zip(common, names, strict=True):
@@ -178,7 +189,8 @@ def analogies(
         found[name] = {
             figure: with_interval(
                 values,
-                clusters=systems,
+                clusters=connected,
+                scale="positive" if figure == "median_rank" else "share",
                 of="median" if figure == "median_rank" else "mean",
                 num_bootstraps=num_bootstraps,
                 key=jax.random.fold_in(key, 1),
@@ -203,13 +215,14 @@ def analogies(
             "candidates": candidates,
             "phase": len(several),
         },
+        groups=described(np.unique(connected, return_counts=True)[1]),
         settings={
             **place.told(),
             "pooling": "mean",
             "terms": "may not be answers",
             "most_of_a_prototype": MOST_OF_PROTOTYPE,
             "prototype": "space group, and how many atoms of each element on sites of which symmetry",
-            "interval": f"95 %, {num_bootstraps} bootstraps over chemical systems of the answers",
+            "interval": f"95 %, {num_bootstraps} bootstraps over groups of quadruples that share no crystal; {METHOD}",
         },
         provenance=provenance(tables, common, names, seed=seed),
     )

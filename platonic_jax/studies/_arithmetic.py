@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +10,6 @@ import numpy as np
 from jaxtyping import Array
 
 from platonic_jax import arithmetic as vectors
-from platonic_jax import statistics
 from platonic_jax._checks import check_choice, check_count
 from platonic_jax.compare._driver import provenance
 from platonic_jax.compare._record import Record
@@ -90,34 +88,6 @@ def element_means(rows: np.ndarray, species: np.ndarray) -> np.ndarray:
     total = np.zeros((len(elements), rows.shape[1]))
     np.add.at(total, place, rows)
     return (total / number[:, None])[place].astype(rows.dtype)
-
-
-def with_interval(
-    values: np.ndarray, *, clusters: np.ndarray, of: str = "mean", num_bootstraps: int, key: Array
-) -> dict[str, float]:
-    """The mean or median of (n,) values, NaN where unknown, and its 95 % interval from drawing whole clusters."""
-    known = np.isfinite(values)
-    if not known.any():
-        return {"value": np.nan, "low": np.nan, "high": np.nan}
-    drawn = _bootstrap(
-        jnp.asarray(values[known], jnp.float32),
-        jnp.asarray(clusters[known], jnp.int32),
-        key,
-        of=of,
-        num_bootstraps=num_bootstraps,
-    )
-    return {name: float(getattr(drawn, name)) for name in ("value", "low", "high")}
-
-
-@partial(jax.jit, static_argnames=("of", "num_bootstraps"))
-def _bootstrap(values: Array, clusters: Array, key: Array, *, of: str, num_bootstraps: int) -> statistics.Bootstrap:
-    statistic = {"mean": jnp.mean, "median": jnp.median}[of]
-    return statistics.bootstrap(statistic, values, clusters=clusters, num_bootstraps=num_bootstraps, key=key)
-
-
-def percent(entry: Mapping[str, float]) -> str:
-    """A share with its interval, as verdicts say it."""
-    return f"{100 * entry['value']:.0f} % ({100 * entry['low']:.0f} to {100 * entry['high']:.0f})"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,17 +11,19 @@ import numpy as np
 from ase.data import chemical_symbols
 from jaxtyping import Array
 
-from platonic_jax import anchors, diagnostics, metrics, projection, statistics
+from platonic_jax import anchors, diagnostics, metrics, projection
 from platonic_jax.compare._driver import provenance
-from platonic_jax.compare._record import Record, interval
+from platonic_jax.compare._record import Record
 from platonic_jax.compare._spaces import display_names
-from platonic_jax.numerics import safe_sqrt
+from platonic_jax.numerics import map_rows
+from platonic_jax.studies._intervals import METHOD, draw_weights, elements_counted, in_words, listed, of_draws
 from platonic_jax.tables import EmbeddingTable, pair
 
 __all__ = ["Calibration", "calibration"]
 
 WORST = 10  # Atoms that are named.
 LEAST_ATOMS = 50  # Of an element, to be judged within it.
+_NAMED = 5  # Elements that a verdict names.
 # What needs no geometry, and has to be beaten.
 BASELINES = ("force size", "force spread", "composition distance")
 FIGURES = ("rank_correlation", "worst_auroc", "gain")
@@ -43,7 +45,9 @@ class Calibration(Record):
         worst: by model, the ten atoms of the largest force errors: `structure`, `atom`, `element`, `error` in eV/Å, and
             by score the share of its element's atoms that score less, `ranks`.
         baselines: the scores that need no geometry.
-        num_atoms: atoms with reference forces.
+        left_out: by score, for each element the number of atoms with reference forces for which it has no value; no
+            score is judged on these.
+        num_atoms: atoms with reference forces and every score.
         num_structures: structures they are of.
         settings: how it was made, and what each figure is by chance.
         provenance: of the tables.
@@ -54,6 +58,7 @@ class Calibration(Record):
     scores: Mapping[str, Mapping[str, Mapping[str, Any]]]
     worst: Mapping[str, Sequence[Mapping[str, Any]]]
     baselines: list[str]
+    left_out: Mapping[str, Mapping[str, int]]
     num_atoms: int
     num_structures: int
     settings: Mapping[str, Any]
@@ -62,7 +67,11 @@ class Calibration(Record):
     @property
     def verdict(self) -> str:
         """Which score tells most, and whether geometry is worth its price."""
-        told = []
+        told = [
+            f"{sum(of.values())} atoms are left out, for which {score} has no value "
+            f"({listed(sorted(of, key=lambda symbol, of=of: -of[symbol]), most=_NAMED)})."
+            for score, of in self.left_out.items()
+        ]
         for model, scores in self.scores.items():
             # Within elements, unless there are too few atoms of any.
             place = "within" if all("within" in found for found in scores.values()) else "atoms"
@@ -76,13 +85,13 @@ class Calibration(Record):
             leader, best = max(geometric, key=worth.__getitem__), max(worth, key=worth.__getitem__)
             said = (
                 f"{model}: {where} the score of geometry that tells most about force errors is {leader}, with a rank "
-                f"correlation of {interval(figures[leader], digits=2)}"
+                f"correlation of {in_words(figures[leader], digits=2)}"
             )
             if best != leader:
-                said += f"; {best} tells more, {interval(figures[best], digits=2)}"
+                said += f"; {best} tells more, {in_words(figures[best], digits=2)}"
             if place == "within":
                 beyond = scores[leader]["within"]["beyond_force_size"]
-                adds = interval(beyond, digits=2) if beyond["low"] > 0 else "nothing that is certain"
+                adds = in_words(beyond, digits=2) if beyond["low"] > 0 else "nothing that is certain"
                 said += f". Once the size of the force is known, it adds {adds}"
             told.append(f"{said}.")
         return " ".join(told)
@@ -139,10 +148,19 @@ def calibration(
             f"`labels['forces']` must be ({len(first.x)}, 3), got {truth.shape}: read them for this table."
         )
     known = np.asarray(np.isfinite(truth).all(axis=1))
-    if known.sum() <= max(num_neighbours, LEAST_ATOMS):
-        raise ValueError(
-            f"`labels` must be of more than {max(num_neighbours, LEAST_ATOMS)} atoms, got {int(known.sum())}."
-        )
+    left_out: dict[str, dict[str, int]] = {}
+    scored = known.copy()
+    # All scores are compared on the same atoms.
+    for score, by in (scores or {}).items():
+        missing = known & ~np.isfinite([np.asarray(by[name], float) for name in names if name in by]).all(axis=0)
+        if missing.any():
+            left_out[score] = elements_counted(first.species[missing])
+            scored &= ~missing
+    known, num_labelled = scored, int(known.sum())
+    least = max(num_neighbours, LEAST_ATOMS)
+    if known.sum() <= least:
+        without = f", of which {num_labelled - int(known.sum())} have no {' or '.join(left_out)}" if left_out else ""
+        raise ValueError(f"`labels` must be of more than {least} atoms, got {num_labelled}{without}.")
     structure = np.unique(first.structure_index[known], return_inverse=True)[1]
     species = first.species[known]
     forces = [table.properties["forces"][known].astype(float) for table in common]
@@ -177,8 +195,8 @@ def calibration(
         for score, values in of_model[name].items():
             entry = {"atoms": judged(values, errors[i], structure)}
             if frequent.any():
-                ranked = [_within(of[frequent], species[frequent]) for of in (values, errors[i], size)]
-                entry["within"] = judged(ranked[0], ranked[1], structure[frequent], size=ranked[2])
+                own = (of[frequent] for of in (values, errors[i], structure))
+                entry["within"] = judged(*own, groups=species[frequent], size=size[frequent])
             if energies is not None:
                 mean = np.bincount(structure, values) / np.bincount(structure)
                 usable = np.isfinite(energies[i])
@@ -193,6 +211,7 @@ def calibration(
         scores=out,
         worst={name: _worst(first, known, errors[i], of_model[name]) for i, name in enumerate(names)},
         baselines=[name for name in BASELINES if name in of_model[names[0]]],
+        left_out=left_out,
         num_atoms=int(known.sum()),
         num_structures=int(structure.max()) + 1,
         settings={
@@ -201,7 +220,7 @@ def calibration(
             "worst": worst,
             "seed": seed,
             "least_atoms": LEAST_ATOMS,
-            "interval": f"95 %, {num_bootstraps} bootstraps over structures, ranks not drawn anew",
+            "interval": f"95 %, {num_bootstraps} bootstraps over structures, ranked anew in each; {METHOD}",
             "by chance": {"rank_correlation": 0, "worst_auroc": 0.5, "gain": 0, "beyond_force_size": 0},
         },
         provenance=provenance(common, common, names, seed=seed),
@@ -274,8 +293,9 @@ def _energy_errors(
     usable = np.isfinite(reference)
     if not usable.any():
         return None
-    place = np.searchsorted(present, first.structure_index[known])
-    elements, column = np.unique(first.species[known], return_inverse=True)
+    whole = np.isin(first.structure_index, present)
+    place = np.searchsorted(present, first.structure_index[whole])
+    elements, column = np.unique(first.species[whole], return_inverse=True)
     composition = np.zeros((len(present), len(elements)))
     np.add.at(composition, (place, column), 1)
     number = composition.sum(axis=1)
@@ -302,91 +322,80 @@ def _judged(
     error: np.ndarray,
     structure: np.ndarray,
     *,
+    groups: np.ndarray | None = None,
     size: np.ndarray | None = None,
     worst: float,
     num_bootstraps: int,
     key: Any,
 ) -> dict[str, Any]:
-    """The figures of one score; with the size of forces, also what is left of the rank correlation beyond it."""
-    arrays = {
-        "error": error,
-        "positive": error > np.quantile(error, 1 - worst),
-        "kept": _coverage_weights(score),
-        "best": _coverage_weights(error),
-    }
-    for name, values in (("score_rank", score), ("error_rank", error), ("size_rank", score if size is None else size)):
-        arrays[name] = _within(values, np.zeros(len(values), np.int32))
-    found = _bootstraps(
-        {name: jnp.asarray(values, jnp.float32) for name, values in arrays.items()},
-        jnp.asarray(structure, jnp.int32),
-        key,
-        num_bootstraps=num_bootstraps,
-    )
-    if size is None:
-        found.pop("beyond_force_size")
-    curve = diagnostics.error_against_coverage(
-        jnp.asarray(score, jnp.float32), jnp.asarray(error, jnp.float32), num_points=min(20, len(error))
-    )
-    return {name: _entry(*values) for name, values in found.items()} | {
-        "curve": {"coverage": np.asarray(curve.coverage), "error": np.asarray(curve.error)}
-    }
+    """Compute the figures of one score with their intervals over structures, and its risk-coverage curve.
 
-
-def _coverage_weights(score: np.ndarray) -> np.ndarray:
-    """What each row's error counts in the mean of the curve of error against coverage; of equal scores, the same."""
-    n, place = len(score), np.unique(score, return_inverse=True)[1]
-    tail = np.empty(n)
-    tail[np.argsort(score, kind="stable")] = np.cumsum(1 / np.arange(n, 0, -1))[::-1]
-    return (np.bincount(place, tail) / np.bincount(place))[place]
-
-
-@partial(jax.jit, static_argnames="num_bootstraps")
-def _bootstraps(
-    arrays: dict[str, Array], structure: Array, key: Array, *, num_bootstraps: int
-) -> dict[str, tuple[Array, Array, Array]]:
-    """Values and intervals. Ranks and weights are those of all structures, in every draw: they are not drawn anew."""
-    names = list(arrays)
-
-    def correlation(a: Array, b: Array) -> Array:
-        a, b = a - jnp.mean(a), b - jnp.mean(b)
-        return jnp.sum(a * b) / safe_sqrt(jnp.sum(a**2) * jnp.sum(b**2))
-
-    def auroc(of: dict[str, Array]) -> Array:
-        rank, positive = of["score_rank"], of["positive"]
-        above = jnp.sum(rank * positive) / jnp.sum(positive) - jnp.sum(rank * (1 - positive)) / jnp.sum(1 - positive)
-        return 0.5 + above
-
-    def gain(of: dict[str, Array]) -> Array:
-        mean = jnp.mean(of["error"])
-        return (mean - jnp.mean(of["kept"] * of["error"])) / (mean - jnp.mean(of["best"] * of["error"]))
-
-    def beyond(of: dict[str, Array]) -> Array:
-        score, error, size = of["score_rank"], of["error_rank"], of["size_rank"]
-        both, of_score, of_error = correlation(score, error), correlation(score, size), correlation(error, size)
-        # A score that is the size itself leaves nothing to correlate.
-        left = (1 - of_score**2) * (1 - of_error**2)
-        return jnp.where(left > 1e-6, (both - of_score * of_error) / jnp.sqrt(jnp.maximum(left, 1e-6)), 0)
-
+    Args:
+        score: (n,) values of the score.
+        error: (n,) errors.
+        structure: (n,) label of the structure of each.
+        groups: (n,) elements within which scores and errors are ranked; among all when absent.
+        size: (n,) sizes of the forces: adds the rank correlation that is left once these are known.
+        worst: Share of the errors that are positives of the AUROC.
+        num_bootstraps: Number of draws of structures.
+        key: Typed key.
+    """
+    place = np.unique(structure, return_inverse=True)[1]
+    sizes = np.bincount(place)
+    draws = draw_weights(key, len(sizes), num_bootstraps=num_bootstraps)
+    weights = np.concatenate([np.ones((1, len(sizes))), draws])
+    arrays = {"score": score, "error": error} | ({} if size is None else {"size": size})
+    single = {name: jnp.asarray(values, jnp.float32) for name, values in arrays.items()}
+    labels = None if groups is None else jnp.asarray(groups, jnp.int32)
+    found = _figures(single, labels, jnp.asarray(weights, jnp.float32), jnp.asarray(place, jnp.int32), worst=worst)
     figures = {
-        "rank_correlation": lambda of: correlation(of["score_rank"], of["error_rank"]),
-        "worst_auroc": auroc,
-        "gain": gain,
-        "beyond_force_size": beyond,
+        name: of_draws(float(values[0]), np.asarray(values[1:], float), scale=_SCALES[name], sizes=sizes)
+        for name, values in found.items()
     }
-    return {
-        figure: statistics.bootstrap(
-            lambda *rows, fn=fn: fn(dict(zip(names, rows, strict=True))),
-            *arrays.values(),
-            clusters=structure,
-            num_bootstraps=num_bootstraps,
-            key=key,
-        )[:3]
-        for figure, fn in figures.items()
-    }
+    curve = _curve(single["score"], single["error"], labels, num_points=min(20, len(error)))
+    return figures | {"curve": {"coverage": np.asarray(curve.coverage), "error": np.asarray(curve.error)}}
 
 
-def _entry(value: Any, low: Any, high: Any) -> dict[str, float]:
-    return {"value": float(value), "low": float(low), "high": float(high)}
+_SCALES = {
+    "rank_correlation": "correlation",
+    "worst_auroc": "share",
+    "gain": "at most 1",
+    "beyond_force_size": "correlation",
+}
+
+
+@partial(jax.jit, static_argnames="worst")
+def _figures(
+    arrays: dict[str, Array], groups: Array | None, weights: Array, structure: Array, *, worst: float
+) -> dict[str, Array]:
+    """Compute each figure for each draw of weights of the structures, (draws,); every draw is ranked anew."""
+
+    def of_draw(of_structure: Array) -> dict[str, Array]:
+        own = of_structure[structure]
+        rank = {name: diagnostics.ranks(values, groups=groups, weights=own) for name, values in arrays.items()}
+        score, error = (arrays if groups is None else rank)["score"], (arrays if groups is None else rank)["error"]
+        between = lambda a, b: diagnostics.rank_correlation(arrays[a], arrays[b], groups=groups, weights=own)
+        found = {
+            "rank_correlation": between("score", "error"),
+            "worst_auroc": diagnostics.auroc(score, rank["error"] > 1 - worst, weights=own),
+            "gain": diagnostics.prediction_rejection(score, error, weights=own),
+        }
+        if "size" in arrays:
+            of_score, of_error = between("score", "size"), between("error", "size")
+            # A score that is the size itself leaves nothing to correlate.
+            left = (1 - of_score**2) * (1 - of_error**2)
+            beyond = (found["rank_correlation"] - of_score * of_error) / jnp.sqrt(jnp.maximum(left, 1e-6))
+            found["beyond_force_size"] = jnp.where(left > 1e-6, beyond, 0)
+        return found
+
+    return map_rows(of_draw, weights, batch_size=8)
+
+
+@partial(jax.jit, static_argnames="num_points")
+def _curve(score: Array, error: Array, groups: Array | None, *, num_points: int) -> diagnostics.Coverage:
+    if groups is not None:
+        score, error = (diagnostics.ranks(values, groups=groups) for values in (score, error))
+    return diagnostics.error_against_coverage(score, error, num_points=num_points)
 
 
 def _spread(errors: np.ndarray) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Whether energies changed where a model has moved: changes by element, beside displacements."""
+"""Changes of energies by element, beside displacements."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
-from scipy.stats import spearmanr
 
-from platonic_jax import statistics
+from platonic_jax import diagnostics
+from platonic_jax.numerics import map_rows
+from platonic_jax.studies._intervals import draw_weights, of_draws
 from platonic_jax.tables import EmbeddingTable
 
 LEAST_ELEMENTS = 4  # To rank them.
@@ -45,41 +46,37 @@ def changes_of_energy(
             per_element = np.linalg.lstsq(share[known], (energy - reference)[known], rcond=None)[0]
             errors.append(np.abs(energy - reference - share @ per_element))
         changes["error_change"] = errors[1] - errors[0]
-    draws = np.asarray(_weights(key, jnp.arange(len(present)), num_bootstraps=num_bootstraps), float)
+    draws = draw_weights(key, len(present), num_bootstraps=num_bootstraps)
     return {name: _ranked(change, count, total, symbols, draws) for name, change in changes.items()}
-
-
-_weights = jax.jit(statistics.bootstrap_weights, static_argnames="num_bootstraps")
 
 
 def _ranked(
     change: np.ndarray, count: np.ndarray, total: np.ndarray, symbols: Sequence[str], draws: np.ndarray
 ) -> dict[str, Any]:
-    """Of a change in each structure: its mean by element, and how its order agrees with that of displacements."""
+    """Compute the mean of a change by element, and how well displacements rank the elements in its order."""
     known = np.isfinite(change)
     change, count, total = change[known], count[known], total[known]
-
-    def by_element(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        holds = weights @ (count > 0)
-        with np.errstate(invalid="ignore"):
-            return (weights @ total) / (weights @ count), ((weights * change) @ (count > 0)) / holds
-
-    def correlation(weights: np.ndarray) -> tuple[float, float]:
-        displaced, changed = by_element(weights)
-        both = np.isfinite(displaced) & np.isfinite(changed)
-        if both.sum() < LEAST_ELEMENTS or np.ptp(displaced[both]) == 0 or np.ptp(changed[both]) == 0:
-            return np.nan, np.nan
-        ranked, p_value = np.asarray(spearmanr(displaced[both], changed[both]))
-        return float(ranked), float(p_value)
-
-    whole = np.ones(len(change))
-    value, p_value = correlation(whole)
-    ranking = {}
-    if np.isfinite(value):
-        low, high = np.nanquantile([correlation(weights[known])[0] for weights in draws], [0.025, 0.975])
-        ranking = {"value": value, "low": float(low), "high": float(high), "p_value": p_value}
-    of_elements = zip(symbols, by_element(whole)[1], strict=True)
+    weights = np.concatenate([np.ones((1, len(change))), draws[:, known]])
+    with np.errstate(invalid="ignore"):
+        displaced = (weights @ total) / (weights @ count)
+        changed = (weights @ (change[:, None] * (count > 0))) / (weights @ (count > 0))
+    ranking, present = {}, np.isfinite(displaced) & np.isfinite(changed)
+    if present[0].sum() >= LEAST_ELEMENTS:
+        arrays = (np.where(present, displaced, 0), np.where(present, changed, 0), present)
+        found = np.asarray(_correlations(*(jnp.asarray(array, jnp.float32) for array in arrays)), float)
+        found[present.sum(axis=1) < LEAST_ELEMENTS] = np.nan
+        if np.isfinite(found[0]):
+            ranking = of_draws(found[0], found[1:], scale="correlation", sizes=np.ones(len(change), int))
     return {
-        "elements": {symbol: float(entry) for symbol, entry in of_elements if np.isfinite(entry)},
+        "elements": {
+            symbol: float(mean) for symbol, mean in zip(symbols, changed[0], strict=True) if np.isfinite(mean)
+        },
         "rank_correlation": ranking,
     }
+
+
+@jax.jit
+def _correlations(displaced: Array, changed: Array, present: Array) -> Array:
+    """(d,) rank correlation over the elements that are present in each draw, all arrays (d, e)."""
+    of_draw = lambda draw: diagnostics.rank_correlation(draw[0], draw[1], weights=draw[2])
+    return map_rows(of_draw, (displaced, changed, present))

@@ -1,4 +1,4 @@
-"""How far a model has moved: the record of a study, and its verdict."""
+"""Displacement by training: the record of a study, and its verdict."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 
 from platonic_jax.compare._record import Record
+from platonic_jax.studies._intervals import percent
 
 LEVEL = 0.05
+MARGIN = 2.0  # By which a displacement exceeds the floors: the noise of anchors is one draw that all atoms share.
+MEASURED = "embedding again"
+_UNIT = "of the median distance between distinct environments"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Drift(Record):
-    """How far a model has moved, and which elements with it.
+    """Displacement of a model's embeddings by training, overall and by element.
 
     Displacements are in units of the typical distance between neighbouring environments before: at 1, an atom has
     moved as far as these lie apart.
@@ -22,20 +26,25 @@ class Drift(Record):
         before: name of the earlier model.
         after: name of the later model.
         overall: of all atoms: `num_atoms`, `num_structures`; `displacement`, `procrustes` and `mutual_knn`, each with
-            `value`, `low`, `high` (interval over structures) and `null`, the mean of what noise alone gives; and
-            `p_value`, of noise times the margin displacing structures as far.
+            `value`, `low`, `high` (95 % CI) and `floors`, by name what numerical noise alone gives; `beyond`, whether
+            the interval of the displacement lies above twice every floor; and, where the training was repeated,
+            `over_runs`, the mean displacement over runs with its 95 % CI over runs and structures.
         unseen: the same of the atoms whose elements were never in the fine-tuning set; empty where that is not known.
-        elements: the same by element, the one displaced most first; `p_value` is corrected for their number, and `seen`
-            says whether the fine-tuning set holds the element (None where that is not known).
-        structures: for every structure its `structure`, `displacement` and `null`, means over its atoms.
-        atoms: for every atom `structure`, `atom`, `element`, `displacement` and `null`.
+        elements: the same by element, the one displaced most first; `seen` says whether the fine-tuning set holds the
+            element (None where that is not known).
+        structures: for every structure its `structure` and `displacement`, the mean over its atoms.
+        atoms: for every atom `structure`, `atom`, `element` and `displacement`.
         energy: empty where a table brings no energies, or `change`, and where there are labels `error_change`: by
             `elements` the mean in eV/atom, over structures that hold the element, of |E' − E| and |E' − E₀| − |E − E₀|;
-            and `rank_correlation` of these with the displacement of elements: `value`, `low`, `high`, `p_value`, empty
-            for fewer than four elements.
+            and `rank_correlation` of these with the displacement of elements: `value`, `low`, `high`, empty for fewer
+            than four elements.
         unit: the distance that displacements are divided by, in units of the similarity.
-        null: what noise was: `kind` and `num`.
-        settings: how it was made.
+        floors: by name, the relative `noise` of the embeddings (None where it was measured), and `num` draws.
+        runs: of training, empty where it was not repeated: `num`; `spread`, the mean displacement between two of them;
+            `p_value` of the earlier model lying farther from the runs than they from each other, and
+            `p_value_of_this_run` of the later model doing so among the runs, None where there are too few runs to reach
+            5 %; and `least_p_value`, the smallest that so many runs could give.
+        settings: how it was made; `checked` says what of the two models was found to agree.
         provenance: of the tables.
     """
 
@@ -48,65 +57,92 @@ class Drift(Record):
     atoms: Mapping[str, np.ndarray]
     energy: Mapping[str, Mapping[str, Any]]
     unit: float
-    null: Mapping[str, Any]
+    floors: Mapping[str, Mapping[str, Any]]
+    runs: Mapping[str, Any]
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
 
     @property
     def moved(self) -> list[str]:
-        """Elements displaced farther than by noise for certain, those displaced most first.
+        """Elements displaced beyond numerical noise, those displaced most first.
 
-        An element in few structures cannot be certain, however far it moved.
+        An element in fewer than five structures has no interval, and is not among them however far it moved.
         """
-        return [symbol for symbol, entry in self.elements.items() if entry["p_value"] < LEVEL]
+        return [symbol for symbol, entry in self.elements.items() if entry["beyond"]]
 
     @property
     def verdict(self) -> str:
         """What to make of it, in a few sentences."""
-        return " ".join(self._told())
+        return " ".join([*self._displacement(), *self._runs(), *self._elements(), *self._energies()])
 
-    def _told(self) -> Iterator[str]:
-        found, noise = self.overall, self.null["kind"]
-        distance = (
-            f"{_figure(found['displacement'])} of the distance between neighbouring environments, where {noise} gives "
-            f"{_number(found['displacement']['null'])} (more than {self.settings['margin']:g} times that: "
-            f"p = {found['p_value']:.2g})"
-        )
-        if found["p_value"] >= LEVEL and not self.moved:
-            yield f"{self.after} has not drifted from {self.before} beyond {noise}: atoms are displaced by {distance}."
-            return
+    def _displacement(self) -> Iterator[str]:
+        entry = self.overall["displacement"]
+        floors = ", ".join(f"{name} {_number(value)}" for name, value in entry["floors"].items())
         yield (
-            f"{self.after} has drifted from {self.before}: atoms are displaced by {distance}; "
-            f"{_percent(found['mutual_knn'])} of the neighbours of an atom are still its neighbours."
+            f"From {self.before} to {self.after} atoms are displaced by {_figure(entry)} {_UNIT}; numerical noise "
+            f"alone displaces them by: {floors}."
         )
-        unseen = [symbol for symbol, entry in self.elements.items() if entry["seen"] is False]
-        if unseen:
-            moved = [symbol for symbol in self.moved if symbol in unseen]
-            first = ", ".join(
-                f"{symbol} {_number(self.elements[symbol]['displacement']['value'])}" for symbol in moved[:5]
-            )
+        if not np.isfinite(entry["low"]):
+            yield f"{self.overall['num_structures']} structures are too few for an interval."
+        elif not self.overall["beyond"]:
+            yield f"No displacement beyond numerical noise is found (more than {MARGIN:g} times these)."
+        else:
+            neighbours = self.overall["mutual_knn"]
+            least = min(neighbours["floors"].values())
             yield (
-                f"Of {len(unseen)} elements that were not fine-tuned on, {len(moved)} certainly moved"
-                f"{f', the farthest {first}' if moved else ''}."
+                f"This is more than {MARGIN:g} times what any of these does. {percent(neighbours)} of nearest "
+                f"neighbours are kept; numerical noise alone keeps at least {100 * least:.0f} %."
+            )
+
+    def _runs(self) -> Iterator[str]:
+        untested = "Whether training displaces atoms farther than another seed would cannot be tested"
+        if not self.runs:
+            yield f"{untested} without runs of the same training by other seeds."
+            return
+        num, over = self.runs["num"], self.overall["over_runs"]
+        yield (
+            f"Over {num} runs of training the displacement is {_figure(over)} on average; two runs differ by "
+            f"{_number(self.runs['spread'])}."
+        )
+        if self.runs["p_value"] is None:
+            yield (
+                f"{untested} by {num} runs, whose smallest possible p is {self.runs['least_p_value']:.2f}: it takes "
+                f"{round(1 / LEVEL) - 1}."
             )
         else:
-            yield f"Of {len(self.elements)} elements {len(self.moved)} certainly moved."
+            p_value = self.runs["p_value"]
+            does = "lies" if p_value <= LEVEL else "does not certainly lie"
+            yield f"{self.before} {does} farther from the runs than they from each other (p = {p_value:.2g})."
+
+    def _elements(self) -> Iterator[str]:
+        unseen = [symbol for symbol, entry in self.elements.items() if entry["seen"] is False]
+        if not self.overall["beyond"] and not self.moved:
+            return
+        if not unseen:
+            yield f"Of {len(self.elements)} elements {len(self.moved)} are displaced beyond numerical noise."
+            return
+        moved = [symbol for symbol in self.moved if symbol in unseen]
+        first = ", ".join(f"{symbol} {_number(self.elements[symbol]['displacement']['value'])}" for symbol in moved[:5])
+        yield (
+            f"Of {len(unseen)} elements that were not fine-tuned on, {len(moved)} are displaced beyond numerical noise"
+            f"{f', the farthest {first}' if moved else ''}."
+        )
+
+    def _energies(self) -> Iterator[str]:
         for name, entry in self.energy.items():
             if entry["rank_correlation"]:
-                what, ranked = "energy" if name == "change" else "energy error", entry["rank_correlation"]
+                what = "energy" if name == "change" else "energy error"
                 yield (
-                    f"Ranked by drift, elements correlate with the change of {what} at {ranked['value']:.2f} "
-                    f"({ranked['low']:.2f} to {ranked['high']:.2f})."
+                    f"Ranked by displacement, elements correlate with the change of {what} at "
+                    f"{_figure(entry['rank_correlation'])}."
                 )
 
 
 def _figure(entry: Mapping[str, float]) -> str:
-    return f"{_number(entry['value'])} ({_number(entry['low'])} to {_number(entry['high'])})"
-
-
-def _percent(entry: Mapping[str, float]) -> str:
-    return f"{100 * entry['value']:.0f} % ({100 * entry['low']:.0f} to {100 * entry['high']:.0f} %)"
+    if not np.isfinite(entry["low"]):
+        return f"{_number(entry['value'])} (no interval)"
+    return f"{_number(entry['value'])} (95 % CI {_number(entry['low'])} to {_number(entry['high'])})"
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}" if abs(value) >= 0.01 or value == 0 else f"{value:.0e}"
+    return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"

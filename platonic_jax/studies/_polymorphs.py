@@ -12,12 +12,14 @@ import numpy as np
 from jaxtyping import Array
 
 from platonic_jax import arithmetic as vectors
-from platonic_jax import diagnostics, groups, statistics
+from platonic_jax import diagnostics, groups
 from platonic_jax._checks import check_count, check_positive
 from platonic_jax.compare._driver import provenance
-from platonic_jax.compare._record import Record, interval
+from platonic_jax.compare._record import Record
 from platonic_jax.compare._spaces import display_names
-from platonic_jax.studies._arithmetic import Space, crystals_of, percent, space_of, with_interval
+from platonic_jax.numerics import map_rows
+from platonic_jax.studies._arithmetic import Space, crystals_of, space_of
+from platonic_jax.studies._intervals import METHOD, draw_weights, in_words, of_draws, percent, with_interval
 from platonic_jax.tables import EmbeddingTable, pair
 
 __all__ = ["COPY", "Polymorphs", "clouds_of", "polymorphs"]
@@ -62,13 +64,15 @@ class Polymorphs(Record):
         for model, of in self.within.items():
             told = f"{model}: the nearest crystal to a mean has the same formula in {percent(of['mean']['identity'])}"
             if "separation" in of["mean"]:
-                figures = [f"{interval(of[name]['separation'], digits=2)} by {name}" for name in REPRESENTATIONS]
+                figures = [f"{in_words(of[name]['separation'], digits=2)} by {name}" for name in REPRESENTATIONS]
                 told += f"; phases are told from copies with an AUROC of {', '.join(figures)}"
             said.append(f"{told}.")
         for models, of in self.across.items():
-            kept = of["cloud"]["low"] > self.chance["phase"] or of["mean"]["low"] > self.chance["phase"]
+            ends = np.array([of[how]["low"] for how in ("mean", "cloud")])
+            known, kept = np.isfinite(ends).all(), (ends > self.chance["phase"]).any()
+            certainly = "" if not known else "more often than by chance: " if kept else "not certainly more often: "
             said.append(
-                f"{models}: the phase is {'' if kept else 'not '}found again, {percent(of['mean'])} by mean, "
+                f"{models}: the phase is found again {certainly}{percent(of['mean'])} by mean, "
                 f"{percent(of['cloud'])} by cloud, {100 * self.chance['phase']:.0f} % by chance."
             )
         return " ".join(said)
@@ -146,7 +150,9 @@ def polymorphs(
         every = np.array(list(combinations(range(len(ids)), 2)), np.int32)
         for how in REPRESENTATIONS:
             distance = own.distances(own, every, how=how, epsilon=epsilon)
-            of[how]["identity"] = with_interval(_identity(distance, every, formula), clusters=formula, **bootstrap)
+            of[how]["identity"] = with_interval(
+                _identity(distance, every, formula), clusters=formula, scale="share", **bootstrap
+            )
         apart = {how: own.distances(own, phases, how=how, epsilon=epsilon) for how in REPRESENTATIONS}
         if disturbed:
             table_of, original = disturbed[name]
@@ -165,7 +171,9 @@ def polymorphs(
     if space == "shared":
         for a, b in permutations(range(len(names)), 2):
             across[f"{names[a]} → {names[b]}"] = {
-                how: with_interval(_found_again(seen[a], seen[b], formula, how, epsilon), clusters=formula, **bootstrap)
+                how: with_interval(
+                    _found_again(seen[a], seen[b], formula, how, epsilon), clusters=formula, scale="share", **bootstrap
+                )
                 for how in REPRESENTATIONS
             }
     size = np.bincount(formula)[formula]
@@ -189,7 +197,7 @@ def polymorphs(
             **place.told(),
             "epsilon": epsilon,
             "origin": "the mean of each model's atoms",
-            "interval": f"95 %, {num_bootstraps} bootstraps over formulas",
+            "interval": f"95 %, {num_bootstraps} bootstraps over formulas; {METHOD}",
         },
         provenance=provenance(tables, common, names, seed=seed),
     )
@@ -311,26 +319,30 @@ def _found_again(a: _Seen, b: _Seen, formula: np.ndarray, how: str, epsilon: flo
 
 
 def _auroc(
-    apart: np.ndarray, near: np.ndarray, of_apart: np.ndarray, of_near: np.ndarray, *, num_bootstraps: int, key: Array
+    apart: np.ndarray, near: np.ndarray, of_apart: np.ndarray, of_near: np.ndarray, **bootstrap: Any
 ) -> dict[str, float]:
-    score = jnp.asarray(np.concatenate([apart, near]), jnp.float32)
-    phases = jnp.arange(len(score)) < len(apart)
-    clusters = jnp.asarray(np.concatenate([of_apart, of_near]), jnp.int32)
-    return _bootstrapped(diagnostics.auroc, score, phases, clusters, key, num_bootstraps=num_bootstraps)
+    score, clusters = np.concatenate([apart, near]), np.concatenate([of_apart, of_near])
+    return _bootstrapped(diagnostics.auroc, score, np.arange(len(score)) < len(apart), clusters, "share", **bootstrap)
 
 
-def _correlation(
-    distance: np.ndarray, gap: np.ndarray, clusters: np.ndarray, *, num_bootstraps: int, key: Array
+def _correlation(distance: np.ndarray, gap: np.ndarray, clusters: np.ndarray, **bootstrap: Any) -> dict[str, float]:
+    gap = gap.astype(np.float32)
+    return _bootstrapped(diagnostics.rank_correlation, distance, gap, clusters, "correlation", **bootstrap)
+
+
+def _bootstrapped(
+    fn: Any, x: np.ndarray, y: np.ndarray, clusters: np.ndarray, scale: str, *, num_bootstraps: int, key: Array
 ) -> dict[str, float]:
-    arrays = (jnp.asarray(distance, jnp.float32), jnp.asarray(gap, jnp.float32), jnp.asarray(clusters, jnp.int32))
-    return _bootstrapped(diagnostics.rank_correlation, *arrays, key, num_bootstraps=num_bootstraps)
+    """A figure of two arrays, ranked anew in every draw of whole clusters."""
+    group = np.unique(clusters, return_inverse=True)[1]
+    sizes = np.bincount(group)
+    weights = np.ones((num_bootstraps + 1, len(sizes)))
+    weights[1:] = draw_weights(key, len(sizes), num_bootstraps=num_bootstraps)
+    rows = jnp.asarray(weights[:, group], jnp.float32)
+    draws = np.asarray(_of_weights(jnp.asarray(x, jnp.float32), jnp.asarray(y), rows, fn=fn), float)
+    return of_draws(draws[0], draws[1:], scale=scale, sizes=sizes)
 
 
-def _bootstrapped(fn: Any, x: Array, y: Array, clusters: Array, key: Array, *, num_bootstraps: int) -> dict[str, float]:
-    drawn = _drawn(x, y, clusters, key, fn=fn, num_bootstraps=num_bootstraps)
-    return {name: float(getattr(drawn, name)) for name in ("value", "low", "high")}
-
-
-@partial(jax.jit, static_argnames=("fn", "num_bootstraps"))
-def _drawn(x: Array, y: Array, clusters: Array, key: Array, *, fn: Any, num_bootstraps: int) -> statistics.Bootstrap:
-    return statistics.bootstrap(fn, x, y, clusters=clusters, num_bootstraps=num_bootstraps, key=key)
+@partial(jax.jit, static_argnames="fn")
+def _of_weights(x: Array, y: Array, weights: Array, *, fn: Any) -> Array:
+    return map_rows(lambda own: fn(x, y, weights=own), weights, batch_size=8)

@@ -9,12 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from platonic_jax import arithmetic as vectors
+from platonic_jax import diagnostics
 from platonic_jax._checks import check_count
 from platonic_jax.compare._driver import provenance
-from platonic_jax.compare._record import Record, interval
+from platonic_jax.compare._record import Record
 from platonic_jax.compare._spaces import display_names
 from platonic_jax.studies import _terms
-from platonic_jax.studies._arithmetic import crystals_of, element_means, space_of, with_interval
+from platonic_jax.studies._arithmetic import crystals_of, element_means, space_of
+from platonic_jax.studies._intervals import (
+    METHOD,
+    connected_groups,
+    described,
+    in_words,
+    meaning,
+    with_interval,
+)
 from platonic_jax.tables import EmbeddingTable, pair
 
 __all__ = ["Reactions", "reactions"]
@@ -37,7 +46,10 @@ class Reactions(Record):
             linear read-out of those that share no compound with it; NaN where these are fewer than five.
         errors: the same by name, and `constant`, the mean of those, since composition tells nothing of balanced
             reactions; and `MODEL, own energies`, what the model itself predicts: mean absolute error in eV per
-            atom, `value`, `low`, `high` over reactions.
+            atom, `value`, `low`, `high` over groups of reactions.
+        groups: reactions judged that share a compound, directly or through others, hang together: how many such groups
+            there are, `num`, of how many `reactions`; the size of the `largest`; and the `effective` number of equally
+            large groups that would vary as much. Empty where no energies are known.
         projections: by model, rank correlation of the length with the size of the energy per atom.
         phases: terms whose formula has several crystals: which was taken, and why.
         settings: how it was made.
@@ -50,6 +62,7 @@ class Reactions(Record):
     norms: Mapping[str, np.ndarray]
     predicted: Mapping[str, np.ndarray]
     errors: Mapping[str, Mapping[str, float]]
+    groups: Mapping[str, Any]
     projections: Mapping[str, float]
     phases: Sequence[Mapping[str, Any]]
     settings: Mapping[str, Any]
@@ -66,12 +79,20 @@ class Reactions(Record):
             largest = {model: self.equations[int(np.argmax(norm))] for model, norm in self.norms.items()}
             said += [f"{model}: environments change most in {equation}." for model, equation in largest.items()]
             return " ".join(said)
-        base = self.errors[CONSTANT]
-        said.append(f"A constant errs by {interval(base, digits=3)} eV/atom.")
+        base, num = self.errors[CONSTANT], self.groups
+        said.append(f"The constant-mean baseline has an MAE of {in_words(base, digits=3)} eV/atom.")
+        bounded = np.isfinite(base["low"])
         for name in self.predicted:
             found = self.errors[name]
-            told = "tells reaction energies" if found["high"] < base["low"] else "tells no more for certain"
-            said.append(f"{name} {told}: {interval(found, digits=3)}.")
+            told = ""
+            if bounded:
+                told = ", less than the baseline" if found["high"] < base["low"] else ", not certainly less"
+            said.append(f"A readout of {name} has {in_words(found, digits=3)}{told}.")
+        apart = (
+            f"The {num['reactions']} reactions fall into {num['num']} groups that share no "
+            f"compound, the largest of {num['largest']}"
+        )
+        said.append(f"{apart}; {meaning(num)}.")
         return " ".join(said)
 
 
@@ -101,7 +122,7 @@ def reactions(
         anchors: how they are chosen, or the anchors, as `compare` takes them.
         k: their number, where a method chooses.
         similarity: of rows to anchors, as in `projection.relative`.
-        num_bootstraps: draws of each interval, over reactions.
+        num_bootstraps: draws of each interval, over groups of reactions that share no compound with those of others.
         seed: everything random follows from it.
 
     Returns:
@@ -146,10 +167,11 @@ def reactions(
     }
     norms = {name: np.linalg.norm(v, axis=1) for name, v in x.items()}
 
-    predicted, errors, projections = {}, {}, {}
+    predicted, errors, projections, connected = {}, {}, {}, {}
     if known.any():
         y = given / size
-        apart = _apart(sides, crystals)[np.ix_(known, known)]
+        compounds = _compounds(sides, crystals)[known]
+        apart = ~(compounds @ compounds.T)
         predictions = {CONSTANT: _left_out(np.zeros((known.sum(), 1)), y[known], apart)}
         predictions |= {name: _left_out(v[known], y[known], apart) for name, v in (x | mixed).items()}
         for name, table in zip(names, common, strict=True):
@@ -159,18 +181,24 @@ def reactions(
         judged = np.isfinite(predictions[CONSTANT])
         if not judged.any():
             raise ValueError(f"`energies` must be of {LEAST} reactions that share no compound with a sixth, got fewer.")
+        group = connected_groups(*np.nonzero(compounds), num_units=len(compounds))
+        connected = {**described(np.unique(group[judged], return_counts=True)[1]), "reactions": int(judged.sum())}
         for i, (name, guess) in enumerate(predictions.items()):
-            error = np.where(judged, np.abs(guess - y[known]), np.nan)
             errors[name] = with_interval(
-                error,
-                clusters=np.arange(len(error)),
+                np.where(judged, np.abs(guess - y[known]), np.nan),
+                clusters=group,
+                scale="positive",
                 num_bootstraps=num_bootstraps,
                 key=jax.random.fold_in(key, 1 + i),
             )
             if name in x | mixed:
                 predicted[name] = np.full(len(equations), np.nan)
                 predicted[name][known] = guess * size[known]
-        projections = {name: _rank_correlation(norm[known], np.abs(y[known])) for name, norm in norms.items()}
+        sizes = jnp.asarray(np.abs(y[known]), jnp.float32)
+        projections = {
+            name: float(diagnostics.rank_correlation(jnp.asarray(norm[known], jnp.float32), sizes))
+            for name, norm in norms.items()
+        }
     return Reactions(
         models=names,
         equations=list(equations),
@@ -178,13 +206,15 @@ def reactions(
         norms=norms,
         predicted=predicted,
         errors=errors,
+        groups=connected,
         projections=projections,
         phases=[entry for entry in _terms.told(found) if entry["phases"]],
         settings={
             **place.told(),
             "pooling": "sum over a formula unit, rows less the mean of their element",
             "read-out": "ridge regression, of reactions that share no compound; its penalty by leaving out one",
-            "interval": f"95 %, {num_bootstraps} bootstraps over reactions",
+            "interval": f"95 %, {num_bootstraps} bootstraps over groups of reactions that share no compound, read-outs "
+            f"not fitted anew; {METHOD}",
         },
         provenance=provenance(tables, common, names, seed=seed),
     )
@@ -222,11 +252,10 @@ def _formula_units(crystals: _terms.Crystals) -> np.ndarray:
     return np.asarray(crystals.sizes)[crystals.present] / _sizes(crystals)
 
 
-def _apart(sides: np.ndarray, crystals: _terms.Crystals) -> np.ndarray:
-    """(r, r) whether two reactions share no compound; elements they may share."""
+def _compounds(sides: np.ndarray, crystals: _terms.Crystals) -> np.ndarray:
+    """(r, c) whether each compound takes part in a reaction; elements, which most reactions share, are left out."""
     compound = np.array([len(crystals.composition(int(i))) > 1 for i in crystals.present])
-    takes_part = (sides != 0).any(axis=0)[:, compound].astype(int)
-    return takes_part @ takes_part.T == 0
+    return (sides != 0).any(axis=0)[:, compound]
 
 
 def _left_out(x: np.ndarray, y: np.ndarray, apart: np.ndarray) -> np.ndarray:
@@ -253,9 +282,3 @@ def _ridge(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> float:
     best = min(_RIDGES, key=missed)
     coefficients = v.T @ (s / (s**2 + best * size) * (u.T @ (y - mean)))
     return float((at - centre) @ coefficients + mean)
-
-
-def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    from scipy.stats import spearmanr
-
-    return float(np.asarray(spearmanr(a, b))[0])

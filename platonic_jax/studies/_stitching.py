@@ -1,4 +1,4 @@
-"""Does one model's read-out understand another model's rows, once they are mapped to its space?"""
+"""Readout transfer: one model's energy readout on another model's embeddings, mapped to its space."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,13 @@ from ase.data import chemical_symbols
 from jaxtyping import Array
 
 from platonic_jax import anchors as anchor_methods
-from platonic_jax import groups, learn, metrics, statistics
+from platonic_jax import groups, learn, metrics
 from platonic_jax._checks import check_count, check_fraction
 from platonic_jax.compare._driver import provenance
 from platonic_jax.compare._record import Record, plain
 from platonic_jax.compare._spaces import display_names, whole_structures
 from platonic_jax.stitching import Map, apply, energies, fit
+from platonic_jax.studies._intervals import METHOD, draw_weights, in_words, of_draws, weighted_medians
 from platonic_jax.tables import EmbeddingTable, element_baseline, pair
 
 __all__ = ["Stitching", "stitching"]
@@ -28,16 +29,16 @@ FITTED = METHODS[:5]
 LEAST_ATOMS = 50  # Of an element, to be judged alone.
 LOCAL_ROWS = 6000  # That see local maps, whose search for neighbours takes the square of their number.
 # One stream of randomness each, so that adding a draw to one leaves the others as they are.
-_STREAMS = ("split", "anchors", "bootstrap", "local")
+_STREAMS = ("split", "anchors", "bootstrap", "local", "validation")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stitching(Record):
-    """What is left of a target model's rows and energies when they are made from a source model's rows.
+    """Errors of a target model's embeddings and energies when they are made from a source model's embeddings.
 
-    Everything is judged on atoms of chemical systems of which nothing was fitted. `left` is the share of the variance
-    of the target's rows that a map misses: 0 is a perfect map, 1 no better than their mean. Energies are those that
-    the target's own read-out makes of mapped rows, against those that it makes of its own, in eV/atom.
+    Every figure is of a test set, chemical systems of which nothing was fitted or chosen. `left` is the fraction of
+    variance unexplained (FVU) of the target's embeddings: 0 is a perfect map, 1 no better than their mean. Energies are
+    those that the target's own readout makes of mapped embeddings, against those that it makes of its own, in eV/atom.
 
     Attributes:
         source: name of the model that rows come from.
@@ -46,14 +47,16 @@ class Stitching(Record):
             `num_atoms`; and, where the target has a read-out, `mae`, `median` and `rmse` of energies. Figures are
             `value`, `low`, `high`.
         controls: the same for every control, by name.
+        chosen: by name of the source and of every control, the fitted method with the least error, of energies or else
+            of embeddings, on the validation set: other chemical systems than those of the training and the test set.
         baselines: the same for `element`, the mean row of an atom's element; and of energies alone for `composition`,
             the least squares fit of one energy an element.
         reconstruction: `gfre` and `lfre`, source → target.
         read_out: of the target's read-out: `spread`, the standard deviation of the energies judged, in eV/atom; and
             `deviation`, the largest from energies that the target predicted, None where its store has none. Empty
             where it has no read-out.
-        num: `fitted` and `judged` atoms, `structures` and `systems` that are judged, and structures `left_out` of that
-            because nothing was fitted of one of their elements.
+        num: `fitted`, `validated` and `judged` atoms, `structures` and `systems` that are judged, and structures
+            `left_out` of that because nothing was fitted of one of their elements.
         settings: how it was made.
         provenance: of the tables.
         maps: by method, the map from the source; not in the JSON.
@@ -63,6 +66,7 @@ class Stitching(Record):
     target: str
     methods: Mapping[str, Mapping[str, Any]]
     controls: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    chosen: Mapping[str, str]
     baselines: Mapping[str, Mapping[str, Any]]
     reconstruction: Mapping[str, Mapping[str, float]]
     read_out: Mapping[str, Any]
@@ -73,50 +77,43 @@ class Stitching(Record):
 
     @property
     def best(self) -> str:
-        """The method, fitted to all pairs, with the least error of energies, or else of rows: of what is judged."""
-        return min(FITTED, key=lambda name: self.methods[name][self._figure]["value"])
+        """The method chosen for the source on the validation set."""
+        return self.chosen[self.source]
 
     @property
     def verdict(self) -> str:
         """What to make of it, in a few sentences."""
         best, zero, element = self.methods[self.best], self.methods["zero-shot"], self.baselines["element"]
         told = [
-            f"Of chemistry that nothing was fitted to, the {self.best} map from {self.source} misses "
-            f"{_percent(best['left'])} of the variance of the rows of {self.target}; anchors alone miss "
-            f"{_percent(zero['left'])}, the mean row of the element {_percent(element['left'])}."
+            f"On unseen chemical systems the {self.best} map from {self.source}, chosen on others, leaves a fraction "
+            f"of variance unexplained of {in_words(best['left'], digits=2)} of the embeddings of {self.target}; "
+            f"anchors alone leave {in_words(zero['left'], digits=2)}, the element-only baseline "
+            f"{in_words(element['left'], digits=2)}."
         ]
         if not self.read_out:
-            told.append(f"The store of {self.target} brings no read-out, so energies were not tried.")
+            told.append(f"The store of {self.target} brings no readout, so energies were not tried.")
             return " ".join(told)
         composition = self.baselines["composition"]
-        # Of each control the least error by any fitted map: ours is the least, too.
-        controls = {
-            name: min((methods[method]["mae"] for method in FITTED), key=lambda entry: entry["value"])
-            for name, methods in self.controls.items()
-        }
+        controls = {name: methods[self.chosen[name]]["mae"] for name, methods in self.controls.items()}
         told.append(
-            f"Its read-out is off by {_milli(best['mae'])} meV/atom on these rows (mean absolute error), and by "
-            f"{_milli(zero['mae'])} with anchors alone, where the composition alone is by {_milli(composition['mae'])}"
-            + "".join(f" and {name} by {_milli(least)}" for name, least in controls.items())
+            f"The energy readout of {self.target} has an MAE of {_milli(best['mae'])} meV/atom on them, "
+            f"{_milli(zero['mae'])} with anchors alone; the composition baseline has {_milli(composition['mae'])}"
+            + "".join(f", {name} {_milli(entry)}" for name, entry in controls.items())
             + "."
         )
         rivals = [composition["mae"], element["mae"], *controls.values()]
-        if best["mae"]["high"] < min(rival["low"] for rival in rivals):
-            told.append("So the read-out understands them: better than what needs no trained source.")
+        if not all(np.isfinite(entry["high"]) for entry in (best["mae"], *rivals)):
+            told.append(f"{self.num['systems']} chemical systems are too few to compare these with certainty.")
+        elif best["mae"]["high"] < min(rival["low"] for rival in rivals):
+            told.append("The readout works on these embeddings better than on what needs no trained source.")
         else:
-            told.append(
-                "So it is not certain that the read-out understands them: what needs no trained source is near."
-            )
+            told.append("This is not certainly better than what needs no trained source.")
         return " ".join(told)
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the maps, and the verdict, as plain lists and numbers; undefined values are null."""
         shown = {name: value for name, value in vars(self).items() if name != "maps"}
         return plain({**shown, "best": self.best, "verdict": self.verdict})
-
-    @property
-    def _figure(self) -> str:
-        return "mae" if self.read_out else "left"
 
 
 def stitching(
@@ -127,11 +124,15 @@ def stitching(
     k: int = 300,
     num_components: int = 20,
     held_out: float = 0.3,
+    validation: float = 0.2,
     num_neighbours: int = 20,
     num_bootstraps: int = 200,
     seed: int = 0,
 ) -> Stitching:
-    """Map rows of one model to the space of another, and judge them there on chemistry of which nothing was fitted.
+    """Map embeddings of one model to the space of another, and evaluate them there on unseen chemical systems.
+
+    Chemical systems are split in three: maps are fitted on the training set, one of them is chosen on the validation
+    set, and all figures are of the test set.
 
     The methods are those of `stitching.fit`, and `anchor pairs`: the ridge map fitted to the anchors' pairs alone.
     `zero-shot` is `"anchors"`, with whitened cosines of leading principal components; `relative` and `curved` take
@@ -144,9 +145,10 @@ def stitching(
         k: number of anchors, drawn at random among the atoms that are fitted.
         num_components: principal components that the zero-shot map keeps, of each model its own; no more than one for
             ten anchors.
-        held_out: share of the chemical systems that are judged, drawn at random.
+        held_out: share of the chemical systems in the test set, drawn at random.
+        validation: share of the others on which the map is chosen.
         num_neighbours: rows that a local map is fitted to (LFRE).
-        num_bootstraps: draws of each interval, over chemical systems; the maps are not fitted anew.
+        num_bootstraps: draws of each interval, over chemical systems of the test set; the maps are not fitted anew.
         seed: everything random follows from it.
 
     Returns:
@@ -156,6 +158,7 @@ def stitching(
         ValueError: other atoms, tables without structures, or too few atoms for so many anchors.
     """
     check_fraction("held_out", held_out)
+    check_fraction("validation", validation)
     check_count("num_components", num_components)
     first, last, *others = pair(source, target, *controls)
     if first.structures is None:
@@ -163,43 +166,57 @@ def stitching(
     key = {name: jax.random.fold_in(jax.random.key(seed), i) for i, name in enumerate(_STREAMS)}
     system = np.unique(groups.chemical_systems(first.structures), return_inverse=True)[1]
     held = learn.held_out_groups(system[first.structure_index], fraction=held_out, key=key["split"])
-    fitted = np.flatnonzero(~held)
+    validated = ~held
+    validated[~held] = learn.held_out_groups(
+        system[first.structure_index[~held]], fraction=validation, key=key["validation"]
+    )
+    train = ~held & ~validated
+    fitted = np.flatnonzero(train)
     strange = np.unique(first.structure_index[~np.isin(first.species, first.species[fitted])])
-    judged = np.flatnonzero(held & ~np.isin(first.structure_index, strange))
+    judged, chosen_on = (np.flatnonzero(of & ~np.isin(first.structure_index, strange)) for of in (held, validated))
     check_count("k", k, most=len(fitted), of="the number of fitted atoms", fix="ask for fewer anchors")
-    if not len(judged):
-        raise ValueError("`target` must have structures to judge, got none of which every element was fitted.")
+    if not len(judged) or not len(chosen_on):
+        raise ValueError(
+            "`target` must have structures to choose a map on and to evaluate it on, got none of which every element "
+            "is in the training set: give more structures."
+        )
 
     num_components = min(num_components, max(1, k // 10))
     judge = _Judge(last, fitted, judged, system, num_bootstraps=num_bootstraps, key=key["bootstrap"])
+    chooser = _Judge(last, fitted, chosen_on, system, num_bootstraps=1, key=key["bootstrap"])
     names = display_names([first, last, *others])
     with jax.enable_x64(True):  # noqa: FBT003
         rows = np.asarray(anchor_methods.random(jnp.asarray(first.x[fitted]), k, key=key["anchors"]))
         y = jnp.asarray(last.x[fitted], jnp.float64)
-        maps, found = {}, {}
-        for name, table in zip([first.model, *names[2:]], [first, *others], strict=True):
+        maps, found, chosen = {}, {}, {}
+        for name, table in zip([names[0], *names[2:]], [first, *others], strict=True):
             x = jnp.asarray(table.x[fitted], jnp.float64)
             maps[name] = {method: _fit(x, y, rows, method=method, c=num_components) for method in METHODS}
             to_judge = jnp.asarray(table.x[judged], jnp.float64)
             found[name] = {method: judge.of_rows(_apply(map, to_judge)) for method, map in maps[name].items()}
+            to_choose = jnp.asarray(table.x[chosen_on], jnp.float64)
+            errors = {method: chooser.error_of(_apply(maps[name][method], to_choose)) for method in FITTED}
+            chosen[name] = min(errors, key=errors.__getitem__)
         one_hot = jnp.asarray(element_baseline(first).x, jnp.float64)
         element = _apply(_fitted(one_hot[fitted], y, method="affine"), one_hot[judged])
         baselines = {"element": judge.of_rows(element)}
         if judge.own is not None:
             baselines["composition"] = judge.of_energies(_of_composition(first, judge))
         reconstruction = _reconstruction(
-            first, last, ~held, judged, judge, num_neighbours=num_neighbours, key=key["local"]
+            first, last, train, judged, judge, num_neighbours=num_neighbours, key=key["local"]
         )
     return Stitching(
         source=names[0],
         target=names[1],
-        methods=found.pop(first.model),
+        methods=found.pop(names[0]),
         controls=found,
+        chosen=chosen,
         baselines=baselines,
         reconstruction=reconstruction,
         read_out=judge.told,
         num={
             "fitted": len(fitted),
+            "validated": len(chosen_on),
             "judged": len(judged),
             "structures": len(judge.structures),
             "systems": len(judge.weights[0]),
@@ -209,14 +226,16 @@ def stitching(
             "k": k,
             "num_components": num_components,
             "held_out": held_out,
+            "validation": validation,
             "num_neighbours": num_neighbours,
             "local_rows": LOCAL_ROWS,
             "least_atoms": LEAST_ATOMS,
             "layers": {names[0]: first.layer, names[1]: last.layer},
-            "interval": f"95 %, {num_bootstraps} bootstraps over held-out chemical systems, maps not fitted anew",
+            "interval": f"95 %, {num_bootstraps} bootstraps over chemical systems of the test set, maps neither fitted "
+            f"nor chosen anew; {METHOD}",
         },
         provenance=provenance([source, target, *controls], [first, last, *others], names, seed=seed),
-        maps=maps[first.model],
+        maps=maps[names[0]],
     )
 
 
@@ -254,8 +273,8 @@ class _Judge:
         self.of_atom = self.system[self.place]
         self.size = np.bincount(self.place)
         number = int(self.system.max()) + 1
-        draws = _weights(key, jnp.arange(number), num_bootstraps=num_bootstraps)
-        self.weights = np.concatenate([np.ones((1, number)), np.asarray(draws, float)])
+        draws = draw_weights(key, number, num_bootstraps=num_bootstraps)
+        self.weights = np.concatenate([np.ones((1, number)), draws])
         mean = target.x[fitted].astype(np.float64).mean(axis=0)
         self.spread = ((self.y - mean) ** 2).sum(axis=1)
         elements, count = np.unique(self.species, return_counts=True)
@@ -288,6 +307,11 @@ class _Judge:
             found |= self.of_energies(_energies(mapped, self.species, self.place, self.readout) / self.size)
         return found
 
+    def error_of(self, rows: Array) -> float:
+        """The error by which maps are chosen: of energies, or else of rows."""
+        found = self.of_rows(rows)
+        return float(found["left" if self.own is None else "mae"]["value"])
+
     def of_energies(self, found: np.ndarray) -> dict[str, Any]:
         """Errors of energies per atom, in eV/atom, against the target's own."""
         away, one = found - self.own, np.ones(len(found))
@@ -306,23 +330,17 @@ class _Judge:
             draws = (self.weights @ np.bincount(system, above, number)) / (
                 self.weights @ np.bincount(system, below, number)
             )
-        return _entry(np.sqrt(draws) if root else draws)
+        return _entry(np.sqrt(draws) if root else draws, system)
 
     def median(self, errors: np.ndarray) -> dict[str, float]:
         """The error that half of the structures stay below, and its interval over systems."""
-        order = np.argsort(errors)
-        share = np.cumsum(self.weights[:, self.system[order]], axis=1)
-        draws = errors[order][(share >= share[:, -1:] / 2).argmax(axis=1)]
-        return _entry(draws)
+        return _entry(weighted_medians(errors, self.weights[:, self.system]), self.system)
 
 
-def _entry(draws: np.ndarray) -> dict[str, float]:
-    """The first, and the interval of the others."""
-    low, high = np.nanquantile(draws[1:], [0.025, 0.975])
-    return {"value": float(draws[0]), "low": float(low), "high": float(high)}
-
-
-_weights = jax.jit(statistics.bootstrap_weights, static_argnames="num_bootstraps")
+def _entry(draws: np.ndarray, system: np.ndarray) -> dict[str, float]:
+    """The first, and the interval of the others over systems."""
+    sizes = np.unique(system, return_counts=True)[1]
+    return of_draws(float(draws[0]), draws[1:], scale="positive", sizes=sizes)
 
 
 def _energies(x: np.ndarray, species: np.ndarray, index: np.ndarray, readout: Any) -> np.ndarray:
@@ -373,9 +391,5 @@ def _reconstruction(
     return {"gfre": root_mean(errors, system), "lfre": root_mean(local, system[some])}
 
 
-def _percent(entry: Mapping[str, float]) -> str:
-    return f"{100 * entry['value']:.0f} % ({100 * entry['low']:.0f} to {100 * entry['high']:.0f})"
-
-
 def _milli(entry: Mapping[str, float]) -> str:
-    return f"{1000 * entry['value']:.0f} ({1000 * entry['low']:.0f} to {1000 * entry['high']:.0f})"
+    return in_words(entry, digits=0, unit=1e-3)

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ase.data import chemical_symbols
 from jaxtyping import Array
 
 from platonic_jax import diagnostics, groups, statistics
@@ -23,6 +22,7 @@ from platonic_jax._pairs import serial_lapack
 from platonic_jax.compare._driver import Steps, check_among, provenance
 from platonic_jax.compare._spaces import Choice, choose_anchors, display_names, relative
 from platonic_jax.diagnostics._typicality import DEFAULT_SCORES
+from platonic_jax.studies._intervals import METHOD, elements_counted, interval
 from platonic_jax.studies._typicality_record import ALL, NONE, UNKNOWN, Against, Judged, Typicality
 from platonic_jax.tables import EmbeddingTable, pair
 
@@ -208,7 +208,7 @@ def typicality(
             "most": most,
             "parts": "whole structures, drawn at random",
             "structures": {part.name: part.sizes for part in parts},
-            "interval": "of shares Wilson's; of AUROC ± 1.96 standard errors of its logit, by the infinitesimal "
+            "interval": f"95 %, of shares of scored structures Wilson's; of AUROC {METHOD}, by the infinitesimal "
             "jackknife over structures",
         },
         provenance={
@@ -378,14 +378,15 @@ def _p_values(scores: np.ndarray, calibration: np.ndarray, *more: np.ndarray) ->
 _conformal = jax.jit(diagnostics.conformal_p_values)
 
 
-def _share(chosen: np.ndarray, known: np.ndarray) -> dict[str, float]:
-    """A share of structures with Wilson's 95 % interval."""
+def _share(chosen: np.ndarray, known: np.ndarray) -> dict[str, Any]:
+    """Count a share of the structures that are known, with Wilson's 95 % interval."""
     from scipy.stats import binomtest
 
-    if not known.any():
-        return {"value": np.nan, "low": np.nan, "high": np.nan}
-    interval = binomtest(int(chosen.sum()), int(known.sum())).proportion_ci(method="wilson")
-    return {"value": float(chosen.sum() / known.sum()), "low": float(interval.low), "high": float(interval.high)}
+    count, of = int((chosen & known).sum()), int(known.sum())
+    if not of:
+        return {"value": np.nan, "low": np.nan, "high": np.nan, "count": 0, "of": 0}
+    ends = binomtest(count, of).proportion_ci(method="wilson")
+    return {"value": count / of, "low": float(ends.low), "high": float(ends.high), "count": count, "of": of}
 
 
 def _uniform(held_out: _Set, found: Against, typical: np.ndarray, level: float) -> dict[str, float]:
@@ -399,18 +400,13 @@ def _uniform(held_out: _Set, found: Against, typical: np.ndarray, level: float) 
 
 
 def _auroc(score: np.ndarray, typical: np.ndarray) -> dict[str, float]:
-    """How well a set is told from what is typical, with a 95 % interval that is symmetric in the logit."""
+    """Compute how well a set is told from what is typical, with a 95 % interval over the structures of the smaller."""
     score, typical = (of[np.isfinite(of)] for of in (score, typical))
     if not len(score):
         return {"value": np.nan, "low": np.nan, "high": np.nan}
     both = np.concatenate([score, typical])
     value, error = (float(of) for of in _auroc_and_error(jnp.asarray(both), jnp.arange(len(both)) < len(score)))
-    value = min(max(value, 0.0), 1.0)  # But for rounding it lies there.
-    if not 0 < value < 1:
-        return {"value": value, "low": value, "high": value}
-    middle, half = np.log(value / (1 - value)), 1.96 * error / (value * (1 - value))
-    low, high = (float(1 / (1 + np.exp(-(middle + sign * half)))) for sign in (-1, 1))
-    return {"value": value, "low": low, "high": high}
+    return interval(value, error, scale="share", sizes=np.ones(min(len(score), len(typical)), int))
 
 
 @jax.jit
@@ -435,11 +431,13 @@ def _judged(atoms: _Set, against: Mapping[str, Mapping[str, Against]], parts: Se
     best = np.where(np.isnan(p_values), -1.0, p_values)
     present = np.unique(table.structure_index).tolist()
     hashes = [] if table.structures is None else [table.structures.hashes[i] for i in present]
-    without = {}
+    without, unscored = {}, {}
     for name, of in against.items():
-        lost = np.isnan(next(iter(of.values())).atom_score)
-        symbols, number = np.unique(np.array(chemical_symbols)[table.species[lost]], return_counts=True)
-        without[name] = dict(zip(symbols.tolist(), number.tolist(), strict=True))
+        found = next(iter(of.values()))
+        without[name] = elements_counted(table.species[np.isnan(found.atom_score)])
+        none = np.isnan(found.score)
+        held = np.unique(np.stack([atoms.structure, table.species])[:, none[atoms.structure]], axis=1)
+        unscored[name] = {"num": int(none.sum()), "elements": elements_counted(held[1])}
     return Judged(
         ids=[table.structure_name(i) for i in present],
         species=table.species,
@@ -451,6 +449,7 @@ def _judged(atoms: _Set, against: Mapping[str, Mapping[str, Against]], parts: Se
             for i, p in zip(best.argmax(axis=0).tolist(), best.max(axis=0).tolist(), strict=True)
         ],
         without_reference=without,
+        unscored=unscored,
         known={part.name: len(part.hashes.intersection(hashes)) for part in parts},
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from platonic_jax.compare._record import Record, plain, write_json
+from platonic_jax.studies._intervals import in_words, listed
 
 ALL = "all models"
 NONE, UNKNOWN = "none of them", "no reference"
@@ -27,7 +28,8 @@ class Against:
         atom_p_value: (n,) share of calibration atoms of the element that lie as far; NaN without a reference.
         score: (s,) of structures, from those of their atoms; NaN where no atom has a reference.
         p_value: (s,) share of calibration structures that lie as far.
-        atypical: share of structures whose p-value is at most the level: `value`, `low`, `high` (Wilson's interval).
+        atypical: of the structures that have a p-value, `of`, those whose p-value is at most the level, `count`; and
+            their share, `value`, `low`, `high` (Wilson's interval).
         auroc: probability that a structure lies farther than a held-out one of the reference: `value`, `low`, `high`
             (95 % interval over structures); ½ is no difference. Empty for the held-out structures themselves.
     """
@@ -36,7 +38,7 @@ class Against:
     atom_p_value: np.ndarray
     score: np.ndarray
     p_value: np.ndarray
-    atypical: Mapping[str, float]
+    atypical: Mapping[str, Any]
     auroc: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
@@ -54,7 +56,9 @@ class Judged:
             most the level, which happens to a structure of one of them no more often than the level says; `no
             reference` where it has no atom that could be judged.
         without_reference: by reference, the symbols of elements that it has too few atoms of, and how many atoms that
-            leaves unjudged.
+            leaves unscored.
+        unscored: by reference, the structures that have no p-value, because it has too few atoms of each of their
+            elements: `num`, and by symbol how many of them hold each of these `elements`.
         known: by reference, how many of the structures it holds itself; they are typical by being there.
     """
 
@@ -65,7 +69,15 @@ class Judged:
     against: Mapping[str, Mapping[str, Against]]
     regime: Sequence[str]
     without_reference: Mapping[str, Mapping[str, int]]
+    unscored: Mapping[str, Mapping[str, Any]]
     known: Mapping[str, int]
+
+    def told_unscored(self, reference: str) -> str:
+        """Say how many structures have no p-value, and why; nothing where all have one."""
+        found = self.unscored[reference]
+        if not found["num"]:
+            return ""
+        return f"; {found['num']} cannot be scored: no reference for {_most(found['elements'])}"
 
     def farthest(self, reference: str, model: str) -> tuple[str, int] | None:
         """The structure that lies farthest from a reference, and the place of its farthest atom."""
@@ -140,7 +152,7 @@ class Typicality(Record):
         for name in self.references:
             held, uniform = self.held_out[name].against[name][self.judge], self.uniform[name][self.judge]
             told = (
-                f"of {len(held.score)} structures of {name} held out, {_percent(held.atypical)} are atypical at "
+                f"of {held.atypical['of']} held-out structures of {name}, {_percent(held.atypical)} are atypical at "
                 f"{100 * level:g} % (KS p = {uniform['p_value']:.2g})"
             )
             if uniform["p_value"] < UNIFORM:
@@ -153,16 +165,14 @@ class Typicality(Record):
         for name in self.ranked(first):
             judged = self.queries[name]
             found = judged.against[first][self.judge]
-            told = f"{name}: {self._told(found, first)}"
+            told = f"{name}: {self._told(found, first)}{judged.told_unscored(first)}"
             if len(self.references) > 1:
                 counts = {place: list(judged.regime).count(place) for place in (*self.references, NONE)}
                 told += "; most typical of " + ", ".join(f"{place} {number}" for place, number in counts.items())
             absent = judged.without_reference[first]
             if absent:
-                elements = sorted(absent, key=lambda symbol: -absent[symbol])
-                most = ", ".join(elements[:_NAMED]) + (", …" if len(elements) > _NAMED else "")
                 number = sum(absent.values())
-                told += f"; no reference for {number} atom{'' if number == 1 else 's'} ({most})"
+                told += f"; no reference for {number} atom{'' if number == 1 else 's'} ({_most(absent)})"
             yield f"{told}."
 
     def _told(self, found: Against, reference: str) -> str:
@@ -172,15 +182,20 @@ class Typicality(Record):
             p_value, level = found.p_value[0], self.settings["level"]
             is_atypical = "atypical" if p_value <= level else "not atypical"
             return f"{is_atypical} of {reference} at {100 * level:g} %, p = {p_value:.2g}"
-        auroc = found.auroc
+        share, level = found.atypical, 100 * self.settings["level"]
         return (
-            f"{_percent(found.atypical)} of {len(found.score)} structures are atypical of {reference}, AUROC "
-            f"{auroc['value']:.2f} ({auroc['low']:.2f} to {auroc['high']:.2f})"
+            f"{share['count']} of the {share['of']} structures that can be scored are atypical of {reference} at "
+            f"{level:g} %, {_percent(share)}, AUROC {in_words(found.auroc, digits=2)}"
         )
 
 
 def _percent(share: Mapping[str, float]) -> str:
-    return f"{100 * share['value']:.1f} % ({100 * share['low']:.1f} to {100 * share['high']:.1f})"
+    return f"{100 * share['value']:.1f} % (95 % CI {100 * share['low']:.1f} to {100 * share['high']:.1f} %)"
+
+
+def _most(count: Mapping[str, int]) -> str:
+    """The elements that are counted most often."""
+    return listed(sorted(count, key=lambda symbol: -count[symbol]), most=_NAMED)
 
 
 def _rounded(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Table, with_interval
 from platonic_jax.studies import Analogies
+from platonic_jax.studies._intervals import meaning
 
 NAME = "analogies"
 _FIGURES = {"hit_1": "first", "hit_10": "first ten", "median_rank": "median rank", "phase": "phase"}
@@ -32,9 +33,11 @@ def tables(found: Analogies) -> list[Table]:
     return [
         Table(
             f"{num['quadruples']} quadruples of {num['prototypes']} prototypes among {num['candidates']} crystals "
-            "[95 % interval]",
+            "[95 % CI]",
             ("vectors", *heads),
             rows,
+            caption=f"{found.groups['num']} groups of quadruples that share no crystal, the largest of "
+            f"{found.groups['largest']}; {meaning(found.groups)}",
         )
     ]
 

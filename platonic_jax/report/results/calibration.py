@@ -4,10 +4,11 @@ from typing import Any
 
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Table, with_interval
-from platonic_jax.report._texts import number
 from platonic_jax.studies import Calibration
+from platonic_jax.studies._intervals import listed
 
 NAME = "calibration"
+_NAMED = 5  # Elements of what is left out.
 _PLACES = {
     "atoms": "force error of atoms",
     "within": "within each element",
@@ -22,7 +23,11 @@ def title(found: Calibration) -> str:
 
 def intro(found: Calibration) -> str:
     """What was looked at."""
-    return f"{found.num_atoms:,} atoms of {found.num_structures:,} structures whose forces are known."
+    left_out = "".join(
+        f" {sum(of.values()):,} more have no {score} ({listed(list(of), most=_NAMED)})."
+        for score, of in found.left_out.items()
+    )
+    return f"{found.num_atoms:,} atoms of {found.num_structures:,} structures whose forces are known.{left_out}"
 
 
 def tables(found: Calibration) -> list[Table]:
@@ -37,8 +42,8 @@ def tables(found: Calibration) -> list[Table]:
             rows.append((_named(found, score), *cells, with_interval(beyond) if beyond else "–"))
         made.append(
             Table(
-                f"{model}: rank correlation with its errors, AUROC of the worst tenth [95 % interval]; mean force "
-                f"error {found.errors[model]['force']['mean']:.3f} eV/Å on {found.num_atoms} atoms",
+                f"{model}: rank correlation with its errors, AUROC of the worst tenth [95 % CI of each]; mean "
+                f"force error {found.errors[model]['force']['mean']:.3f} eV/Å on {found.num_atoms} atoms",
                 ("score", *(_PLACES[place] for place in places), "beyond the size of the force"),
                 rows,
             )
@@ -83,4 +88,4 @@ def _named(found: Calibration, score: str) -> str:
 
 
 def _cell(entry: Any) -> str:
-    return f"{with_interval(entry['rank_correlation'])}, {number(entry['worst_auroc']['value'])}"
+    return f"{with_interval(entry['rank_correlation'])}, {with_interval(entry['worst_auroc'])}"

@@ -1,4 +1,4 @@
-"""What fine-tuning has done to a model."""
+"""Displacement of a model's embeddings by training."""
 
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Table, with_interval
@@ -7,24 +7,29 @@ from platonic_jax.studies import Drift
 
 NAME = "drift"
 _MOST = 15  # Elements that are shown.
+_AXIS = "displacement, in distances between distinct environments"
 
 
 def title(found: Drift) -> str:
     """The heading."""
-    return f"How far has {found.after} moved from {found.before}?"
+    return f"Displacement from {found.before} to {found.after}"
 
 
 def intro(found: Drift) -> str:
     """What was looked at."""
     all_atoms = found.overall
+    floors = ", ".join(
+        name if of["noise"] is None else f"{name} ({of['noise']:.0e} of an embedding)"
+        for name, of in found.floors.items()
+    )
     return (
         f"{all_atoms['num_atoms']:,} atoms of {all_atoms['num_structures']:,} structures, in the space of the same "
-        f"anchors; noise is {found.null['kind']}."
+        f"anchors; numerical floors: {floors}. Checked of the two models: {found.settings['checked']}."
     )
 
 
 def tables(found: Drift) -> list[Table]:
-    """All atoms, those of elements not fine-tuned on, and the elements that moved farthest."""
+    """All atoms, those of elements not fine-tuned on, and the elements that moved farthest; and noise alone."""
     entries = {"all": found.overall} | ({"not fine-tuned on": found.unseen} if found.unseen else {})
     entries |= {_named(found, symbol): found.elements[symbol] for symbol in list(found.elements)[:_MOST]}
     rows = []
@@ -33,25 +38,54 @@ def tables(found: Drift) -> list[Table]:
             name,
             str(entry["num_atoms"]),
             with_interval(entry["displacement"]),
-            number(entry["displacement"]["null"]),
-            number(entry["p_value"]),
+            number(max(entry["displacement"]["floors"].values())),
+            *([with_interval(entry["over_runs"])] if found.runs else []),
             *(with_interval(entry[measure]) for measure in ("procrustes", "mutual_knn")),
         ]
         if found.energy:
             energy = found.energy["change"]["elements"].get(name.split()[0])
             cells.append("–" if energy is None else number(energy))
         rows.append(cells)
-    heads = ("number", "displacement", "by noise", "p", "Procrustes", "mutual neighbours")
+    heads = (
+        *("number", "displacement", "largest floor"),
+        *(["mean over runs"] if found.runs else []),
+        *("Procrustes", "mutual neighbours"),
+        *(["energy, eV/atom"] if found.energy else []),
+    )
     more = len(found.elements) - _MOST
-    return [
+    floors = [
+        (name, *(number(found.overall[measure]["floors"][name]) for measure in _MEASURES)) for name in found.floors
+    ]
+    made = [
         Table(
-            "Displacement, in distances between neighbouring environments, and what is left of the geometry [95 % "
-            "interval]",
-            ("atoms", *heads, *(["energy, eV/atom"] if found.energy else [])),
+            "Displacement, in median distances between distinct environments, and geometry that is left [95 % CI]",
+            ("atoms", *heads),
             rows,
             caption=f"{more} more elements moved less" if more > 0 else "",
-        )
+        ),
+        Table("Numerical noise alone, all atoms", ("noise", "displacement", "Procrustes", "mutual neighbours"), floors),
     ]
+    if found.runs:
+        made.append(_runs(found))
+    return made
+
+
+_MEASURES = ("displacement", "procrustes", "mutual_knn")
+
+
+def _runs(found: Drift) -> Table:
+    runs = found.runs
+    cells = [
+        "not testable" if runs[name] is None else number(runs[name]) for name in ("p_value", "p_value_of_this_run")
+    ]
+    return Table(
+        f"{runs['num']} runs of training",
+        ("mean displacement [95 % CI]", "between two runs", f"p of {found.before}", f"p of {found.after}"),
+        [(with_interval(found.overall["over_runs"]), number(runs["spread"]), *cells)],
+        words=(),
+        caption=f"p of lying farther from the runs than they from each other: with so many runs no smaller than "
+        f"{runs['least_p_value']:.2g}",
+    )
 
 
 def charts(found: Drift) -> list[tuple[str, _charts.Spec]]:
@@ -70,10 +104,9 @@ def charts(found: Drift) -> list[tuple[str, _charts.Spec]]:
         for seen in told
         if any(found.elements[symbol]["seen"] is seen for symbol in symbols)
     ]
-    noise = [found.elements[symbol]["displacement"]["null"] for symbol in symbols]
-    series.append(_charts.entries("by noise", noise, style="null"))
-    axis = "displacement, in distances between neighbouring environments"
-    return [("The elements that moved farthest.", _charts.dots(symbols, series, axis=axis))]
+    floor = [max(found.elements[symbol]["displacement"]["floors"].values()) for symbol in symbols]
+    series.append(_charts.entries("largest numerical floor", floor, style="null"))
+    return [("The elements that moved farthest.", _charts.dots(symbols, series, axis=_AXIS))]
 
 
 def _named(found: Drift, symbol: str) -> str:

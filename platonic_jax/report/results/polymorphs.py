@@ -33,7 +33,7 @@ def tables(found: Polymorphs) -> list[Table]:
     rows.append(("chance", "", *(f"{found.chance[figure]:.3f}" for figure in figures)))
     made = [
         Table(
-            f"{found.num['phases']} pairs of phases of {found.num['formulas']} formulas [95 % interval]",
+            f"{found.num['phases']} pairs of phases of {found.num['formulas']} formulas [95 % CI]",
             ("model", "crystals as", *(_FIGURES[figure] for figure in figures)),
             rows,
             words=(0, 1),
@@ -43,7 +43,7 @@ def tables(found: Polymorphs) -> list[Table]:
         ways = list(next(iter(found.across.values())))
         rows = [(models, *(with_interval(of[how]) for how in ways)) for models, of in found.across.items()]
         chance = f"by chance {found.chance['phase']:.3f}"
-        made.append(Table(f"the same phase found again; {chance} [95 % interval]", ("models", *ways), rows))
+        made.append(Table(f"the same phase found again; {chance} [95 % CI]", ("models", *ways), rows))
     return made
 
 

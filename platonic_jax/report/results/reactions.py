@@ -5,6 +5,7 @@ import numpy as np
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Table, with_interval
 from platonic_jax.studies import Reactions
+from platonic_jax.studies._intervals import meaning
 
 NAME = "reactions"
 
@@ -24,8 +25,10 @@ def tables(found: Reactions) -> list[Table]:
     """Errors of energies where these are known, or else how far environments change."""
     if found.errors:
         rows = [(name, with_interval(entry)) for name, entry in found.errors.items()]
-        title = f"{len(found.equations)} reactions: mean absolute error, eV per atom [95 % interval]"
-        return [Table(title, ("read-out of", "error"), rows)]
+        num = found.groups
+        title = f"{num['reactions']} reactions: mean absolute error, eV per atom [95 % CI]"
+        caption = f"{num['num']} groups that share no compound, the largest of {num['largest']}; {meaning(num)}"
+        return [Table(title, ("readout of", "MAE"), rows, caption=caption)]
     rows = [
         (equation, *(f"{norm[i]:.4f}" for norm in found.norms.values())) for i, equation in enumerate(found.equations)
     ]

@@ -1,4 +1,4 @@
-"""One model's rows in another model's read-out."""
+"""One model's embeddings in another model's energy readout."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,15 +13,16 @@ _MILLI = 1e-3
 
 def title(found: Stitching) -> str:
     """The heading."""
-    return f"Does the read-out of {found.target} understand the rows of {found.source}?"
+    return f"Readout transfer from {found.source} to {found.target}"
 
 
 def intro(found: Stitching) -> str:
     """What was looked at."""
     num = found.num
     return (
-        f"Maps fitted to {num['fitted']:,} atoms, judged on {num['judged']:,} atoms of {num['structures']:,} "
-        f"structures of {num['systems']:,} held-out chemical systems."
+        f"Maps fitted on {num['fitted']:,} atoms, one of them chosen on {num['validated']:,} of other chemical "
+        f"systems, and evaluated on {num['judged']:,} atoms of {num['structures']:,} structures of {num['systems']:,} "
+        "more."
     )
 
 
@@ -33,7 +34,7 @@ def tables(found: Stitching) -> list[Table]:
         f"{name}, {method}": entry
         for name, methods in found.controls.items()
         for method, entry in methods.items()
-        if method in (found.best, "zero-shot")
+        if method in (found.chosen[name], "zero-shot")
     }
     of |= {f"{name} alone": entry for name, entry in found.baselines.items()}
     rows = []
@@ -47,8 +48,8 @@ def tables(found: Stitching) -> list[Table]:
     return [
         Table(
             f"{found.source} → {found.target}: {num['judged']} atoms of {num['structures']} structures, "
-            f"{num['systems']} held-out chemical systems [95 % interval]",
-            ("rows", "variance missed", *energies),
+            f"{num['systems']} unseen chemical systems [95 % CI]",
+            ("embeddings", "variance unexplained", *energies),
             rows,
             caption=f"{errors}; {found.settings['k']} anchors",
         )
@@ -59,12 +60,12 @@ def charts(found: Stitching) -> list[tuple[str, _charts.Spec]]:
     """What each map misses, and how far the read-out is off on it."""
     made = [
         (
-            "What the rows miss of the target's own.",
-            _chart(found, "left", axis="share of variance missed", marks={"the mean row": 1.0}),
+            "Fraction of variance unexplained of the target's embeddings.",
+            _chart(found, "left", axis="fraction of variance unexplained", marks={"constant mean": 1.0}),
         )
     ]
     if found.read_out:
-        caption = f"How far the read-out of {found.target} is off on them."
+        caption = f"Errors of the energy readout of {found.target} on them."
         axis = "mean absolute error of energies, meV/atom"
         made.append((caption, _chart(found, "mae", axis=axis, unit=_MILLI, log=True)))
     return made

@@ -44,7 +44,7 @@ def _against(found: Typicality, reference: str) -> Table:
         (
             name,
             who,
-            str(len(against.score)),
+            f"{against.atypical['of']} of {len(against.score)}",
             with_interval(against.atypical),
             with_interval(against.auroc) if against.auroc else "",
             str(sum(judged.without_reference[reference].values()) or ""),
@@ -53,16 +53,23 @@ def _against(found: Typicality, reference: str) -> Table:
         for name, judged in sets.items()
         for who, against in judged.against[reference].items()
     ]
-    heads = ("number", f"atypical at {100 * found.settings['level']:g} %", "AUROC against held-out ones")
+    heads = ("scored", f"atypical at {100 * found.settings['level']:g} %", "AUROC against held-out ones")
     return Table(
-        f"Against {reference} [95 % interval]",
-        ("structures", "model", *heads, "atoms unjudged", "farthest: structure, its farthest atom"),
+        f"Against {reference} [95 % CI]",
+        ("structures", "model", *heads, "atoms unscored", "farthest: structure, its farthest atom"),
         rows,
         words=(0, 1, 6),
         caption="; ".join(
-            f"{who}: held-out structures differ from calibration ones with p = {entry['p_value']:.2g} "
-            "(Kolmogorov–Smirnov)"
-            for who, entry in found.uniform[reference].items()
+            [
+                f"{who}: held-out structures differ from calibration ones with p = {entry['p_value']:.2g} "
+                "(Kolmogorov–Smirnov)"
+                for who, entry in found.uniform[reference].items()
+            ]
+            + [
+                f"of {name}, {told.removeprefix('; ')}"
+                for name, judged in sets.items()
+                if (told := judged.told_unscored(reference))
+            ]
         ),
     )
 

@@ -1,0 +1,77 @@
+"""Whether two tables are of two versions of one model."""
+
+from platonic_jax.tables import EmbeddingTable
+
+LINEAGE, ROWS_ALONE = "family, layer, width and lineage", "layer and width alone: a table does not say where it is from"
+FAMILY = "family, layer and width: no lineage is known of a local checkpoint"
+
+
+def check_lineage(before: EmbeddingTable, after: EmbeddingTable) -> str:
+    """Check that two tables are of one layer of two versions of one model.
+
+    Two models are of one lineage if they have the same name, one is listed among the relatives of the other
+    (fine-tunes, or the same data and code), or both have a relative in common, as two fine-tunes of one model do.
+
+    Args:
+        before: Table of the earlier model.
+        after: Table of the later model.
+
+    Returns:
+        What could be checked: bare arrays have neither family nor lineage, local checkpoints may have no lineage.
+
+    Raises:
+        ValueError: If they are not, with what differs.
+    """
+    what = f"`after` must be a later version of `before`, {before.model}; got {after.model}"
+    if before.layer != after.layer:
+        raise ValueError(f"{what}, layer {after.layer} instead of {before.layer}: give the same layer of both.")
+    if before.x.shape[1] != after.x.shape[1]:
+        raise ValueError(
+            f"{what}, whose embeddings have {after.x.shape[1]} columns instead of {before.x.shape[1]}: models of other "
+            "sizes are no versions of each other; set them side by side with `compare`."
+        )
+    families = [table.provenance.get("family") for table in (before, after)]
+    if None in families:
+        return ROWS_ALONE
+    if families[0] != families[1]:
+        raise ValueError(
+            f"{what}, of the family {families[1]} instead of {families[0]}: set unrelated models side by side with "
+            "`compare`."
+        )
+    kin = [_kin(table) for table in (before, after)]
+    if not kin[0] & kin[1]:
+        if any(_unknown(table) for table in (before, after)):
+            return FAMILY
+        raise ValueError(
+            f"{what}, which was not trained from it, as far as the registry of models knows: set unrelated models side "
+            "by side with `compare`, or embed a fine-tuned checkpoint as FAMILY:NAME@PATH."
+        )
+    return LINEAGE
+
+
+def check_repeat(before: EmbeddingTable, again: EmbeddingTable) -> None:
+    """Check that a table is of the same weights.
+
+    Raises:
+        ValueError: If it is of another model or checkpoint.
+    """
+    check_lineage(before, again)
+    weights = [(table.provenance.get("checkpoint") or {}).get("sha256") for table in (before, again)]
+    if before.model != again.model or (None not in weights and weights[0] != weights[1]):
+        raise ValueError(
+            f"`repeats` must be {before.model} embedded again, got {again.model} with other weights: give fine-tuned "
+            "models as `reseeded`."
+        )
+
+
+def _kin(table: EmbeddingTable) -> set[str]:
+    """The model and its relatives, whatever options it was embedded with; re-drawn weights have none."""
+    if table.provenance.get("random_weights"):
+        return {table.model}
+    return {name.partition("?")[0] for name in (table.model, *table.provenance.get("relatives", ()))}
+
+
+def _unknown(table: EmbeddingTable) -> bool:
+    """Whether a table is of a local checkpoint whose origin nobody told, `FAMILY:PATH`."""
+    named = table.model.startswith(f"{table.provenance['family']}:")
+    return named and not table.provenance.get("relatives")
