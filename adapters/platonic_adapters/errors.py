@@ -60,3 +60,8 @@ def first_line(error: BaseException) -> str:
     """What an error of somebody else's says, short enough for a part of a sentence."""
     text = str(error).strip().split("\n")[0][:160].rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def printable(text: str) -> str:
+    """The text with escapes in place of control characters and their kin, which a terminal would obey."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

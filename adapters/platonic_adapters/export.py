@@ -18,7 +18,7 @@ import numpy as np
 
 from platonic_adapters import __version__, protocol, selftest, store
 from platonic_adapters.averaging import SPREAD
-from platonic_adapters.errors import ExportError, InputError, UserError
+from platonic_adapters.errors import ExportError, InputError, UserError, printable
 from platonic_adapters.protocol import Adapter
 from platonic_adapters.registry import ModelSpec
 from platonic_adapters.replacing import collect, recover
@@ -168,7 +168,7 @@ def already_complete(
 
 def say(text: str) -> None:
     """One line for a person, on stderr."""
-    sys.stderr.write(f"platonic: {text}\n")
+    sys.stderr.write(f"platonic: {printable(text)}\n")
     sys.stderr.flush()
 
 

@@ -13,7 +13,7 @@ import pytest
 import schemed
 from ase import Atoms
 from ase.build import bulk
-from platonic_adapters import cli, export, protocol, registry, selftest, store, structures
+from platonic_adapters import cli, export, protocol, reading, registry, selftest, store
 from platonic_adapters.errors import ExportError
 
 
@@ -145,7 +145,7 @@ def test_an_older_store_is_used_with_a_word(toy, input_, tmp_path, capsys):
 
 
 def test_the_self_test_sees_what_moves(toy):
-    found, _ = structures.read([bulk("Cu", cubic=True), bulk("Fe", cubic=True)])
+    found, _ = reading.read([bulk("Cu", cubic=True), bulk("Fe", cubic=True)])
     honest = toy.prepare
     toy.prepare = lambda atoms: honest(atoms) + 0.01 * atoms.positions[:, :1].astype(np.float32)
     seen = selftest.run(toy, found)
@@ -163,7 +163,7 @@ def test_the_self_test_sees_what_moves(toy):
 
 
 def test_a_molecule_has_no_supercell(toy):
-    found, _ = structures.read([Atoms("OH", positions=[[0, 0, 0], [0.97, 0, 0]])])
+    found, _ = reading.read([Atoms("OH", positions=[[0, 0, 0], [0.97, 0, 0]])])
     seen = selftest.run(toy, found)
     assert seen["supercell"] is None
     assert seen["rotation"] < 1e-6
@@ -193,7 +193,7 @@ def test_memory_that_is_too_small_halves_the_batch(toy, input_, tmp_path, monkey
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return embed(prepared, properties)
 
-    spec, (found, _) = registry.resolve("7net-0"), structures.read(input_, limit=6)
+    spec, (found, _) = registry.resolve("7net-0"), reading.read(input_, limit=6)
     toy.embed = small
     monkeypatch.setattr(selftest, "run", lambda _adapter, _structures: {})
     summary = export.export(spec, found, tmp_path / "o.zarr", source="s")
@@ -213,7 +213,7 @@ def test_what_the_model_cannot_do_names_the_structure(toy, input_, tmp_path, cap
 
 
 def test_graphs_that_fail_name_the_structure(toy, tmp_path, monkeypatch):
-    found, _ = structures.read([bulk("Cu"), bulk("Al")])
+    found, _ = reading.read([bulk("Cu"), bulk("Al")])
 
     def prepare(_atoms):
         raise ZeroDivisionError("no")
