@@ -279,7 +279,9 @@ def fill(
             yield from ((block, batch, i == len(members) - 1) for i, batch in enumerate(members))
 
     def prepared(job: tuple[int, list[int], bool]) -> list[Any]:
-        return [_named_failure(structures, i, lambda i=i: adapter.prepare(structures.atoms(i))) for i in job[1]]
+        return [
+            _named_failure(structures, i, lambda i=i: adapter.prepare(structures.wrapped_atoms(i))) for i in job[1]
+        ]
 
     rows: dict[str, np.ndarray] = {}
     values: dict[str, np.ndarray] = {}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from platonic_adapters.structures import wrapped
+
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -85,7 +87,7 @@ def overlap(atoms: Atoms) -> tuple[int, int, float] | None:
     if len(atoms) > FEW:
         from ase.neighborlist import neighbor_list
 
-        first, second, distances = neighbor_list("ijd", atoms, radii)
+        first, second, distances = neighbor_list("ijd", wrapped(atoms), radii)
     else:
         # (n, n, images): atoms to the images of atoms, along the lattice first, rounded to the nearest ones.
         steps = atoms.positions @ np.linalg.inv(cell)

@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["Structures", "content_hash", "content_hashes", "turned"]
+__all__ = ["Structures", "content_hash", "content_hashes", "turned", "wrapped"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,22 +87,17 @@ class Structures:
         return hashlib.sha256("\n".join(self.hashes).encode()).hexdigest()
 
     def atoms(self, i: int) -> Atoms:
-        """Structure i as ASE atoms; its charge and spin multiplicity, where given, are in their `info`.
-
-        An atom more than one cell outside the cell is moved back into it, along periodic directions: neighbour searches
-        take memory in proportion to the distance. The record itself keeps the positions that were read.
-        """
+        """Structure i as ASE atoms; its charge and spin multiplicity, where given, are in their `info`."""
         from ase import Atoms
 
         rows = slice(self.offsets[i], self.offsets[i + 1])
         given = {"charge": int(self.charge[i]), "spin": int(self.spin[i])}
-        return Atoms(
-            self.species[rows],
-            positions=_near(self.positions[rows], self.cells[i], self.pbc[i]),
-            cell=self.cells[i],
-            pbc=self.pbc[i],
-            info={name: value for name, value in given.items() if value},
-        )
+        info = {name: value for name, value in given.items() if value}
+        return Atoms(self.species[rows], positions=self.positions[rows], cell=self.cells[i], pbc=self.pbc[i], info=info)
+
+    def wrapped_atoms(self, i: int) -> Atoms:
+        """Structure i as `atoms` gives it, for models and neighbour searches: `wrapped`."""
+        return wrapped(self.atoms(i))
 
     def rows(self, index: Sequence[int] | np.ndarray) -> np.ndarray:
         """(m,) int64: the rows of some structures, in the order of `index`."""
@@ -169,18 +164,24 @@ def turned(atoms: Atoms, turn: np.ndarray) -> Atoms:
     return copy
 
 
-def _near(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
-    """The positions, with lattice vectors subtracted from those that lie more than a cell outside."""
+def wrapped(atoms: Atoms) -> Atoms:
+    """Move atoms that lie more than one cell outside the cell back into it, along periodic directions.
+
+    It is the same crystal, but neighbour searches take memory in proportion to the distance, and single precision loses
+    digits to it. Positions of the other atoms keep every bit.
+    """
     from ase.geometry import complete_cell
 
-    if not pbc.any():
-        return positions
-    cells_away = np.floor(positions @ np.linalg.inv(complete_cell(np.where(pbc[:, None], cell, 0.0))))
-    cells_away[:, ~pbc] = 0
+    if not atoms.pbc.any():
+        return atoms
+    cell = complete_cell(np.where(atoms.pbc[:, None], atoms.cell.array, 0.0))
+    cells_away = np.floor(atoms.positions @ np.linalg.inv(cell)) * atoms.pbc
     far = np.abs(cells_away).max(axis=1, initial=0) > 1
     if not far.any():
-        return positions
-    return positions - np.where(far[:, None], cells_away, 0) @ cell
+        return atoms
+    copy = atoms.copy()
+    copy.positions[far] -= cells_away[far] @ cell
+    return copy
 
 
 def _unique(ids: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
-from platonic_adapters.structures import Structures, content_hash
+from platonic_adapters.structures import Structures, content_hash, wrapped
 
 
 def crystals():
@@ -45,20 +45,17 @@ def test_repeated_ids_become_unique():
 
 
 @pytest.mark.parametrize("pbc", [(1, 1, 1), (1, 0, 1), (0, 0, 0)])
-def test_atoms_far_outside_the_cell_are_handed_out_inside_it(pbc):
-    """Along periodic directions alone; those inside, or in the next cells, keep every bit, and so does the record."""
+def test_atoms_far_outside_the_cell_are_wrapped_along_periodic_directions(pbc):
+    """Those inside or in the next cells keep every bit."""
     rng = np.random.default_rng(0)
-    skewed = Atoms("NaClNaCl", scaled_positions=rng.uniform(-0.4, 1.4, (4, 3)), cell=[[5, 0, 1], [2, 6, 0], [0, 1, 7]])
-    skewed.pbc = pbc
-    moved = skewed.copy()
-    moved.positions[1:3] += (rng.integers(-2000, 2000, (2, 3)) * skewed.pbc) @ skewed.cell.array
-    found = laid_out([skewed, moved])
-    np.testing.assert_array_equal(found.positions, np.concatenate([skewed.positions, moved.positions]))
-    assert found.hashes == [content_hash(skewed), content_hash(moved)]
-    np.testing.assert_array_equal(found.atoms(0).positions, skewed.positions)
-    inside = found.atoms(1)
-    np.testing.assert_array_equal(inside.positions[[0, 3]], skewed.positions[[0, 3]])
-    apart = (inside.positions - skewed.positions) @ np.linalg.inv(skewed.cell.array)
+    plain = Atoms("NaClNaCl", scaled_positions=rng.uniform(-0.4, 1.4, (4, 3)), cell=[[5, 0, 1], [2, 6, 0], [0, 1, 7]])
+    plain.pbc = pbc
+    moved = plain.copy()
+    moved.positions[1:3] += (rng.integers(-2000, 2000, (2, 3)) * plain.pbc) @ plain.cell.array
+    np.testing.assert_array_equal(wrapped(plain).positions, plain.positions)
+    inside = wrapped(moved)
+    np.testing.assert_array_equal(inside.positions[[0, 3]], plain.positions[[0, 3]])
+    apart = (inside.positions - plain.positions) @ np.linalg.inv(plain.cell.array)
     np.testing.assert_allclose(apart, np.round(apart), atol=1e-9)
     assert np.abs(apart).max() < 3
 
