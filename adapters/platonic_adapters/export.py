@@ -118,6 +118,9 @@ def export(
     say_skipped(unknown)
     if writer.damage:
         say(f"`{output}` was damaged ({writer.damage.sentence()}); that is made again, and nothing else.")
+    ions = int(np.count_nonzero((known.charge != 0) | (known.spin > 1)))
+    if ions and not getattr(adapter, "charged", False):
+        say(f"{spec.name} takes neither charge nor spin; structures that have them and are embedded without: {ions}.")
     start = time.monotonic()
     progress = _Progress([writer.overlapping(block) for block in writer.pending()], known)
     if pool is None:

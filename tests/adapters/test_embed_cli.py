@@ -162,6 +162,21 @@ def test_the_self_test_sees_what_moves(toy):
     assert selftest.run(toy, found)["repeatability"] > 1e-4
 
 
+def test_charge_and_spin_reach_the_model_and_others_say_that_they_take_none(toy, tmp_path, capsys):
+    hydroxide = Atoms("OH", positions=[[0, 0, 0], [0.97, 0, 0]])
+    frames = [hydroxide, hydroxide.copy()]
+    frames[1].info.update(charge=-1, spin=1)
+    ase.io.write(tmp_path / "in.extxyz", frames)
+    assert run("7net-0", tmp_path / "in.extxyz", "-o", tmp_path / "a.zarr") == 0
+    assert "takes neither charge nor spin; structures that have them and are embedded without: 1." in said(capsys)[0]
+    toy.charged, honest = True, toy.prepare
+    toy.prepare = lambda atoms: honest(atoms) + atoms.info.get("charge", 0)
+    assert run("7net-0", tmp_path / "in.extxyz", "-o", tmp_path / "b.zarr") == 0
+    assert "takes neither" not in capsys.readouterr().err
+    rows = store.open(tmp_path / "b.zarr").layer()
+    np.testing.assert_allclose(rows[:2] - rows[2:], 1, rtol=1e-6)
+
+
 def test_a_molecule_has_no_supercell(toy):
     found, _ = reading.read([Atoms("OH", positions=[[0, 0, 0], [0.97, 0, 0]])])
     seen = selftest.run(toy, found)
