@@ -1,13 +1,13 @@
 """`platonic arithmetic`: crystals as vectors, added and subtracted; and how far that carries."""
 
 import argparse
-import csv
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from platonic_jax._files import read_csv
 from platonic_jax.cli import _arguments, _probes
 
 if TYPE_CHECKING:
@@ -192,8 +192,7 @@ def _equations(args: argparse.Namespace) -> tuple[list[str], list[float] | None]
         return [args.expression], None
     if not args.equations:
         raise ValueError("`--equations` must name a file, got none.")
-    with Path(args.equations).open(newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
+    _, lines = read_csv(args.equations, "--equations")
     if not lines or "equation" not in lines[0]:
         raise ValueError(f"{args.equations!r} must have a column `equation`, and lines below it, got none.")
     if "energy" not in lines[0]:
