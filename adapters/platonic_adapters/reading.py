@@ -22,6 +22,7 @@ __all__ = ["describe", "read", "read_labels"]
 CHARGE_KEYS = ("charge", "total_charge")
 SPIN_KEYS = ("spin", "spin_multiplicity", "multiplicity")
 MAX_STATE = 100  # of a charge or a spin multiplicity: the size of models' tables
+MAX_REASON = 300  # characters
 # Names of labels, in the order of preference: where a file has several, the reference is preferred to the others.
 LABEL_KEYS = {
     "energy": ("REF_energy", "DFT_energy", "energy_ref", "energy_dft", "energy", "total_energy", "TotEnergy",
@@ -68,7 +69,7 @@ def read(
         sound, reason = (None, found) if isinstance(found, str) else _sound(found)
         if sound is None or reason:
             hash_ = content_hash(sound) if sound else ""
-            skipped.append({"id": id_, "hash": hash_, "reason": printable(str(reason))})
+            skipped.append({"id": id_, "hash": hash_, "reason": printable(str(reason))[:MAX_REASON]})
             continue
         atoms.append(sound)
         ids.append(id_)
