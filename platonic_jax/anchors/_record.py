@@ -14,6 +14,7 @@ from platonic_jax._files import replacing
 SCHEMA = 2  # 1 had no metrics.
 _FORMAT = "platonic anchors"
 _STRUCTURE_ARRAYS = ("num_atoms", "species", "positions", "cells", "pbc", "charge", "spin")
+_LATER_ARRAYS = ("charge", "spin")  # which older files do not have
 _STRUCTURE_TEXTS = ("ids", "hashes", "formulas")
 
 
@@ -217,8 +218,8 @@ class Anchors:
                 f"`path` must have schema {SCHEMA} or older, got {header['schema']} in {str(path)!r}: "
                 "update platonic-jax to read it."
             )
-        # Older files have neither charge nor spin.
-        structures = {name: arrays.get(f"structures/{name}") for name in _STRUCTURE_ARRAYS}
+        given = [name for name in _STRUCTURE_ARRAYS if name not in _LATER_ARRAYS or f"structures/{name}" in arrays]
+        structures = {name: arrays[f"structures/{name}"] for name in given}
         structures |= {name: header[name] for name in _STRUCTURE_TEXTS}
         return cls(
             structures=Structures(**structures),
