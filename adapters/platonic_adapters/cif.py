@@ -129,6 +129,9 @@ def _made(block: CIFBlock, operations: list[str], rounding: Rounding | None) -> 
 
     tags = {name: value for name, value in block.items() if name.startswith(("_cell_", "_atom_site_"))}
     tags.pop("_atom_site_occupancy", None)
+    for name in ("_atom_site_type_symbol", "_atom_site_label"):  # the parser knows D
+        tags[name] = [re.sub(r"^T(?![a-z])", "H", str(value)) for value in _column(block, name)] or None
+    tags = {name: value for name, value in tags.items() if value is not None}
     # The operations alone speak for the symmetry: names have many spellings, and the parser knows few.
     tags |= {"_space_group_symop_operation_xyz": operations, "_space_group_it_number": 1}
     if rounding is None:

@@ -86,8 +86,8 @@ def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input",
         metavar="INPUT",
-        help="a file that ASE reads (also .gz, .bz2, .xz), a folder of CIFs, a CSV with the columns material_id and cif, a store,"
-        " or `prototypes`",
+        help="a file that ASE reads (also .gz, .bz2, .xz), a folder of CIFs, a CSV with the columns material_id and"
+        " cif, a store, or `prototypes`",
     )
     parser.add_argument(
         "-o",

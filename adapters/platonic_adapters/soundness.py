@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from platonic_adapters.structures import wrapped
-
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -21,7 +19,6 @@ MAX_COORDINATE = 1e6  # Å, of any coordinate: atoms of a long simulation leave 
 VOLUME = (1.0, 1e7)  # Å³ an atom, of a crystal: DFT data under pressure begin at 2.4, a dimer in a wide box has 1e6
 # Of the sum of two covalent radii: the shortest distances with published DFT labels are 0.32 of it.
 OVERLAP = 0.25
-FEW = 256  # atoms whose distances are all computed at once
 
 
 class Unsound(ValueError):
@@ -54,7 +51,11 @@ def fault(atoms: Atoms) -> str | None:
                 f"atom {far[0]} lies {largest[far[0]]:.3g} Å from the origin along a direction that is not periodic,"
                 f" beyond {MAX_LENGTH:.0e} Å"
             )
-    if found := overlap(atoms):
+    try:
+        found = overlap(atoms)
+    except RuntimeError:  # of the reduction, which does not converge
+        return "its cell is nearly singular"
+    if found:
         i, j, distance = found
         first, second = (chemical_symbols[atoms.numbers[k]] for k in (i, j))
         if i == j:
@@ -75,35 +76,38 @@ def overlap(atoms: Atoms) -> tuple[int, int, float] | None:
     """
     from ase.data import covalent_radii
     from ase.geometry import complete_cell, minkowski_reduce
+    from scipy.spatial import KDTree
 
     radii = OVERLAP * covalent_radii[atoms.numbers]
     longest = 2 * radii.max()
     pbc: Any = atoms.pbc
-    cell, images = complete_cell(np.where(pbc[:, None], atoms.cell.array, 0.0)), np.zeros((1, 3))
-    if pbc.any() and (1 / np.linalg.norm(np.linalg.inv(cell), axis=0))[pbc].min() <= 2 * longest:
-        # A cell so thin that the nearest image of an atom need not be the one that rounding finds.
+    cell = complete_cell(np.where(pbc[:, None], atoms.cell.array, 0.0))
+    if pbc.any() and _heights(cell)[pbc].min() < longest:
+        # So thin or skewed that an image beyond the next cells may be near.
         cell = complete_cell(np.where(pbc[:, None], minkowski_reduce(cell, pbc)[0], 0.0))
-        images = np.array(list(product(*[(-1, 0, 1) if periodic else (0,) for periodic in pbc])), float)
-    if len(atoms) > FEW:
-        from ase.neighborlist import neighbor_list
-
-        first, second, distances = neighbor_list("ijd", wrapped(atoms), radii)
-    else:
-        # (n, n, images): atoms to the images of atoms, along the lattice first, rounded to the nearest ones.
-        steps = atoms.positions @ np.linalg.inv(cell)
-        steps = steps[:, None] - steps[None]
-        steps -= np.where(pbc, np.round(steps), 0)
-        away = np.linalg.norm((steps[:, :, None] + images) @ cell, axis=-1)
-        own = np.arange(len(atoms))
-        away[own, own, len(images) // 2] = np.inf
-        nearest = away.min(axis=-1)
-        first, second = np.nonzero(nearest < radii[:, None] + radii)
-        distances = nearest[first, second]
+    inside = atoms.positions @ np.linalg.inv(cell)
+    inside[:, pbc] %= 1
+    # The atoms of the cell, and the images within reach of it.
+    steps = np.array(list(product(*[(0, -1, 1) if periodic else (0,) for periodic in pbc])), float)
+    copies = (steps[:, None] + inside).reshape(-1, 3)
+    reach = longest / _heights(cell)
+    near = np.flatnonzero((((copies >= -reach) & (copies <= 1 + reach)) | ~pbc).all(axis=1))
+    points = copies[near] @ cell
+    first, second = KDTree(points).query_pairs(longest, output_type="ndarray").T
+    distances = np.linalg.norm(points[first] - points[second], axis=1)
+    first, second = near[first] % len(atoms), near[second] % len(atoms)
+    close = distances < radii[first] + radii[second]
+    first, second, distances = first[close], second[close], distances[close]
     if not len(first):
         return None
     worst = np.argmin(distances / (radii[first] + radii[second]))
     i, j = sorted((int(first[worst]), int(second[worst])))
     return i, j, float(distances[worst])
+
+
+def _heights(cell: np.ndarray) -> np.ndarray:
+    """Distances between opposite faces of a cell."""
+    return 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
 
 
 def _cell_fault(atoms: Atoms) -> str | None:

@@ -9,6 +9,7 @@ import os
 import re
 import socket
 from fractions import Fraction
+from itertools import product
 
 import ase.db
 import ase.io
@@ -16,8 +17,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from ase.data import covalent_radii
 from ase.spacegroup import Spacegroup
-from platonic_adapters import files, reading, store
+from platonic_adapters import files, reading, soundness, store
 from platonic_adapters.cif import crystals as crystals_of
 from platonic_adapters.errors import InputError
 
@@ -312,6 +314,14 @@ CIFS = {
         ),
         ["Li4H4"],
     ),
+    "tritium on a site": (crystal("T1 T 0 0 0", "Li Li 0.5 0.5 0.5", symmetry=("x, y, z",)), ["LiH"]),
+    "tritium by its label": (
+        crystal("T1 T1 0 0 0", "Li1 Li1 0.5 0.5 0.5", symmetry=("x, y, z",)).replace(
+            "_atom_site_type_symbol", "_atom_site_note"
+        ),
+        ["LiH"],
+    ),
+    "titanium is none": (crystal("Ti1 Ti 0 0 0", symmetry=("x, y, z",)), ["Ti"]),
     "tritium in the formula": (
         crystal(
             "H H 0 0 0",
@@ -470,6 +480,28 @@ def test_isotopes_in_frames_are_hydrogen(tmp_path):
     check(tmp_path / "a.xyz", ["H2O"])
 
 
+def test_overlaps_are_those_of_all_images():
+    """In cells of any skew, along any periodic directions, against the distances to hundreds of images."""
+    rng, seen = np.random.default_rng(1), 0
+    for _ in range(60):
+        cell = np.diag(rng.uniform(3, 5, 3)) + rng.normal(size=(3, 3)) / 3
+        pbc = rng.random(3) < 0.7
+        atoms = Atoms("CsOCsH", scaled_positions=rng.uniform(-2, 3, (4, 3)), cell=cell, pbc=pbc)
+        steps = np.array(list(product(*[range(-6, 7) if periodic else (0,) for periodic in pbc])))
+        apart = atoms.positions[:, None, None] - atoms.positions[:, None] - (steps @ cell)
+        away = np.linalg.norm(apart, axis=-1)
+        away[range(4), range(4), len(steps) // 2] = np.inf
+        limits = soundness.OVERLAP * covalent_radii[atoms.numbers]
+        relative = away.min(axis=-1) / (limits[:, None] + limits)
+        found = soundness.overlap(atoms)
+        assert (found is None) == (relative.min() >= 1)
+        if found:
+            seen += 1
+            np.testing.assert_allclose(found[2], away.min(axis=-1)[found[:2]])
+            assert relative[found[:2]] == pytest.approx(relative.min())
+    assert 5 < seen < 55
+
+
 def disordered():
     atoms = bulk("Cu")
     atoms.info["occupancy"] = {"0": {"Cu": 0.5, "Au": 0.5}}
@@ -602,7 +634,7 @@ def test_labels_that_are_not_numbers_are_missing(tmp_path):
     assert list(second) == ["forces"]
     np.testing.assert_array_equal(second["forces"], part)
     ase.io.write(tmp_path / "b.extxyz", labelled(bandgap=1.0, energy=np.nan))
-    with pytest.raises(InputError, match=r"got the names bandgap, .*energy, .*sought \(energy: REF_energy, "):
+    with pytest.raises(InputError, match=r"got the names bandgap, energy; .* sought \(energy: REF_energy, "):
         reading.read_labels(tmp_path / "b.extxyz")
 
 
