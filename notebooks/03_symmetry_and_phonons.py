@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import stores
 from ase.build import bulk
-from platonic_adapters import store, structures
+from platonic_adapters import reading, store, structures
 from scipy.spatial.transform import Rotation
 
 from platonic_jax import plots, probes, studies
@@ -54,7 +54,7 @@ def embedded(model, asked, name, *options):
 
 # %%
 source = os.environ.get("PLATONIC_STRUCTURES", "prototypes?max_atoms=8")
-originals, _ = structures.read(source, limit=int(os.environ.get("PLATONIC_LIMIT", "4")), duplicates="skip")
+originals, _ = reading.read(source, limit=int(os.environ.get("PLATONIC_LIMIT", "4")), duplicates="skip")
 images = probes.images(originals, seed=0, num_draws=2)
 found = [studies.symmetry(embedded(model, images.structures, "images"), images) for model in MODELS]
 for model in found:
@@ -96,7 +96,7 @@ crystal = os.environ.get("PLATONIC_CRYSTAL")
 if crystal:
     phonon = probes.read_phonopy(crystal)
 else:
-    phonon = probes.crystal(structures.read(bulk("NaCl", "rocksalt", a=5.69))[0], min_length=7.5)
+    phonon = probes.crystal(reading.read(bulk("NaCl", "rocksalt", a=5.69))[0], min_length=7.5)
 displaced = probes.displaced(phonon, seed=0)
 vibrating = []
 for model in MODELS:

@@ -30,7 +30,7 @@ import numpy as np
 import stores
 from ase import Atoms
 from ase.calculators.emt import EMT
-from platonic_adapters import environments, registry, structures
+from platonic_adapters import environments, reading, registry
 
 from platonic_jax import plots, studies, tables
 
@@ -72,7 +72,7 @@ if dimers is None:
     dimers = written("dimers.extxyz", made)
 learned = written("learned.extxyz", (atoms for atoms in ase.io.read(dimers, ":") if set(atoms.symbols) == {"Cu"}))
 source = os.environ.get("PLATONIC_CRYSTALS", "prototypes?max_atoms=4")
-crystals, _ = structures.read(source, duplicates="skip")
+crystals, _ = reading.read(source, duplicates="skip")
 crystals = [atoms for atoms in map(crystals.atoms, range(len(crystals))) if ELEMENTS.issuperset(atoms.numbers)]
 replayed = written("replayed.extxyz", crystals[::2])
 judged = written("judged.extxyz", [*crystals[1::2], *ase.io.read(dimers, ":")])

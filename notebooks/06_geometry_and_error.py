@@ -27,7 +27,7 @@ import ase.io
 import numpy as np
 import stores
 from ase.calculators.singlepoint import SinglePointCalculator
-from platonic_adapters import structures
+from platonic_adapters import reading
 
 import platonic_jax as pj
 
@@ -54,7 +54,7 @@ if labels:
 else:
     models, forces = ("7net-0", "chgnet-0.3.0"), ("--properties", "energy,forces")
     number = int(os.environ.get("PLATONIC_LIMIT", "24"))
-    known = structures.read("prototypes?max_atoms=4", limit=number, duplicates="skip")[0]
+    known = reading.read("prototypes?max_atoms=4", limit=number, duplicates="skip")[0]
     STORES.mkdir(parents=True, exist_ok=True)
     ase.io.write(STORES / "known.extxyz", displaced(known, 20, 0.01, 0.05))
     ase.io.write(STORES / "displaced.extxyz", displaced(known, 4, 0.02, 0.15))

@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from platonic_adapters import environments, registry, store, structures
+from platonic_adapters import environments, reading, registry, store
 from scipy.spatial.transform import Rotation
 
 MODEL = "orb-v3-direct-inf-omat"  # direct forces, all neighbours within 6 Å
@@ -49,7 +49,7 @@ def frames(args):
 
     crystals = [bulk(name, "rocksalt", a, cubic=cubic) for name, a in ROCK_SALTS for cubic in (False, True)]
     for path in args.crystals:
-        given, _ = structures.read(path)
+        given, _ = reading.read(path)
         crystals += [given.atoms(i) for i in range(len(given))]
     made = [_rattled(crystals[i % len(crystals)], [args.seed, _FRAME, i]) for i in range(args.number)]
     write(args.output, made)

@@ -45,27 +45,26 @@ def coordination(structures: Any) -> np.ndarray:
     Trans. 2008, 2832, as ASE lists them). It tells environments apart; it is not a statement about bonds.
 
     Args:
-        structures: Structures with `species`, `positions`, `cells`, `pbc` and `offsets`, as a table brings them.
+        structures: Structures, as a table brings them.
 
     Returns:
         (n,) int32, for every atom of every structure. Kept, for the structures asked for last.
     """
-    from ase.cell import Cell
     from ase.data import covalent_radii
     from pymatgen.optimization.neighbors import find_points_in_spheres
 
     numbers = []
     for i in range(len(structures)):
-        rows = slice(structures.offsets[i], structures.offsets[i + 1])
-        radii = covalent_radii[structures.species[rows]]
-        positions = np.ascontiguousarray(structures.positions[rows], dtype=float)
+        atoms = structures.wrapped_atoms(i)
+        radii = covalent_radii[atoms.numbers]
+        positions = np.ascontiguousarray(atoms.positions, dtype=float)
         centre, neighbour, _, distance = find_points_in_spheres(
             positions,
             positions,
             float(BOND_FACTOR * 2 * radii.max()),
-            np.ascontiguousarray(structures.pbc[i], dtype=np.int64),
+            np.ascontiguousarray(atoms.pbc, dtype=np.int64),
             # A direction that is not periodic may have no lattice vector.
-            np.ascontiguousarray(Cell(structures.cells[i]).complete().array, dtype=float),
+            np.ascontiguousarray(atoms.cell.complete().array, dtype=float),
             1e-8,
         )
         near = (distance > 1e-8) & (distance < BOND_FACTOR * (radii[centre] + radii[neighbour]))

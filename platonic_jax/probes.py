@@ -91,7 +91,7 @@ def images(structures: Structures, *, seed: int, num_draws: int = 4, tolerance: 
 
     Example:
         >>> from ase.build import bulk
-        >>> from platonic_adapters.structures import read
+        >>> from platonic_adapters.reading import read
         >>> from platonic_jax import probes
         >>> made = probes.images(read(bulk("NaCl", "rocksalt", a=5.64))[0], seed=0)
         >>> len(made.structures), str(made.kind[-1]), made.image_of[-4:].tolist()
@@ -180,7 +180,7 @@ def crystal(structures: Structures, *, min_length: float = 10.0, distance: float
 
     Example:
         >>> from ase.build import bulk
-        >>> from platonic_adapters.structures import read
+        >>> from platonic_adapters.reading import read
         >>> from platonic_jax import probes
         >>> phonon = probes.crystal(read(bulk("NaCl", "rocksalt", a=5.64))[0])
         >>> len(phonon.supercell), len(phonon.supercells_with_displacements)

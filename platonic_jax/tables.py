@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from platonic_adapters import reading
 from platonic_adapters import store as _store
-from platonic_adapters import structures as _structures
 from platonic_adapters.protocol import Readout
 from platonic_adapters.structures import Structures
 
@@ -251,7 +251,7 @@ def read_labels(path: str | Path, table: EmbeddingTable) -> dict[str, np.ndarray
     """
     if table.structures is None:
         raise ValueError("`table` must bring its structures, got bare arrays: labels are found by them.")
-    known, found = _structures.read_labels(path), table.structures
+    known, found = reading.read_labels(path), table.structures
     energy, forces = np.full(len(found), np.nan), np.full((len(found.species), 3), np.nan)
     for i, content in enumerate(found.hashes):
         labels = known.get(content, {})

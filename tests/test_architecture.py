@@ -25,7 +25,10 @@ LAYERS = [
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer}
 HOST_SIDE = {"tables", "probes"}  # Known to the drivers alone: algorithms take arrays.
 MAY_USE_HOST_SIDE = {"compare", "sweep", "studies", "training", "plots", "report", "cli", "testing"}
-ONLY_IMPORTER = {"ott": {"_ott"}, "platonic_adapters": {"tables", "probes", "anchors", "cli", "schemas"}}
+ONLY_IMPORTER = {
+    "ott": {"_ott"},
+    "platonic_adapters": {"_files", "tables", "probes", "anchors", "training", "cli", "schemas"},
+}
 
 
 def module_of(path: Path) -> str:

@@ -11,7 +11,8 @@ import schemed
 from ase import Atoms
 from ase.build import bulk, fcc100, molecule
 from ase.calculators.emt import EMT
-from platonic_adapters.structures import Structures, read
+from platonic_adapters.reading import read
+from platonic_adapters.structures import Structures
 
 from platonic_jax import diagnostics, probes, studies
 from platonic_jax.tables import EmbeddingTable

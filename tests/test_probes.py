@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
-from platonic_adapters.structures import Structures, read
+from platonic_adapters.reading import read
+from platonic_adapters.structures import Structures
 
 from platonic_jax import groups, probes
 

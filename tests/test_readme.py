@@ -21,9 +21,9 @@ def test_every_block_says_what_runs_it():
 def test_every_block_runs(tmp_path):
     from ase.build import bulk
     from ase.io import write
-    from platonic_adapters import structures
+    from platonic_adapters import reading
 
-    found, _ = structures.read("prototypes?max_atoms=6")
+    found, _ = reading.read("prototypes?max_atoms=6")
     write(tmp_path / "structures.extxyz", [found.atoms(i) for i in range(60)])
     write(tmp_path / "generated.cif", bulk("Cu", "fcc", a=3.0, cubic=True))
     documents.follow([documents.REPOSITORY / "README.md"], tmp_path)

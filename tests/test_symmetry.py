@@ -10,7 +10,8 @@ import reports
 import schemed
 from ase import Atoms
 from ase.build import bulk
-from platonic_adapters.structures import Structures, read
+from platonic_adapters.reading import read
+from platonic_adapters.structures import Structures
 
 from platonic_jax import diagnostics, probes, studies
 from platonic_jax.cli import main

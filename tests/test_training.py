@@ -268,6 +268,16 @@ def test_two_trained_models_and_their_structures_are_needed():
         train(bare)
 
 
+@pytest.mark.parametrize("missing", ["", "n/a", "N/A", "NA", "NaN", "nan", "null", "None", "-", "?", " "])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_missing_targets_are_missing_in_any_encoding(tmp_path, missing, encoding):
+    (tmp_path / "t.csv").write_bytes(f",id,e,ü\n0,s2,-1.5,x\n1,s0,{missing},{missing}\n2,s1,.5e1\n".encode(encoding))
+    found = read_targets(tmp_path / "t.csv", tables()[0])
+    np.testing.assert_array_equal(found["e"][:3], [np.nan, 5, -1.5])
+    assert found["ü"][:3].tolist() == ["", "", "x"]
+    assert list(found) == ["e", "ü"]
+
+
 def test_targets_are_read_by_id(tmp_path):
     path = tmp_path / "energies.csv"
     path.write_text("material_id,e,word\ns2,-1.5,x\ns0,,y\nelsewhere,7,z\n")
@@ -280,6 +290,18 @@ def test_targets_are_read_by_id(tmp_path):
         ("name,e\ns2,1\n", "must have a column `id` or `material_id`, got name, e"),
         ("id,e\nother,1\n", "must hold structures of the stores, such as 's0', got none"),
         ("id\ns2\n", "must have a column of values or classes, got id alone"),
+        ("id,e\ns0,1,2\ns1,1\n", "row 1 has 3 fields, its heading has 2"),
+        ("id,e\ns0,1\ns1,1,5\n", "row 2 has 3 fields.*write decimals with a point"),
+        ('id,e\ns0,1\ns1,"1,5"\n', "column `e` must hold numbers or words, got 1 .*'1,5' in row 2; write decimals"),
+        ('id,e\ns0,"0,1"\ns1,"1,5"\n', "column `e` must have decimals with a point, got '0,1' in row 1"),
+        ("id,e\ns0,1\ns1,2\ns2,high\n", "got 2 numbers and 1 others, 'high' in row 3"),
+        ("id,e\ns0,high\ns1,2\ns2,high\n", "got 1 numbers and 2 others, '2' in row 2"),
+        ("id,e\ns0,1\ns1,1_0\n", "'1_0' in row 2"),
+        ("id,e\ns0,inf\n", "must hold finite numbers, got 'inf' in row 1"),
+        ("id,e\ns0,1e39\n", "must hold finite numbers, got '1e39' in row 1"),
+        ("id,e\ns0,1\ns1,2\ns0,3\n", "one row for each structure, got 's0' in rows 1 and 3"),
+        ("id,e,e\ns0,1,2\n", "has two columns `e`"),
+        ("", "must have a column `id` or `material_id`, got nothing"),
     ):
         path.write_text(text)
         with pytest.raises(ValueError, match=message):

@@ -9,7 +9,18 @@ from importlib import import_module
 from types import ModuleType
 
 __version__ = "0.1.0"
-_MODULES = ["cli", "environments", "errors", "export", "protocol", "registry", "selftest", "store", "structures"]
+_MODULES = [
+    "cli",
+    "environments",
+    "errors",
+    "export",
+    "protocol",
+    "reading",
+    "registry",
+    "selftest",
+    "store",
+    "structures",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -58,7 +58,7 @@ class OrbitAverage:
         }
         self.default_layer, self.elements = adapter.default_layer, adapter.elements
         self.checkpoint, self.batch_atoms = adapter.checkpoint, max(1, adapter.batch_atoms // number)
-        self.hardware = adapter.hardware
+        self.hardware, self.charged = adapter.hardware, getattr(adapter, "charged", False)
 
     def prepare(self, atoms: Atoms) -> _Orbit:
         """Build the graph of every turned copy."""

@@ -82,8 +82,8 @@ def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input",
         metavar="INPUT",
-        help="a file that ASE reads (also .gz), a folder of CIFs, a CSV with the columns material_id and cif, a store,"
-        " or `prototypes`",
+        help="a file that ASE reads (also .gz, .bz2, .xz), a folder of CIFs, a CSV with the columns material_id and"
+        " cif, a store, or `prototypes`",
     )
     parser.add_argument(
         "-o",
@@ -252,19 +252,19 @@ def wanted(args: argparse.Namespace) -> registry.ModelSpec:
 
 def read_input(args: argparse.Namespace) -> tuple[Any, list[dict[str, str]], str]:
     """The structures that `args` names, what was left out, and the source's name; says what was left out or repeats."""
-    from platonic_adapters import structures
+    from platonic_adapters import reading
     from platonic_adapters.export import say_skipped
 
     if Path(args.output).suffix != ".zarr":
         raise UserError(f"`--output` must end in `.zarr`, got `{args.output}`.")
     targets.check_file("--json", args.json)
     targets.check_folder("--output", args.output)
-    found, skipped = structures.read(args.input, limit=args.limit, duplicates=args.duplicates)
+    found, skipped = reading.read(args.input, limit=args.limit, duplicates=args.duplicates)
     if Path(args.input).suffix != ".zarr":  # what a store left out was said when it was written
         say_skipped(skipped)
         if repeats := len(found) - len(set(found.hashes)):
             say(f"{repeats} of {len(found)} structures repeat an earlier one and are kept.")
-    return found, skipped, structures.describe(args.input)
+    return found, skipped, reading.describe(args.input)
 
 
 def report(args: argparse.Namespace, summary: Any) -> int:

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from platonic_adapters import __version__, protocol, selftest, store
+from platonic_adapters import __version__, batching, protocol, selftest, store
 from platonic_adapters.averaging import SPREAD
-from platonic_adapters.errors import ExportError, InputError, UserError
+from platonic_adapters.errors import InputError, UserError
 from platonic_adapters.protocol import Adapter
 from platonic_adapters.registry import ModelSpec
 from platonic_adapters.replacing import collect, recover
 from platonic_adapters.structures import Structures
 from platonic_adapters.terminal import say
 
-__all__ = ["Summary", "already_complete", "export", "fill", "say", "say_skipped"]
+__all__ = ["Summary", "already_complete", "chains", "export", "fill", "say", "say_skipped"]
 
 if TYPE_CHECKING:
     from platonic_adapters.scaleout import DaskPool
@@ -119,6 +119,9 @@ def export(
     say_skipped(unknown)
     if writer.damage:
         say(f"`{output}` was damaged ({writer.damage.sentence()}); that is made again, and nothing else.")
+    ions = int(np.count_nonzero((known.charge != 0) | (known.spin > 1)))
+    if ions and not getattr(adapter, "charged", False):
+        say(f"{spec.name} takes neither charge nor spin; structures that have them and are embedded without: {ions}.")
     start = time.monotonic()
     progress = _Progress([writer.overlapping(block) for block in writer.pending()], known)
     if pool is None:
@@ -236,7 +239,7 @@ def _provenance(
         "batch_atoms": batch_atoms,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "source": {"name": source, "sha256": structures.digest},
-        "self_test": selftest.run(adapter, known),
+        "self_test": selftest.run(adapter, known, batch_atoms=batch_atoms),
     }
 
 
@@ -267,24 +270,46 @@ def fill(
         advance: told the structures and atoms of every batch that is done.
     """
     structures = writer.structures
+    members = [
+        batching.Member(f"{id_} ({formula})", int(n))
+        for id_, formula, n in zip(structures.ids, structures.formulas, structures.num_atoms, strict=True)
+    ]
 
-    def batches() -> Iterator[tuple[int, list[int], bool]]:
+    def jobs() -> Iterator[tuple[int, list[int], bool, bool]]:
+        """Block and batch, whether it is the block's last, and whether the block before it has its embeddings."""
+        known: set[int] = set()
         for block in blocks:
-            members = _batches(structures, writer.overlapping(block), batch_atoms)
-            yield from ((block, batch, i == len(members) - 1) for i, batch in enumerate(members))
+            inside = writer.overlapping(block)
+            long = [i for i in inside if structures.num_atoms[i] > writer.block_rows]
+            others = sorted(set(inside) - set(long), key=lambda i: (structures.num_atoms[i], i))
+            batches = [[i] for i in long] + batching.split(others, structures.num_atoms, batch_atoms)
+            known &= set(long)
+            yield from ((block, batch, n == len(batches) - 1, batch[0] in known) for n, batch in enumerate(batches))
+            known |= set(long)
 
-    def prepared(job: tuple[int, list[int], bool]) -> list[Any]:
-        return [_named_failure(structures, i, lambda i=i: adapter.prepare(structures.atoms(i))) for i in job[1]]
+    def prepared(job: tuple[int, list[int], bool, bool]) -> list[Any]:
+        _, batch, _, known = job
+        return [] if known else [batching.prepare(adapter, structures.wrapped_atoms(i), members[i]) for i in batch]
 
     rows: dict[str, np.ndarray] = {}
     values: dict[str, np.ndarray] = {}
-    for (block, batch, last), graphs in _ahead(batches(), prepared):
-        members, span = writer.overlapping(block), writer.rows(block)
-        first, stop = (int(structures.offsets[i]) for i in (members.start, members.stop))
+    # What a structure longer than a block has in all of them: it is embedded once, alone, whichever block comes first.
+    long: dict[int, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = {}
+    for (block, batch, last, known), graphs in _ahead(jobs(), prepared):
+        inside, span = writer.overlapping(block), writer.rows(block)
+        first, stop = (int(structures.offsets[i]) for i in (inside.start, inside.stop))
         if not rows:
             rows = {name: _empty(stop - first, int(adapter.layers[name]["width"])) for name in writer.layers}
             values = {name: _empty(stop - first, *store.PROPERTIES[name][1]) for name in writer.properties}
-        found, computed = _embed(adapter, structures, batch, graphs, writer.properties)
+            long = {i: found for i, found in long.items() if i in inside}
+        if known:
+            found, computed = long[batch[0]]
+        else:
+            found, computed = batching.embed(adapter, graphs, [members[i] for i in batch], writer.properties)
+            if "stress" in computed:
+                computed["stress"][~structures.pbc[batch].all(axis=1)] = np.nan
+            if structures.num_atoms[batch[0]] > writer.block_rows:
+                long[batch[0]] = {name: found[name] for name in writer.layers}, computed
         place = structures.rows(batch) - first
         for name in writer.layers:
             rows[name][place] = found[name]
@@ -293,84 +318,28 @@ def fill(
             values[name][place if per_atom else structures.offsets[batch] - first] = computed[name]
         advance(len(batch), len(place))
         if last:
-            inside = slice(span.start - first, span.stop - first)
-            writer.write(block, {k: v[inside] for k, v in rows.items()}, {k: v[inside] for k, v in values.items()})
+            part = slice(span.start - first, span.stop - first)
+            writer.write(block, {k: v[part] for k, v in rows.items()}, {k: v[part] for k, v in values.items()})
             rows, values = {}, {}
+
+
+def chains(writer: store.Writer, blocks: Iterable[int]) -> list[list[int]]:
+    """Blocks that share a structure longer than a block, together, so that whoever takes them embeds it once."""
+    structures, found = writer.structures, []
+    for block in blocks:
+        before = found[-1][-1] if found else None
+        if before is not None and abs(block - before) == 1:
+            row = max(block, before) * writer.block_rows
+            i = int(np.searchsorted(structures.offsets, row, "right")) - 1
+            if structures.offsets[i] < row and structures.num_atoms[i] > writer.block_rows:
+                found[-1].append(block)
+                continue
+        found.append([block])
+    return found
 
 
 def _empty(*shape: int) -> np.ndarray:
     return np.full(shape, np.nan, np.float32)
-
-
-def _batches(structures: Structures, members: range, batch_atoms: int) -> list[list[int]]:
-    """Structures of one block, by size, in batches of at most `batch_atoms` atoms (or one structure)."""
-    batches: list[list[int]] = []
-    size = batch_atoms
-    for i in sorted(members, key=lambda i: int(structures.num_atoms[i])):
-        atoms = int(structures.num_atoms[i])
-        if size + atoms > batch_atoms:
-            batches.append([])
-            size = 0
-        batches[-1].append(i)
-        size += atoms
-    return batches
-
-
-def _embed(
-    adapter: Adapter, structures: Structures, batch: list[int], graphs: list[Any], properties: Sequence[str]
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Embed a batch, in halves where the memory does not hold it; refuse what is not finite, naming the structure."""
-    try:
-        layers, values = adapter.embed(graphs, properties)
-    except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
-            raise
-        if len(batch) == 1:
-            i = batch[0]
-            raise ExportError(
-                f"{structures.ids[i]} ({structures.num_atoms[i]} atoms) does not fit into the memory; leave it out."
-            ) from error
-    else:
-        _refuse_non_finite(structures, batch, {**layers, **{k: v for k, v in values.items() if k != "stress"}})
-        for at, i in enumerate(batch):
-            if "stress" in values and not structures.pbc[i].all():
-                values["stress"][at] = np.nan
-        return layers, values
-    half = len(batch) // 2
-    parts = [
-        _embed(adapter, structures, batch[part], graphs[part], properties) for part in (slice(half), slice(half, None))
-    ]
-    joined = [{name: np.concatenate([p[k][name] for p in parts]) for name in parts[0][k]} for k in (0, 1)]
-    return joined[0], joined[1]
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in str(error)
-    )
-
-
-def _refuse_non_finite(structures: Structures, batch: list[int], found: dict[str, np.ndarray]) -> None:
-    ends = np.cumsum(structures.num_atoms[batch])
-    for name, x in found.items():
-        bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(1))
-        if bad.size:
-            i = batch[bad[0] if name == "energy" else int(np.searchsorted(ends, bad[0], "right"))]
-            raise ExportError(
-                f"the model gives values that are not finite ({name}) for {structures.ids[i]}"
-                f" ({structures.formulas[i]}); leave it out."
-            )
-
-
-def _named_failure(structures: Structures, i: int, prepare: Callable[[], R]) -> R:
-    try:
-        return prepare()
-    except Exception as error:
-        raise ExportError(
-            f"the model cannot build the graph of {structures.ids[i]} ({type(error).__name__}: {error}); leave it out."
-        ) from error
 
 
 def _ahead(items: Iterable[T], prepare: Callable[[T], R]) -> Iterator[tuple[T, R]]:

@@ -120,6 +120,7 @@ class FairChem:
         known = list(self.model.dataset_to_tasks)
         self.task = _chosen_task(spec, known)
         self.elements = MOLECULAR if known == ["omol"] else MATERIALS_PROJECT
+        self.charged = self.task == "omol"
 
         self._seen: dict[str, Any] = {}
         self.layers: dict[str, dict[str, Any]] = {}
@@ -146,12 +147,14 @@ class FairChem:
         backbone.norm.register_forward_hook(lambda _module, _args, out: self._seen.update({"node_embedding": out}))
 
     def prepare(self, atoms: Atoms) -> Any:
-        """The input of one structure, neutral; its graph is built on the device."""
-        box = boxed(atoms, self.cutoff)
-        box.info = {
-            "charge": 0,
-            "spin": 1 if self.task == "omol" else 0,
-        }  # molecules have a spin multiplicity
+        """The input of one structure; its graph is built on the device.
+
+        Molecules have a charge and a spin multiplicity, those of a neutral singlet where none are given; crystals none.
+        """
+        box = boxed(atoms, self.cutoff).copy()
+        box.info = {"charge": 0, "spin": 0}
+        if self.charged:
+            box.info = {"charge": atoms.info.get("charge", 0), "spin": atoms.info.get("spin", 0) or 1}
         return AtomicData.from_ase(box, task_name=self.task, r_edges=False, r_data_keys=["spin", "charge"])
 
     def embed(

@@ -54,7 +54,8 @@ class Adapter(Protocol):
     """A loaded model, seen by the export loop.
 
     It may also have `readout() -> Readout`, where its energy is a sum over atoms of what dense layers make of the rows
-    of one layer.
+    of one layer; and `charged = True`, where it takes a structure's charge and spin multiplicity, which are in
+    `atoms.info` where they are given and not those of a neutral singlet.
 
     Attributes:
         layers: layer → `{"width": int, "what": str, "irreps": str, …}`, in the order of the network.

@@ -66,19 +66,23 @@ class DaskPool:
             return
         job = _Job(writer.path.absolute(), str(writer.run), spec, device, threads, batch_atoms, caches.code_digest())
         with self._client() as client:
-            tasks = client.map(functools.partial(_embed_block, job), blocks, pure=False, key="block")
-            number = dict(zip([task.key for task in tasks], blocks, strict=True))
+            chains = export.chains(writer, blocks)
+            tasks = client.map(functools.partial(_embed_blocks, job), chains, pure=False, key="blocks")
+            chain_of = dict(zip([task.key for task in tasks], chains, strict=True))
             for task in distributed.as_completed(tasks):
-                members = writer.overlapping(number[task.key])
+                chain = chain_of[task.key]
+                overlaps = [writer.overlapping(block) for block in chain]
+                members = range(min(o.start for o in overlaps), max(o.stop for o in overlaps))
                 try:
                     task.result()
                 except distributed.KilledWorker as error:
                     raise ExportError(
-                        f"block {number[task.key]} ({writer.structures.ids[members.start]} to"
+                        f"block {', '.join(map(str, chain))} ({writer.structures.ids[members.start]} to"
                         f" {writer.structures.ids[members.stop - 1]}) killed one worker after another, most likely for"
                         " want of memory; run the same command again with fewer workers, and it goes on."
                     ) from error
-                advance(len(members), int(writer.structures.num_atoms[members].sum()))
+                for overlap in overlaps:
+                    advance(len(overlap), int(writer.structures.num_atoms[overlap].sum()))
 
     @contextmanager
     def _client(self) -> Iterator[distributed.Client]:
@@ -116,7 +120,7 @@ class DaskPool:
             yield client
 
 
-def _embed_block(job: _Job, block: int) -> None:
+def _embed_blocks(job: _Job, blocks: list[int]) -> None:
     """The task: runs in a worker."""
     if job.code != caches.code_digest():
         raise ExportError(
@@ -124,8 +128,8 @@ def _embed_block(job: _Job, block: int) -> None:
         )
     adapter = _adapter(job.spec, job.device, job.threads)
     writer = _writer(job.path, job.run)
-    if not writer.is_done(block):
-        export.fill(writer, adapter, [block], batch_atoms=job.batch_atoms, advance=lambda _structures, _atoms: None)
+    pending = (block for block in blocks if not writer.is_done(block))
+    export.fill(writer, adapter, pending, batch_atoms=job.batch_atoms, advance=lambda _structures, _atoms: None)
 
 
 # Loaded once by a worker, for all its blocks.

@@ -6,10 +6,12 @@ supercells, embedded one by one, and embedded again as they were.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from platonic_adapters import batching
 from platonic_adapters.protocol import Adapter
 from platonic_adapters.structures import Structures, turned
 
@@ -20,33 +22,51 @@ NUM_STRUCTURES, NUM_ATOMS = 4, 8
 RATTLE = 0.02  # Å
 
 
-def run(adapter: Adapter, structures: Structures) -> dict[str, Any]:
+def run(adapter: Adapter, structures: Structures, *, batch_atoms: int | None = None) -> dict[str, Any]:
     """Measure how far the default layer departs from the symmetries that the physics has.
+
+    It takes no more memory than the export of the largest structure: batches keep to the same limit, are halved where
+    they do not fit, and supercells that are larger than both, or do not fit, are left out.
 
     Args:
         adapter: a loaded model that knows every element of `structures`.
         structures: the input; the four nearest to eight atoms are used, rattled by 0.02 Å, off their symmetries.
+        batch_atoms: atoms a batch at most; what suits the device if None.
 
     Returns:
         `rotation`, `reflection`, `translation`, `permutation`, `supercell`, `batch_vs_single`, `repeatability`: for
-        each, the largest over atoms of ‖x − x′‖ / ‖x‖, or None where no structure is periodic and so none has a
-        supercell; and `structures`, the ids used.
+        each, the largest over atoms of ‖x − x′‖ / ‖x‖, or None where no structure is periodic and neutral and so none
+        has a supercell, or none small enough; and `structures`, the ids used.
+
+    Raises:
+        ExportError: a structure that does not fit, or whose embeddings are not finite; named.
     """
     rng = np.random.default_rng(0)
+    batch_atoms = batch_atoms or adapter.batch_atoms
     chosen = sorted(np.argsort(np.abs(structures.num_atoms - NUM_ATOMS), kind="stable")[:NUM_STRUCTURES])
-    plain = [structures.atoms(i) for i in chosen]
+    names = [f"{structures.ids[i]} ({structures.formulas[i]})" for i in chosen]
+    plain = [structures.wrapped_atoms(i) for i in chosen]
     for atoms in plain:
         atoms.positions += RATTLE * rng.standard_normal(atoms.positions.shape)
     orders = [rng.permutation(len(atoms)) for atoms in plain]
     turn = _rotation(rng)
-    reference = _embed(adapter, plain)
+
+    def embed(copies: list[Atoms], names: list[str] = names, limit: int = batch_atoms) -> np.ndarray:
+        members = [batching.Member(name, len(atoms)) for name, atoms in zip(names, copies, strict=True)]
+        rows = []
+        for batch in batching.split(range(len(copies)), [len(atoms) for atoms in copies], limit):
+            graphs = [batching.prepare(adapter, copies[i], members[i]) for i in batch]
+            rows.append(batching.embed(adapter, graphs, [members[i] for i in batch])[0][adapter.default_layer])
+        return np.concatenate(rows)
+
+    reference = embed(plain)
     other = {
-        "rotation": _embed(adapter, [turned(a, turn) for a in plain]),
-        "reflection": _embed(adapter, [turned(a, np.diag([-1.0, 1.0, 1.0]) @ turn) for a in plain]),
-        "translation": _embed(adapter, [_shifted(a, rng.uniform(-2, 2, 3)) for a in plain]),
-        "permutation": _embed(adapter, [a[order] for a, order in zip(plain, orders, strict=True)]),
-        "batch_vs_single": np.concatenate([_embed(adapter, [a]) for a in plain]),
-        "repeatability": _embed(adapter, plain),
+        "rotation": embed([turned(a, turn) for a in plain]),
+        "reflection": embed([turned(a, np.diag([-1.0, 1.0, 1.0]) @ turn) for a in plain]),
+        "translation": embed([_shifted(a, rng.uniform(-2, 2, 3)) for a in plain]),
+        "permutation": embed([a[order] for a, order in zip(plain, orders, strict=True)]),
+        "batch_vs_single": embed(plain, limit=1),
+        "repeatability": embed(plain),
     }
     offsets = np.cumsum([0, *map(len, plain)])[:-1]
     rows = [np.arange(len(a)) + offset for a, offset in zip(plain, offsets, strict=True)]
@@ -54,19 +74,15 @@ def run(adapter: Adapter, structures: Structures) -> dict[str, Any]:
     deviations: dict[str, float | None] = {
         name: _deviation(reference[shuffled] if name == "permutation" else reference, x) for name, x in other.items()
     }
-    periodic = [i for i, atoms in enumerate(plain) if atoms.pbc.any()]
-    if periodic:
-        doubled = _embed(adapter, [_doubled(plain[i]) for i in periodic])
-        deviations["supercell"] = _deviation(
-            reference[np.concatenate([np.tile(rows[i], 2) for i in periodic])], doubled
-        )
-    else:
-        deviations["supercell"] = None
+    deviations["supercell"] = None
+    largest = max(batch_atoms, int(structures.num_atoms.max()))
+    repeatable = [i for i, a in enumerate(plain) if a.pbc.any() and not a.info and 2 * len(a) <= largest]
+    if repeatable:
+        expected = np.concatenate([np.tile(rows[i], 2) for i in repeatable])
+        with suppress(batching.DoesNotFit):
+            doubled = embed([_doubled(plain[i]) for i in repeatable], [names[i] for i in repeatable])
+            deviations["supercell"] = _deviation(reference[expected], doubled)
     return {**deviations, "structures": [structures.ids[i] for i in chosen]}
-
-
-def _embed(adapter: Adapter, atoms: list[Atoms]) -> np.ndarray:
-    return adapter.embed([adapter.prepare(a) for a in atoms])[0][adapter.default_layer]
 
 
 def _shifted(atoms: Atoms, shift: np.ndarray) -> Atoms:

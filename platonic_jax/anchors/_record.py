@@ -15,6 +15,7 @@ from platonic_jax._files import replacing
 SCHEMA = 2  # 1 had no metrics.
 _FORMAT = "platonic anchors"
 _STRUCTURE_ARRAYS = ("num_atoms", "species", "positions", "cells", "pbc", "charge", "spin")
+_LATER_ARRAYS = ("charge", "spin")  # Older files have neither.
 _STRUCTURE_TEXTS = ("ids", "hashes", "formulas")
 
 
@@ -245,9 +246,8 @@ class Anchors:
             if type(header[name]) is not kind:
                 raise TypeError(f"`{name}` is no {kind.__name__}")
         known = {name: f"structures/{name}" for name in _STRUCTURE_ARRAYS}
-        # Older files have neither charge nor spin.
         structures: dict[str, Any] = {
-            name: arrays[key] for name, key in known.items() if key in arrays or name not in ("charge", "spin")
+            name: arrays[key] for name, key in known.items() if key in arrays or name not in _LATER_ARRAYS
         }
         structures |= {name: header[name] for name in _STRUCTURE_TEXTS}
         indices = {name: arrays[name] for name in ("structure_index", "atom_index")}

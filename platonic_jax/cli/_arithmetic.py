@@ -1,7 +1,6 @@
 """`platonic arithmetic`: crystals as vectors, added and subtracted; and how far that carries."""
 
 import argparse
-import csv
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from platonic_adapters import processes
 
+from platonic_jax._files import read_csv
 from platonic_jax.cli import _arguments, _probes, _stores
 
 if TYPE_CHECKING:
@@ -136,14 +136,14 @@ def _default_store(args: argparse.Namespace) -> Path:
     """Prototypes and elements by a model that brings its weights, with energies to tell the stable phase; made once."""
     from ase.build import bulk
     from ase.data import chemical_symbols
-    from platonic_adapters import caches, store, structures
+    from platonic_adapters import caches, reading, store, structures
     from platonic_adapters.errors import StoreError
 
     kept = caches.directory() / "crystals" / f"{DEFAULT_MODEL}.zarr"
     with suppress(StoreError):  # Not made yet, not to its end, or damaged.
         if not store.survey(store.open(kept)):
             return kept
-    prototypes = structures.read(DEFAULT_INPUT)[0]
+    prototypes = reading.read(DEFAULT_INPUT)[0]
     atoms, ids = [prototypes.atoms(i) for i in range(len(prototypes))], list(prototypes.ids)
     for symbol in chemical_symbols[1:]:
         try:
@@ -161,13 +161,13 @@ def _files(
     args: argparse.Namespace, loaded: "Sequence[EmbeddingTable]", folder: Path
 ) -> "dict[str, list[EmbeddingTable]]":
     """The structure files that are named, as each model sees them."""
-    from platonic_adapters import structures
+    from platonic_adapters import reading
 
     from platonic_jax import tables
 
     found = {}
     for i, name in enumerate(word for word in args.expression.split() if Path(word).is_file()):
-        known = structures.read(name, duplicates="skip")[0]
+        known = reading.read(name, duplicates="skip")[0]
         if len(known) != 1:
             raise ValueError(f"{name!r} must hold one crystal, got {len(known)}.")
         found[name] = []
@@ -193,8 +193,7 @@ def _equations(args: argparse.Namespace) -> tuple[list[str], list[float] | None]
         return [args.expression], None
     if not args.equations:
         raise ValueError("`--equations` must name a file, got none.")
-    with Path(args.equations).open(newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
+    _, lines = read_csv(args.equations, "--equations")
     if not lines or "equation" not in lines[0]:
         raise ValueError(f"{args.equations!r} must have a column `equation`, and lines below it, got none.")
     if "energy" not in lines[0]:

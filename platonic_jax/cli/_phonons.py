@@ -45,7 +45,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def find(args: argparse.Namespace) -> "Phonons":
     """Embed the supercells, and judge."""
-    from platonic_adapters.structures import read
+    from platonic_adapters.reading import read
 
     from platonic_jax import probes
     from platonic_jax.studies import phonons

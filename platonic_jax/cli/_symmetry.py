@@ -38,7 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def find(args: argparse.Namespace) -> "list[Symmetry]":
     """Embed the images with every model, and judge; a result for each."""
-    from platonic_adapters.structures import read
+    from platonic_adapters.reading import read
 
     from platonic_jax import probes
     from platonic_jax.studies import symmetry

@@ -187,7 +187,7 @@ def phonons(table: EmbeddingTable, displaced: Displaced, *, density: float = 30.
         >>> import numpy as np
         >>> from ase.build import bulk
         >>> from ase.calculators.emt import EMT
-        >>> from platonic_adapters.structures import read
+        >>> from platonic_adapters.reading import read
         >>> from platonic_jax import EmbeddingTable, probes, studies
         >>> displaced = probes.displaced(probes.crystal(read(bulk("Cu"))[0], min_length=5.0), seed=0)
         >>> known = displaced.structures

@@ -121,7 +121,7 @@ def symmetry(table: EmbeddingTable, images: Images, *, k: int = 100, seed: int =
     Example:
         >>> import numpy as np
         >>> from ase.build import bulk
-        >>> from platonic_adapters.structures import read
+        >>> from platonic_adapters.reading import read
         >>> from platonic_jax import EmbeddingTable, probes, studies
         >>> images = probes.images(read(bulk("NaCl", "rocksalt", a=5.64))[0], seed=0)
         >>> known = images.structures

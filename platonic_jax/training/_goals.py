@@ -1,14 +1,15 @@
 """What is to be learned: objectives by name, and the targets of tasks."""
 
-import csv
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from platonic_adapters.sources import identifier
 
 from platonic_jax import groups, learn
+from platonic_jax._files import read_csv
 from platonic_jax.compare._driver import check_among
 from platonic_jax.learn import objectives
 from platonic_jax.tables import EmbeddingTable
@@ -25,6 +26,8 @@ _PLAIN = {
     "conditioning": (objectives.conditioning, {"anchors"}),
     "sparsity": (objectives.sparsity, {"weights"}),
 }
+_MISSING = {"", "?", ".", "-", "--", "n/a", "na", "nan", "none", "null", "#n/a"}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
 _TERM = re.compile(r"(?:(?P<weight>[^*]*)\*)?(?P<kind>\w+)(?::(?P<name>.+))?")
 
 
@@ -117,24 +120,22 @@ def _task(name: str, target: Target) -> learn.objectives.Objective:
 
 
 def read_targets(path: str | Path, table: EmbeddingTable) -> dict[str, np.ndarray]:
-    """Values and classes of structures from a CSV file.
+    """Read values and classes of structures from a CSV file.
 
     Args:
-        path: the file, with a column `id` or `material_id`; a column of numbers holds values, one of words classes;
-            empty where unknown. Structures that the table does not have are left out.
+        path: the file, with a column `id` or `material_id`; a column of numbers holds values, one of words classes.
+            Unknown is an empty field, `?`, `-`, `n/a`, `NA`, `NaN`, `none` or `null`. Structures that the table does
+            not have are left out.
         table: whose structures are meant.
 
     Returns:
         By column, (s,) float32, NaN where the file has none; or words, empty where it has none.
 
     Raises:
-        ValueError: no such file, no column of ids, no other column, or none of the table's structures.
+        ValueError: no such file, no column of ids, no other column, an id twice, a column of numbers and words, or none
+            of the table's structures.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"`targets` must be a CSV file, got {str(path)!r}, which does not exist.")
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
-    heads = list(lines[0]) if lines else []
+    heads, rows = read_csv(path, "targets")
     identity = next((head for head in ("id", "material_id") if head in heads), None)
     if identity is None:
         raise ValueError(
@@ -142,19 +143,46 @@ def read_targets(path: str | Path, table: EmbeddingTable) -> dict[str, np.ndarra
         )
     if len(heads) == 1:
         raise ValueError(f"{str(path)!r} must have a column of values or classes, got {identity} alone.")
+    place: dict[str, int] = {}
+    for i, row in enumerate(rows):
+        name = identifier(row[identity])
+        if name in place:
+            raise ValueError(
+                f"{str(path)!r} must have one row for each structure, got {name!r} in rows {place[name] + 1} and "
+                f"{i + 1}."
+            )
+        place[name] = i
     ids = [] if table.structures is None else table.structures.ids
-    place = {line[identity]: i for i, line in enumerate(lines)}
-    rows = [place.get(name) for name in ids]
-    if all(row is None for row in rows):
+    order = [place.get(name) for name in ids]
+    if all(row is None for row in order):
         raise ValueError(f"{str(path)!r} must hold structures of the stores, such as {ids[0]!r}, got none of them.")
     found = {}
     for head in heads:
-        if head == identity:
-            continue
-        words = [line[head] or "" for line in lines]
-        try:
-            column, unknown = np.array([float(word or "nan") for word in words], np.float32), np.float32(np.nan)
-        except ValueError:
-            column, unknown = np.array(words), np.str_("")
-        found[head] = np.array([unknown if row is None else column[row] for row in rows], column.dtype)
+        if head != identity:
+            column = _column([row[head] for row in rows], f"{str(path)!r}: column `{head}`")
+            unknown = np.zeros((), column.dtype) if column.dtype.kind == "U" else np.float32(np.nan)
+            found[head] = np.array([unknown if row is None else column[row] for row in order], column.dtype)
     return found
+
+
+def _column(fields: list[str], name: str) -> np.ndarray:
+    """Numbers, NaN where missing, or words, empty where missing; a column of both is refused."""
+    known = {i: field for i, field in enumerate(fields) if field.lower() not in _MISSING}
+    numbers = {i: float(field) for i, field in known.items() if _NUMBER.fullmatch(field)}
+    wrong = next((i for i in known if i not in numbers), None)
+    if numbers and wrong is not None:
+        words = len(known) - len(numbers)
+        odd = wrong if words <= len(numbers) else next(iter(numbers))
+        comma = "; write decimals with a point" if _NUMBER.fullmatch(fields[wrong].replace(",", ".")) else ""
+        raise ValueError(
+            f"{name} must hold numbers or words, got {len(numbers)} numbers and {words} others, {fields[odd]!r} in row "
+            f"{odd + 1}{comma}."
+        )
+    if wrong is not None:
+        if all(_NUMBER.fullmatch(field.replace(",", ".")) for field in known.values()):
+            raise ValueError(f"{name} must have decimals with a point, got {fields[wrong]!r} in row {wrong + 1}.")
+        return np.array([known.get(i, "") for i in range(len(fields))])
+    values = np.array([numbers.get(i, np.nan) for i in range(len(fields))])
+    if (large := np.flatnonzero(np.abs(values) > np.finfo(np.float32).max)).size:
+        raise ValueError(f"{name} must hold finite numbers, got {fields[large[0]]!r} in row {large[0] + 1}.")
+    return values.astype(np.float32)

@@ -10,7 +10,7 @@ import torch
 from ase import Atoms
 from chemeleon_dng.script_util import create_diffusion_module
 from in_common import load, offline, refusal, relative
-from platonic_adapters import caches, chemeleon, selftest, structures
+from platonic_adapters import caches, chemeleon, reading, selftest
 
 
 def checkpoint(path):
@@ -43,7 +43,7 @@ def main(folder):
     path = folder / "dng.ckpt"
     chemeleon.ensure_checkpoints_downloaded, caches.directory = offline, lambda: folder
     module = checkpoint(path)
-    some, _ = structures.read("prototypes?max_atoms=8", limit=12)
+    some, _ = reading.read("prototypes?max_atoms=8", limit=12)
     atoms = [some.atoms(i) for i in range(len(some))]
     adapter, later = load(f"chemeleon:{path}"), load(f"chemeleon:{path}?t=100")
     ours = rows(adapter, atoms)

@@ -3,10 +3,10 @@
 import json
 import sys
 
-from platonic_adapters import export, registry, structures
+from platonic_adapters import export, reading, registry
 
 name, source, output = sys.argv[1:]
-found, _ = structures.read(source)
+found, _ = reading.read(source)
 summary = export.export(
     registry.resolve(name), found, output, source=source, block_rows=32, batch_atoms=8, device="cpu"
 )

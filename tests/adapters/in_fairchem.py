@@ -55,7 +55,13 @@ def main(folder):
     esen, uma = folder / "esen.pt", folder / "uma.pt"
     checkpoint(esen, "esen-sm-conserving-all-omol")
     checkpoint(uma, "uma-s-1p2p1", num_experts=2)
-    small, esen_away, esen_force = against_library(esen, "omol", atoms)
+    ions = [a.copy() for a in atoms]
+    for a, state in zip(ions, ((1, 2), (-1, 2), (0, 3), (2, 1)), strict=True):
+        a.info.update(charge=state[0], spin=state[1])
+    small, esen_away, esen_force = against_library(esen, "omol", ions)
+    neutral, charged = (
+        small.embed([small.prepare(a) for a in some_atoms])[0]["node_embedding"] for some_atoms in (atoms, ions)
+    )
     mixed, uma_away, uma_force = against_library(uma, "omat", atoms)
     rows = [mixed.embed([mixed.prepare(a) for a in atoms])[0] for _ in range(2)]
     other = load(f"fairchem:{uma}?task=omc")
@@ -71,6 +77,8 @@ def main(folder):
         "away": {"esen": esen_away, "uma": uma_away},
         "largest_force": min(esen_force, uma_force),
         "self_test": {"esen": selftest.run(small, some), "uma": selftest.run(mixed, some)},
+        "charge_moves": float(np.linalg.norm(charged - neutral) / np.linalg.norm(neutral)),
+        "charged": [small.charged, mixed.charged],
         "same_bits": all(np.array_equal(rows[0][name], rows[1][name]) for name in mixed.layers),
         "task_moves": float(np.linalg.norm(turned - rows[0]["node_embedding"]) / np.linalg.norm(turned)),
         "redrawn": [redrawn.checkpoint["name"], redrawn.layers["node_embedding"]["width"]],

@@ -10,14 +10,14 @@ import torch
 from in_common import load, offline, refusal
 from mattersim.forcefield.m3gnet.m3gnet import M3Gnet
 from mattersim.forcefield.potential import MatterSimCalculator, Potential
-from platonic_adapters import mattersim, selftest, structures
+from platonic_adapters import mattersim, reading, selftest
 
 
 def main(folder):
     path = folder / "mattersim.pth"
     torch.manual_seed(1)
     Potential(M3Gnet(**mattersim.ARCHITECTURES["mattersim-1m"], device="cpu"), device="cpu").save(str(path))
-    some, _ = structures.read("prototypes?max_atoms=6", limit=8)
+    some, _ = reading.read("prototypes?max_atoms=6", limit=8)
     atoms = [some.atoms(i) for i in range(len(some))]
     for a in atoms:
         a.rattle(0.05)

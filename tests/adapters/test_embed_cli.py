@@ -13,7 +13,7 @@ import pytest
 import schemed
 from ase import Atoms
 from ase.build import bulk
-from platonic_adapters import cli, export, protocol, registry, selftest, store, structures
+from platonic_adapters import cli, export, protocol, reading, registry, selftest, store
 from platonic_adapters.errors import ExportError
 
 
@@ -145,7 +145,7 @@ def test_an_older_store_is_used_with_a_word(toy, input_, tmp_path, capsys):
 
 
 def test_the_self_test_sees_what_moves(toy):
-    found, _ = structures.read([bulk("Cu", cubic=True), bulk("Fe", cubic=True)])
+    found, _ = reading.read([bulk("Cu", cubic=True), bulk("Fe", cubic=True)])
     honest = toy.prepare
     toy.prepare = lambda atoms: honest(atoms) + 0.01 * atoms.positions[:, :1].astype(np.float32)
     seen = selftest.run(toy, found)
@@ -162,8 +162,23 @@ def test_the_self_test_sees_what_moves(toy):
     assert selftest.run(toy, found)["repeatability"] > 1e-4
 
 
+def test_charge_and_spin_reach_the_model_and_others_say_that_they_take_none(toy, tmp_path, capsys):
+    hydroxide = Atoms("OH", positions=[[0, 0, 0], [0.97, 0, 0]])
+    frames = [hydroxide, hydroxide.copy()]
+    frames[1].info.update(charge=-1, spin=1)
+    ase.io.write(tmp_path / "in.extxyz", frames)
+    assert run("7net-0", tmp_path / "in.extxyz", "-o", tmp_path / "a.zarr") == 0
+    assert "takes neither charge nor spin; structures that have them and are embedded without: 1." in said(capsys)[0]
+    toy.charged, honest = True, toy.prepare
+    toy.prepare = lambda atoms: honest(atoms) + atoms.info.get("charge", 0)
+    assert run("7net-0", tmp_path / "in.extxyz", "-o", tmp_path / "b.zarr") == 0
+    assert "takes neither" not in capsys.readouterr().err
+    rows = store.open(tmp_path / "b.zarr").layer()
+    np.testing.assert_allclose(rows[:2] - rows[2:], 1, rtol=1e-6)
+
+
 def test_a_molecule_has_no_supercell(toy):
-    found, _ = structures.read([Atoms("OH", positions=[[0, 0, 0], [0.97, 0, 0]])])
+    found, _ = reading.read([Atoms("OH", positions=[[0, 0, 0], [0.97, 0, 0]])])
     seen = selftest.run(toy, found)
     assert seen["supercell"] is None
     assert seen["rotation"] < 1e-6
@@ -193,9 +208,9 @@ def test_memory_that_is_too_small_halves_the_batch(toy, input_, tmp_path, monkey
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return embed(prepared, properties)
 
-    spec, (found, _) = registry.resolve("7net-0"), structures.read(input_, limit=6)
+    spec, (found, _) = registry.resolve("7net-0"), reading.read(input_, limit=6)
     toy.embed = small
-    monkeypatch.setattr(selftest, "run", lambda _adapter, _structures: {})
+    monkeypatch.setattr(selftest, "NUM_STRUCTURES", 2)  # of at most two atoms each
     summary = export.export(spec, found, tmp_path / "o.zarr", source="s")
     expected = np.concatenate([toy.prepare(found.atoms(i)) for i in range(6)])
     np.testing.assert_array_equal(store.open(summary.store).layer(), expected)
@@ -213,15 +228,75 @@ def test_what_the_model_cannot_do_names_the_structure(toy, input_, tmp_path, cap
 
 
 def test_graphs_that_fail_name_the_structure(toy, tmp_path, monkeypatch):
-    found, _ = structures.read([bulk("Cu"), bulk("Al")])
+    found, _ = reading.read([bulk("Cu"), bulk("Al")])
 
     def prepare(_atoms):
         raise ZeroDivisionError("no")
 
-    monkeypatch.setattr(selftest, "run", lambda _adapter, _structures: {})
     toy.prepare = prepare
-    with pytest.raises(ExportError, match=r"cannot build the graph of structure:0 \(ZeroDivisionError: no\)"):
+    with pytest.raises(ExportError, match=r"cannot build the graph of structure:0 \(Cu\) \(ZeroDivisionError: no\)"):
         export.export(registry.resolve("7net-0"), found, tmp_path / "o.zarr", source="s")
+
+
+def cubes(*sizes):
+    """Copper crystals of so many cells of four atoms in a row."""
+    frames = [bulk("Cu", cubic=True) * (1, 1, n) for n in sizes]
+    for i, atoms in enumerate(frames):
+        atoms.positions[0, 0] += 0.01 * i
+    return reading.read(frames)[0]
+
+
+@pytest.mark.parametrize("doubles", [False, True])
+def test_the_self_test_needs_no_more_memory_than_the_largest_structure(toy, doubles):
+    largest, embed = [], toy.embed
+    toy.embed = lambda prepared, properties=(): largest.append(sum(map(len, prepared))) or embed(prepared, properties)
+    found = selftest.run(toy, cubes(5, 5, 5, 5, *([10] if doubles else [])), batch_atoms=16)
+    assert max(largest) == (40 if doubles else 20)
+    assert (found["supercell"] is not None) is doubles
+    assert found["rotation"] < 1e-6
+
+
+def test_the_self_test_names_the_structure_that_does_not_fit(toy):
+    embed = toy.embed
+
+    def small(prepared, properties=()):
+        if sum(map(len, prepared)) > 4:
+            raise MemoryError
+        return embed(prepared, properties)
+
+    toy.embed = small
+    found = selftest.run(toy, cubes(1, 1, 1))  # in halves
+    assert (found["batch_vs_single"] < 1e-6, found["supercell"]) == (True, None)
+    with pytest.raises(ExportError, match=r"structure:2 \(Cu8\), 8 atoms, does not fit into the memory"):
+        selftest.run(toy, cubes(1, 1, 2))
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_structure_longer_than_a_block_is_embedded_once(toy, tmp_path, backwards):
+    known, prepared, honest = cubes(1, 9, 1, 4, 1), [], toy.prepare
+    monkey = lambda atoms: prepared.append(len(atoms)) or honest(atoms)
+    layers = {"soft": toy.layers["soft"]}
+    writer = store.create(
+        tmp_path / "o.zarr",
+        known,
+        layers=layers,
+        default_layer="soft",
+        provenance={},
+        properties=["energy"],
+        block_rows=8,
+    )
+    blocks = sorted(writer.pending(), reverse=backwards)
+    chains = export.chains(writer, blocks)
+    assert sorted(map(sorted, chains)) == [[0, 1, 2, 3, 4], [5, 6, 7]]
+    assert [block for chain in chains for block in chain] == blocks
+    toy.prepare = monkey
+    export.fill(writer, toy, blocks, batch_atoms=64, advance=lambda _structures, _atoms: None)
+    writer.finish()
+    assert (prepared.count(36), prepared.count(16)) == (1, 1)
+    found = store.open(tmp_path / "o.zarr")
+    expected = [honest(known.atoms(i)) for i in range(len(known))]
+    np.testing.assert_array_equal(found.layer(), np.concatenate(expected))
+    np.testing.assert_allclose(found.property("energy"), [x[:, 1].sum() for x in expected], rtol=1e-6)
 
 
 def text(path, content):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.build import bulk
-from platonic_adapters import cli, environments, processes, registry, store, structures
+from platonic_adapters import cli, environments, processes, reading, registry, store
 from platonic_adapters.errors import ExportError
 
 FAMILY = registry.resolve("7net-0").family
@@ -138,10 +138,10 @@ def test_input_is_read_here_once_and_handed_over_with_its_name(tmp_path, monkeyp
     ase.io.write(tmp_path / "in.xyz", frames)
     monkeypatch.setattr(environments, "ensure", lambda _family: Path(sys.executable))
     seen = []
-    monkeypatch.setattr(environments, "_run", lambda line: seen.append(structures.read(line[5])) or 7)
+    monkeypatch.setattr(environments, "_run", lambda line: seen.append(reading.read(line[5])) or 7)
 
     def described(line):
-        seen.append((structures.read(line[5]), store.source_of(line[5])))
+        seen.append((reading.read(line[5]), store.source_of(line[5])))
         return 7
 
     monkeypatch.setattr(environments, "_run", described)

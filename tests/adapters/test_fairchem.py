@@ -50,6 +50,12 @@ def test_rows_are_invariant(seen, which):
 
 
 @pytest.mark.slow
+def test_charge_and_spin_reach_the_models_of_molecules(seen):
+    assert seen["charged"] == [True, False]
+    assert seen["charge_moves"] > 1e-3  # and agree with the library: "away" is of ions
+
+
+@pytest.mark.slow
 def test_the_same_batch_gives_the_same_bits(seen):
     assert seen["same_bits"]
 

@@ -8,7 +8,7 @@ import inside
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from platonic_adapters import cli, environments, selftest, store, structures
+from platonic_adapters import cli, environments, reading, selftest, store, structures
 from platonic_adapters.errors import StoreError
 
 from platonic_jax import load, stitching
@@ -28,10 +28,10 @@ def embed(*arguments):
 
 def crystals():
     """Small prototypes, some rattled, and a few real crystals where the shared data is at hand."""
-    found, _ = structures.read("prototypes?max_atoms=12", limit=14)
+    found, _ = reading.read("prototypes?max_atoms=12", limit=14)
     atoms = [found.atoms(i) for i in range(len(found))]
     if CI_500.exists():
-        real, _ = structures.read(CI_500, limit=6)
+        real, _ = reading.read(CI_500, limit=6)
         atoms += [real.atoms(i) for i in range(len(real))]
     rng = np.random.default_rng(1)
     for a in atoms[::2]:
@@ -56,7 +56,7 @@ def cases():
 def exported(request, cases, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     plain, turned, shuffled, _ = cases
-    everything, _ = structures.read([*plain, *turned, *shuffled], duplicates="keep")
+    everything, _ = reading.read([*plain, *turned, *shuffled], duplicates="keep")
     store.write_structures(folder / "in.zarr", everything, source="the tests")
     options = ["--layers", "all", "--properties", "energy,forces,stress"]
     assert embed(request.param, folder / "in.zarr", "-o", folder / "out.zarr", *options) == 0
@@ -203,7 +203,7 @@ def test_molecules_slabs_and_lone_atoms_have_rows(name, tmp_path):
     boxed.pbc = True
     far = Atoms("Cu2", positions=[[0, 0, 0], [20, 0, 0]])
     sources = [water, boxed, rotated(water, rng), slab, rotated(slab, rng), far, Atoms("Cu")]
-    everything, _ = structures.read(sources)
+    everything, _ = reading.read(sources)
     store.write_structures(tmp_path / "in.zarr", everything, source="the tests")
     assert embed(name, tmp_path / "in.zarr", "-o", tmp_path / "o.zarr", "--properties", "stress") == 0
     found = store.open(tmp_path / "o.zarr")

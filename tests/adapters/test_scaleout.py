@@ -8,7 +8,7 @@ import inside
 import numpy as np
 import psutil
 import pytest
-from platonic_adapters import cli, store, structures
+from platonic_adapters import cli, reading, store, structures
 from platonic_adapters.errors import UserError
 
 MODEL = "chgnet-0.3.0"
@@ -54,7 +54,7 @@ def test_workers_and_a_scheduler_exclude_each_other(capsys):
 @pytest.fixture(scope="module")
 def input_(tmp_path_factory):
     """Three blocks of rattled prototypes."""
-    found, _ = structures.read("prototypes?max_atoms=20")
+    found, _ = reading.read("prototypes?max_atoms=20")
     rng = np.random.default_rng(0)
     frames, names = [], []
     for copy in range(3):

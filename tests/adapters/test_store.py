@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 from ase.build import bulk, molecule
-from platonic_adapters import _store_layout, store, structures
+from platonic_adapters import _store_layout, reading, store, structures
 from platonic_adapters.errors import StoreError
 
 LAYERS = {"last": {"width": 3, "what": "a test"}, "early": {"width": 2, "what": "a test"}}
@@ -31,7 +31,7 @@ def some(n=9, element="Cu"):
     frames = [bulk(element, cubic=True) * (1, 1, 1 + i % 2) for i in range(n)]
     for i, atoms in enumerate(frames):
         atoms.positions[0, 0] += 0.01 * i
-    return structures.read(frames)[0]
+    return reading.read(frames)[0]
 
 
 def ions():
@@ -250,7 +250,7 @@ def test_nothing_here_is_pickled(tmp_path):
 
 def test_charge_and_spin_are_kept_and_count_in_the_content_hash_only_where_given(tmp_path):
     made = ions()
-    assert made.hashes[0] == made.hashes[3] == structures.read(molecule("H2O"))[0].hashes[0]
+    assert made.hashes[0] == made.hashes[3] == reading.read(molecule("H2O"))[0].hashes[0]
     assert len(set(made.hashes)) == 3
     store.write_structures(tmp_path / "s.zarr", made, source="s")
     found, _ = store.read_structures(tmp_path / "s.zarr")

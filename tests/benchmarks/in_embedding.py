@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 
 import torch
-from platonic_adapters import export, protocol, registry, store, structures
+from platonic_adapters import export, protocol, reading, registry, store
 
 BATCH = 6  # structures: about the 64 atoms of our batches
 
@@ -103,7 +103,7 @@ FAMILIES = {"chgnet": chgnet, "sevennet": sevennet, "mace": mace}
 def main(name, way, source):
     warnings.simplefilter("ignore")
     torch.set_num_threads(protocol.num_cores())
-    found, _ = structures.read(source)
+    found, _ = reading.read(source)
     spec = registry.resolve(name)
     if way == "ours":
         embed = ours(name)

@@ -51,9 +51,9 @@ def embedding(limit: int | None) -> list[dict[str, object]]:
     """Our loop against the models' own forward, and against the usual way, on real crystals."""
     import tempfile
 
-    from platonic_adapters import environments, registry, store, structures
+    from platonic_adapters import environments, reading, registry, store
 
-    found, _ = structures.read(CI_500 if CI_500.exists() else "prototypes", limit=limit)
+    found, _ = reading.read(CI_500 if CI_500.exists() else "prototypes", limit=limit)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for model in EMBEDDERS:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from platonic_adapters import replacing, store, structures
+from platonic_adapters import reading, replacing, store
 from platonic_adapters.errors import StoreError, StoreWarning
 from platonic_adapters.protocol import Readout
 
@@ -41,7 +41,7 @@ def begin(path, seed=0, **options):
     table = rng.standard_normal(119)
     return store.create(
         path,
-        structures.read(frames)[0],
+        reading.read(frames)[0],
         layers=LAYERS,
         default_layer="last",
         provenance={"model": "m", "checkpoint": {"sha256": "1"}, "created": "today"},
@@ -223,7 +223,7 @@ def source(tmp_path_factory):
     for i, frame in enumerate(frames):
         frame.positions[0, 0] += 1e-3 * i
     path = tmp_path_factory.mktemp("source") / "in.zarr"
-    store.write_structures(path, structures.read(frames)[0], source="the tests")
+    store.write_structures(path, reading.read(frames)[0], source="the tests")
     return path
 
 
