@@ -275,8 +275,8 @@ def neighbours(
 
     Returns:
         Row indices of the neighbours (int32), and their distances, in increasing order of distance. Where `among` and
-        `exclude` leave fewer rows than asked for, the last places hold index −1 and distance infinity. A row that is
-        not finite makes all distances NaN (with `"inner"`, those to it).
+        `exclude` leave fewer rows than asked for, the last places hold index −1 and distance infinity. A row that has
+        a NaN makes all distances NaN.
 
     Raises:
         ValueError: If `num_neighbours` exceeds the rows there are, `metric` is unknown, `exclude` comes with
@@ -373,6 +373,7 @@ def _neighbours(
             distance = jnp.sum((x[candidates] - row[None]) ** 2, axis=1)
         if among is not None or exclude is not None:
             distance = jnp.where(closeness == -jnp.inf, jnp.inf, distance)
+        distance = jnp.where(jnp.any(jnp.isnan(distance)), jnp.nan, distance)
         distance, index = lax.sort((distance, candidates), num_keys=2)
         return index[:num_neighbours], distance[:num_neighbours]
 

@@ -13,6 +13,7 @@ ONCE = {
     "test_architecture",
     "test_cli",
     "test_completion",
+    "test_contract",
     "test_devices",
     "test_documents",
     "test_html",

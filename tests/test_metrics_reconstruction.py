@@ -64,9 +64,9 @@ def test_lfre_agrees_with_scikit_matter(train, y, k):
     )
     settings = {"train": None if train is None else jnp.asarray(train), "ridge": 1e-3, "num_neighbours": k}
     errors = metrics.lfre_rows(jnp.asarray(X), jnp.asarray(y), batch_size=7, **settings)
-    np.testing.assert_allclose(np.asarray(errors)[~rows], expected, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(errors)[~rows], expected, rtol=3e-5, atol=1e-5)
     value = metrics.lfre(jnp.asarray(X), jnp.asarray(y), **settings)
-    assert value == pytest.approx(root_mean_square(expected), abs=1e-5)
+    assert value == pytest.approx(root_mean_square(expected), abs=3e-5)
 
 
 def test_no_row_is_its_own_neighbour():

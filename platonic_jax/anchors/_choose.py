@@ -12,7 +12,7 @@ from jaxtyping import Array, Int
 
 from platonic_jax._checks import check_key
 from platonic_jax._typing import AnyArray, Numeric, TypedKey
-from platonic_jax.anchors._clusters import check_number, filled, k_means, representatives
+from platonic_jax.anchors._clusters import check_number, filled, finite_rows, k_means, representatives
 from platonic_jax.numerics import as_float
 
 
@@ -103,14 +103,14 @@ def kmeans(x: Numeric[AnyArray, "n p"], k: int, *, key: TypedKey) -> Int[Array, 
         copies fill the places.
 
     Raises:
-        ValueError: If `k` exceeds the number of rows.
+        ValueError: If `k` exceeds the number of rows, or a row is not finite.
 
     Reference:
         Arthur and Vassilvitskii, k-means++: the advantages of careful seeding, SODA 2007.
     """
     check_key(key)
     check_number(k, x.shape[0])
-    rows = np.asarray(as_float(x))
+    rows = finite_rows(x)
     seed = int(jax.random.randint(key, (), 0, np.iinfo(np.int32).max, jnp.int32))
     cluster = k_means(rows, k, n_init=1, random_state=seed)
     return jnp.asarray(filled(rows, representatives(rows, cluster), k), jnp.int32)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from platonic_jax._checks import check_count
+from platonic_jax._typing import AnyArray, Numeric
+from platonic_jax.numerics import as_float
 
 _TILE = 10_000  # Rows handled at once.
 
@@ -14,6 +16,15 @@ _TILE = 10_000  # Rows handled at once.
 def check_number(k: int, n: int) -> None:
     """Refuse a number of anchors that n rows cannot give."""
     check_count("k", k, most=n, of="the number of rows n", fix="choose fewer anchors or embed more atoms")
+
+
+def finite_rows(x: Numeric[AnyArray, "n p"]) -> np.ndarray:
+    """The rows on the host, as floats; refused if a number is not finite, which has no place in a cluster."""
+    rows = np.asarray(as_float(x))
+    if not (finite := np.isfinite(rows).all(axis=1)).all():
+        first = int(np.argmin(finite))
+        raise ValueError(f"`x` must be finite, got NaN or infinity in {(~finite).sum()} rows, first in row {first}.")
+    return rows
 
 
 def tiles(rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:

@@ -100,7 +100,8 @@ def _condition(gram: Float[Array, "k k"]) -> Scalar:
     eigenvalues = jnp.linalg.eigvalsh(gram)
     smallest, largest = eigenvalues[0], eigenvalues[-1]
     regular = smallest > _rounding(gram) * largest
-    return jnp.where(regular, largest / jnp.where(regular, smallest, 1), jnp.inf)
+    rest = jnp.where(jnp.isnan(smallest), jnp.nan, jnp.inf)
+    return jnp.where(regular, largest / jnp.where(regular, smallest, 1), rest)
 
 
 def _unexplained(columns: Float[Array, "n k"]) -> Float[Array, " k"]:

@@ -8,8 +8,7 @@ from jaxtyping import Array, Int
 
 from platonic_jax._checks import check_choice
 from platonic_jax._typing import AnyArray, Numeric
-from platonic_jax.anchors._clusters import centroids, check_number, filled, k_means, representatives, tiles
-from platonic_jax.numerics import as_float
+from platonic_jax.anchors._clusters import centroids, check_number, filled, finite_rows, k_means, representatives, tiles
 
 if TYPE_CHECKING:
     from sklearn.cluster import Birch
@@ -50,7 +49,7 @@ def direct(x: Numeric[AnyArray, "n p"], k: int, *, mode: str = "fixed") -> Int[A
         where no row is nearest to a subcluster of some cluster.
 
     Raises:
-        ValueError: If `k` exceeds the number of rows, or `mode` is unknown. In mode `"maml"` also where maml itself
+        ValueError: If `k` exceeds the number of rows, a row is not finite, or `mode` is unknown. In mode `"maml"` also where maml itself
             would fail: no component above variance 1, a threshold that never gives k subclusters, or one that leaves
             more than 20,000 of them, whose linkage needs memory in proportion to their square.
 
@@ -60,7 +59,7 @@ def direct(x: Numeric[AnyArray, "n p"], k: int, *, mode: str = "fixed") -> Int[A
     """
     check_choice("mode", mode, MODES)
     check_number(k, x.shape[0])
-    x = np.asarray(as_float(x))
+    x = finite_rows(x)
     rows = _fixed(x, k) if mode == "fixed" else _as_maml(x, k)
     return jnp.asarray(rows, jnp.int32)
 

@@ -228,7 +228,8 @@ def plane_residual(
         return numerics.safe_norm((rest - numerics.matmul(axes, numerics.matmul(axes.T, rest)))[:, 0])
 
     found = numerics.map_rows(residual, (x, index), batch_size=_BLOCK)
-    return jnp.where(jnp.isfinite(distance[:, -1]), found, jnp.inf)
+    last = distance[:, -1]  # Infinite where too few rows count, NaN where the row is not finite.
+    return jnp.where(jnp.isfinite(last), found, last)
 
 
 SCORES: Mapping[str, Callable[..., Array]] = {
@@ -346,6 +347,7 @@ def typicality(
             f"`x` and `reference` must have the same columns, got {x.shape[1]} and {reference.shape[1]}: bring both "
             "into the space of the same anchors."
         )
+    x, reference = (a if a.dtype == np.float64 else np.asarray(as_float(a)) for a in (x, reference))
     structures = np.unique(reference_structures, return_inverse=True)[1]
     place = np.asarray(statistics.permutation(key, n=int(structures.max()) + 1))[structures]
     least, names = max(LEAST_ATOMS[score] for score in scores), tuple(scores)

@@ -28,7 +28,8 @@ give its bootstrap interval. Where a measure is a mean over rows, `…_rows` has
     Are the same rows near? Local: it sees neither how near they are nor how the neighbourhoods lie to each other, so
     two clouds cut in pieces and reassembled are alike. With the cosine metric it is unchanged by rotations and by the
     lengths of the rows, but not by moving a cloud. It misleads where near rows are near for a trivial reason (the same
-    structure, the same element) and where many rows coincide: ties go to the lower row index in both clouds alike.
+    structure, which `exclude` leaves out, or the same element). Ties create no agreement: they are broken at random,
+    independently for the two clouds, so a cloud of which many rows coincide does not reach 1 with itself.
 
 `cknna`, from −1 to 1, larger is more similar
     Are the same rows near, and equally near? Between `mutual_knn` and `cka`: the kernels of the clouds, on mutual
@@ -38,8 +39,8 @@ give its bootstrap interval. Where a measure is a mean over rows, `…_rows` has
 `information_imbalance`, from 0 to 2, smaller is more similar, 1 by chance
     Does nearness in `x` predict nearness in `y`? Not symmetric, which is the point of it: of two clouds it tells the
     one that knows more. Unchanged by moving, rotating and scaling either cloud. Its best value is (j + 1) / n for j
-    neighbours rather than 0. It misleads where noise rules the very nearest rows, which are all that it asks about,
-    and where rows coincide: their order is chance.
+    neighbours rather than 0. It misleads where noise rules the very nearest rows, which are all that it asks about.
+    Rows that are equally near in `y` share the mean of their ranks.
 
 `gfre`, from 0 upwards, smaller is more similar, 1 by chance
     Can a linear map of `x` give `y`? Not symmetric: a rich cloud gives a poor one. Unchanged by moving, rotating and
@@ -72,7 +73,7 @@ give its bootstrap interval. Where a measure is a mean over rows, `…_rows` has
 `intrinsic_dimension`, from 0 upwards, of one cloud
     How many directions does a neighbourhood fill, whatever the number of columns? Unchanged by moving, rotating and
     scaling. It misleads where noise is as large as the distance of neighbours, whose dimension is that of the columns,
-    and where rows coincide: those are left out.
+    and so does noise on copies: of rows that coincide, or nearly so, one is kept.
 
 `collapsed_fraction`, from 0 to 1, of one cloud
     How many rows coincide with another? Atoms that symmetry makes equivalent do in a model that respects it, and all
