@@ -16,6 +16,7 @@ LAYERS = [
     ["stitching"],
     ["learn", "diagnostics"],
     ["_pairs", "groups"],
+    ["_group_tests"],
     ["compare", "testing"],
     ["sweep", "studies", "training"],
     ["plots", "schemas"],
