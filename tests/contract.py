@@ -55,8 +55,9 @@ class Case(NamedTuple):
     """One public function.
 
     Attributes:
-        takes: kinds of its arrays, a letter each: `x` (n, 4), `y` (n, 3), `r` (n, 6), `v` and `w` (n,) rows; `a` (6, 4),
-            `m` (4, 4) and positive `g` (4, 4), which have no rows of the cloud; `b` (n,) booleans, which stay booleans.
+        takes: kinds of its arrays, a letter each: `x` (n, 4), `y` (n, 3), `r` (n, 6), `v` and `w` (n,) rows;
+            `a` (6, 4), `m` (4, 4) and positive `g` (4, 4), which have no rows of the cloud; `b` (n,) booleans, which
+            stay booleans.
         call: the function, of those.
         traced: whether it can be compiled and batched; else it runs on the host.
         gradient: `finite`, or the reason for which there is none.

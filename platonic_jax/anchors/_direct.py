@@ -49,9 +49,10 @@ def direct(x: Numeric[AnyArray, "n p"], k: int, *, mode: str = "fixed") -> Int[A
         where no row is nearest to a subcluster of some cluster.
 
     Raises:
-        ValueError: If `k` exceeds the number of rows, a row is not finite, or `mode` is unknown. In mode `"maml"` also where maml itself
-            would fail: no component above variance 1, a threshold that never gives k subclusters, or one that leaves
-            more than 20,000 of them, whose linkage needs memory in proportion to their square.
+        ValueError: If `k` exceeds the number of rows, a row is not finite, or `mode` is unknown.
+            In mode `"maml"` also where maml itself would fail: no component above variance 1, a threshold that never
+            gives k subclusters, or one that leaves more than 20,000 of them, whose linkage needs memory in proportion
+            to their square.
 
     Reference:
         Qi et al., Robust training of machine learning interatomic potentials with dimensionality reduction and
