@@ -281,7 +281,7 @@ def test_a_structure_longer_than_a_block_is_embedded_once(toy, tmp_path, backwar
         known,
         layers=layers,
         default_layer="soft",
-        provenance={},
+        provenance={"model": "m", "checkpoint": {"sha256": "1"}},
         properties=["energy"],
         block_rows=8,
     )
