@@ -32,10 +32,12 @@ MEASURES = {
 }
 
 
-def simulate_tests(*, share, common, strength=0.0, measures=tuple(MEASURES), num_structures=120, repeats, seed=0):
+def simulate_tests(
+    *, share, common, strength=0.0, measures=tuple(MEASURES), num_structures=120, num_elements=12, repeats, seed=0
+):
     """P-values of `statistics.permutation_test` between crystals, beyond the element, one a repeat and measure."""
     rng = np.random.default_rng(seed)
-    species, structure = crystals(rng, num_structures)
+    species, structure = crystals(rng, num_structures, num_elements=num_elements)
 
     @jax.jit
     def tests(x, y, key):
@@ -130,10 +132,10 @@ def simulate_intervals(*, anchors="random", strength=1.0, num_structures=100, re
     return out
 
 
-def simulate_ties(*, num_structures=120, repeats, seed=0):
+def simulate_ties(*, num_structures=120, num_elements=12, repeats, seed=0):
     """Mutual neighbours of two models that are one random vector an element, and the p-value within the element."""
     rng = np.random.default_rng(seed)
-    species, structure = crystals(rng, num_structures)
+    species, structure = crystals(rng, num_structures, num_elements=num_elements)
     fn = MEASURES["mutual_knn"]
 
     @jax.jit
