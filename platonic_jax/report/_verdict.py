@@ -116,7 +116,7 @@ def _untested(measure: Matrix) -> str:
     return "Too few structures can be exchanged for a test."
 
 
-def _effect(measure: Matrix, trained: list[tuple[int, int]], suffix: str, *, scale: float = 1, digits: int = 2) -> str:
+def _effect(measure: Matrix, trained: list[tuple[int, int]], suffix: str, *, scale: float = 1.0, digits: int = 2) -> str:
     """The effects of the pairs, with the interval where it is one pair."""
     value, low, high = (scale * getattr(measure, f"effect{end}{suffix}") for end in ("", "_low", "_high"))
     if len(trained) > 1:
@@ -257,7 +257,7 @@ def _neighbours(
         detail += (
             f" With the atoms of one structure exchanged within each element it would be "
             f"{_span(100 * measure.null_within_element, trained, digits=0)} %: an effect of "
-            f"{_effect(measure, trained, '_within_element', scale=100, digits=0)} percentage points "
+            f"{_effect(measure, trained, '_within_element', scale=100.0, digits=0)} percentage points "
             f"(p = {_span(measure.p_within_element, trained, digits=3)})."
         )
     if untrained:
