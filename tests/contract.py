@@ -177,10 +177,8 @@ CONTRACT = {
     ),
     "diagnostics.exchange_test": Case(
         "x",
-        lambda x: diagnostics.exchange_test(x.reshape(-1, 2, 2), num_permutations=9, key=KEY).value,
+        lambda x: diagnostics.exchange_test(numerics.as_float(x).T @ numerics.as_float(x)),
         gradient=STEPS,
-        nan="nothing: not ranked",
-        constant="0: nothing to rank",
     ),
     "diagnostics.image_distances": Case(
         "x", lambda x: diagnostics.image_distances(x, jnp.arange(x.shape[0], dtype=jnp.int32)[::-1]), nan="row"
@@ -199,6 +197,7 @@ CONTRACT = {
         gradient="none: directions of a plane",
         nan="row",
     ),
+    "diagnostics.prediction_rejection": Case("vw", lambda v, w: diagnostics.prediction_rejection(w, v), constant="NaN"),
     "diagnostics.rank_correlation": Case("vw", diagnostics.rank_correlation, gradient=STEPS, constant="NaN"),
     "diagnostics.ranks": Case("v", diagnostics.ranks, gradient=STEPS, nan="row", constant="1/2"),
     "diagnostics.typicality": Case(

@@ -155,7 +155,8 @@ def prediction_rejection(
         weights: How often each row counts, 0 or more; once when absent.
 
     Returns:
-        1 for a perfect order, 0 for one by chance, below 0 for a worse one. NaN where a score or an error is NaN.
+        1 for a perfect order, 0 for one by chance, below 0 for a worse one. NaN where a score or an error is NaN, or
+        errors are equal.
 
     Example:
         >>> import jax.numpy as jnp
@@ -176,7 +177,10 @@ def prediction_rejection(
         kept, own = _kept(by, error, counted)
         return mean - jnp.sum(own * kept) / total
 
-    return saved(score) / saved(error)
+    present = counted > 0
+    largest, smallest = jnp.max(error, where=present, initial=-jnp.inf), jnp.min(error, where=present, initial=jnp.inf)
+    # Equal errors have no order; rounding would make one.
+    return jnp.where(largest <= smallest, jnp.nan, saved(score) / saved(error))
 
 
 def _counted(weights: Numeric[AnyArray, " n"] | None, values: Float[Array, " n"]) -> Float[Array, " n"]:

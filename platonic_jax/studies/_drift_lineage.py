@@ -23,6 +23,12 @@ def check_lineage(before: EmbeddingTable, after: EmbeddingTable) -> str:
         ValueError: If they are not, with what differs.
     """
     what = f"`after` must be a later version of `before`, {before.model}; got {after.model}"
+    families = [table.provenance.get("family") for table in (before, after)]
+    if None not in families and families[0] != families[1]:
+        raise ValueError(
+            f"{what}, of the family {families[1]} instead of {families[0]}: set unrelated models side by side with "
+            "`compare`."
+        )
     if before.layer != after.layer:
         raise ValueError(f"{what}, layer {after.layer} instead of {before.layer}: give the same layer of both.")
     if before.x.shape[1] != after.x.shape[1]:
@@ -30,14 +36,8 @@ def check_lineage(before: EmbeddingTable, after: EmbeddingTable) -> str:
             f"{what}, whose embeddings have {after.x.shape[1]} columns instead of {before.x.shape[1]}: models of other "
             "sizes are no versions of each other; set them side by side with `compare`."
         )
-    families = [table.provenance.get("family") for table in (before, after)]
     if None in families:
         return ROWS_ALONE
-    if families[0] != families[1]:
-        raise ValueError(
-            f"{what}, of the family {families[1]} instead of {families[0]}: set unrelated models side by side with "
-            "`compare`."
-        )
     kin = [_kin(table) for table in (before, after)]
     if not kin[0] & kin[1]:
         if any(_unknown(table) for table in (before, after)):

@@ -118,15 +118,20 @@ class Drift(Record):
         unseen = [symbol for symbol, entry in self.elements.items() if entry["seen"] is False]
         if not self.overall["beyond"] and not self.moved:
             return
+        unbounded = [symbol for symbol in unseen or self.elements if not self._bounded(symbol)]
+        few = f"; {len(unbounded)} are in too few structures for an interval" if unbounded else ""
         if not unseen:
-            yield f"Of {len(self.elements)} elements {len(self.moved)} are displaced beyond numerical noise."
+            yield f"Of {len(self.elements)} elements {len(self.moved)} are displaced beyond numerical noise{few}."
             return
         moved = [symbol for symbol in self.moved if symbol in unseen]
         first = ", ".join(f"{symbol} {_number(self.elements[symbol]['displacement']['value'])}" for symbol in moved[:5])
         yield (
             f"Of {len(unseen)} elements that were not fine-tuned on, {len(moved)} are displaced beyond numerical noise"
-            f"{f', the farthest {first}' if moved else ''}."
+            f"{f', the farthest {first}' if moved else ''}{few}."
         )
+
+    def _bounded(self, symbol: str) -> bool:
+        return bool(np.isfinite(self.elements[symbol]["displacement"]["low"]))
 
     def _energies(self) -> Iterator[str]:
         for name, entry in self.energy.items():
