@@ -54,11 +54,13 @@ comparison.save(RESULTS / "compare.json")
 names = plots.labels(comparison)
 for measure in measures:
     found = comparison.measures[measure]
-    print(f"\n{measure}: value [95 % interval], within element, p")
+    print(f"\n{measure}: value [95 % CI], effect beyond the element [95 % CI], p")
     for i, j, _ in plots.ranked_pairs(comparison, measure):
         interval = f"[{found.low[i, j]:.3f}, {found.high[i, j]:.3f}]"
-        null, p = found.null_within_element[i, j], found.p_value_within_element[i, j]
-        print(f"  {names[i]:42s} {names[j]:42s} {found.value[i, j]:.3f} {interval} {null:.3f} p = {p:.2f}")
+        effect, p = found.effect_within_element[i, j], found.p_within_element[i, j]
+        effect_interval = f"[{found.effect_low_within_element[i, j]:.3f}, {found.effect_high_within_element[i, j]:.3f}]"
+        print(f"  {names[i]:42s} {names[j]:42s} {found.value[i, j]:.3f} {interval}")
+        print(f"{'':88s}{effect:.3f} {effect_interval} p = {p:.2f}")
 
 # %%
 pj.report.verdict(comparison)

@@ -18,7 +18,7 @@ from platonic_jax import cli
 from platonic_jax.cli import main
 
 COMMANDS = tuple(cli.COMMANDS)
-QUICK = ["--num-permutations", "19", "--num-bootstraps", "19", "--measures", "procrustes,mutual_knn"]
+QUICK = ["--num-permutations", "19", "--num-anchor-draws", "2", "--measures", "procrustes,mutual_knn"]
 
 
 def write_store(path, *, width=6, seed=0, model="a", species=("Fe", "O"), number=24, complete=True, **provenance):
@@ -216,7 +216,7 @@ def test_compare_computes_prints_and_writes(capsys, stores, tmp_path):
     from platonic_jax.compare import compare
     from platonic_jax.tables import load
 
-    options = {"num_permutations": 19, "num_bootstraps": 19, "measures": ("procrustes", "mutual_knn")}
+    options = {"num_permutations": 19, "num_anchor_draws": 2, "measures": ("procrustes", "mutual_knn")}
     expected = compare([load(path) for path in stores], k=20, seed=3, **options).to_json()
     assert found["measures"] == expected["measures"]
     assert found["anchors"] == expected["anchors"]
@@ -226,7 +226,7 @@ def test_compare_computes_prints_and_writes(capsys, stores, tmp_path):
 def test_compare_resolves_and_calibrates_on_request(capsys, stores, tmp_path):
     out = tmp_path / "out.json"
     options = ["--by", "element,family", "--nulls", "element,coordination", "--similarity", "angular", "-k", "10"]
-    options += ["--anchors", "kmeans", "--measures", "cka", "--num-permutations", "3", "--num-bootstraps", "3"]
+    options += ["--anchors", "kmeans", "--measures", "cka", "--num-permutations", "3", "--num-anchor-draws", "2"]
     assert main(["compare", *stores[:2], *options, "--json", str(out)]) == 0
     said, found = capsys.readouterr().out, json.loads(out.read_text())
     assert found["anchors"]["method"] == "kmeans"

@@ -91,7 +91,7 @@ def test_what_is_installed_is_whole_and_stands_alone(installed, tmp_path):
 def test_the_steps_of_the_demo_run_where_it_is_installed(installed, tmp_path):
     for name, model in (("a", "7net-0"), ("b", "random:7net-0?seed=0")):
         run(installed / "platonic", "embed", model, "prototypes?max_atoms=2", "-o", f"{name}.zarr", cwd=tmp_path)
-    few = ("-k", "20", "--measures", "mutual_knn", "--num-permutations", "3", "--num-bootstraps", "3")
+    few = ("-k", "20", "--measures", "mutual_knn", "--num-permutations", "3", "--num-anchor-draws", "2")
     run(installed / "platonic", "compare", "a.zarr", "b.zarr", *few, "-o", "report", cwd=tmp_path)
     schemed.check("compare", json.loads((tmp_path / "report" / "compare.json").read_text()))
     page = (tmp_path / "report" / "report.html").read_text()

@@ -76,7 +76,7 @@ def test_one_report_holds_every_step_and_its_numbers_are_those_of_the_command(st
         "report.html",
     } == {path.name for path in (study / "study").iterdir()}
     stores = [str(study / name) for name in ("a.zarr", "b.zarr", "r.zarr")]
-    options = ["-k", "20", "--num-permutations", "9", "--num-bootstraps", "9", "--measures", "procrustes,mutual_knn"]
+    options = ["-k", "20", "--num-permutations", "9", "--num-anchor-draws", "2", "--measures", "procrustes,mutual_knn"]
     assert main(["compare", *stores, *options, "--json", str(tmp_path / "c.json")]) == 0
     found = json.loads((study / "study" / "compare.json").read_text())
     assert _study.numbers(found) == _study.numbers(json.loads((tmp_path / "c.json").read_text()))

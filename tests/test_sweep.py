@@ -126,14 +126,34 @@ def test_the_layers_that_agree_are_found_and_worth_more_than_chance(clouds):
     found = layers(first, second, k=15, num_permutations=39)
     assert found.names == [["1", "2"], ["1", "2", "3"]]
     for entry in found.measures.values():
-        assert entry["value"].shape == entry["p_value"].shape == (2, 3)
+        assert entry["value"].shape == entry["p"].shape == (2, 3)
         assert entry["best"] == [1, 0]
         assert entry["best_value"] == entry["value"][1, 0]
         assert entry["low"] < entry["best_value"] < entry["high"]
-        assert entry["p_value_of_best"] == entry["p_value"][1, 0] == pytest.approx(1 / 40)
-        assert entry["null_of_best"] >= entry["null"].max()
-        others = np.delete(entry["p_value"].ravel(), 3)
+        np.testing.assert_allclose(entry["effect"], entry["value"] - entry["null"], atol=1e-6)
+        assert entry["best_effect"] == entry["effect"].max() == entry["effect"][1, 0]
+        assert entry["p_of_best"] == entry["p"][1, 0] == pytest.approx(1 / 40)
+        others = np.delete(entry["p"].ravel(), 3)
         assert others.min() > 1 / 40
+
+
+def test_layers_that_hold_nothing_but_the_element_are_not_the_best(clouds):
+    """They agree most of all, and not beyond the element."""
+    x, y = clouds
+    rng = np.random.default_rng(3)
+    species = table(x, model="a").species
+    vectors = rng.normal(size=(120, 6))
+    first = [table(vectors[species], model="a", layer="0"), table(x, model="a", layer="1")]
+    second = [
+        table(vectors[species] @ np.diag([1, 2, 1, 1, 1, 1]), model="b", layer="0"),
+        table(y, model="b", layer="1"),
+    ]
+    found = layers(first, second, k=15, num_permutations=39, measures=("procrustes", "mutual_knn"))
+    assert found.measures["procrustes"]["value"].argmax() == 0
+    for entry in found.measures.values():
+        assert entry["best"] == [1, 1]
+        assert entry["p"][0, 0] > 0.05
+        assert entry["p_of_best"] == pytest.approx(1 / 40)
 
 
 def test_the_layers_of_a_store_are_read_in_order(tmp_path):

@@ -116,7 +116,9 @@ def _untested(measure: Matrix) -> str:
     return "Too few structures can be exchanged for a test."
 
 
-def _effect(measure: Matrix, trained: list[tuple[int, int]], suffix: str, *, scale: float = 1.0, digits: int = 2) -> str:
+def _effect(
+    measure: Matrix, trained: list[tuple[int, int]], suffix: str, *, scale: float = 1.0, digits: int = 2
+) -> str:
     """The effects of the pairs, with the interval where it is one pair."""
     value, low, high = (scale * getattr(measure, f"effect{end}{suffix}") for end in ("", "_low", "_high"))
     if len(trained) > 1:
