@@ -142,7 +142,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _agreement(comparison: Comparison) -> str:
-    """What neighbours in common are, beside what chance gives."""
+    """What neighbours in common are, beside their null."""
     told = (
         f" <i>Neighbours in common</i>: the share of an atom's {comparison.provenance['num_neighbours']} nearest "
         "neighbours that two models agree on, mean over pairs of models and over the element's atoms in the maps"
@@ -152,11 +152,7 @@ def _agreement(comparison: Comparison) -> str:
         return f"{told}."
     pairs = [(i, j) for i, j, kind in plots.pairs(comparison) if kind == "model"]
     value, null = (float(np.mean([of[i, j] for i, j in pairs])) for of in (measure.value, measure.null_within_element))
-    chance = (
-        f", and {_texts.number(null)} where atoms of one structure are exchanged within each element"
-        if np.isfinite(null)
-        else ""
-    )
+    chance = f", and {_texts.number(null)} with structures exchanged within each element" if np.isfinite(null) else ""
     return f"{told}; over all atoms it is {_texts.number(value)}{chance}."
 
 
