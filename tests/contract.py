@@ -20,7 +20,6 @@ LABELS = lambda x: jnp.arange(x.shape[0], dtype=jnp.int32) // 3
 EXEMPT = {
     "numerics.as_float": "the conversion itself",
     "numerics.map_rows": "applies a function that is given",
-    "numerics.resampled_rows": "a context",
     "numerics.row_mesh": "of devices",
     "numerics.rows_per_tile": "of sizes",
     "numerics.shard_rows": "places rows as they are",
@@ -176,7 +175,11 @@ CONTRACT = {
     "diagnostics.error_against_coverage": Case(
         "vw", lambda v, w: diagnostics.error_against_coverage(w, v, num_points=6).error, constant="flat"
     ),
-    "diagnostics.exchange_test": Case("g", diagnostics.exchange_test, gradient=STEPS, constant="–", rows=0),
+    "diagnostics.exchange_test": Case(
+        "x",
+        lambda x: diagnostics.exchange_test(numerics.as_float(x).T @ numerics.as_float(x)),
+        gradient=STEPS,
+    ),
     "diagnostics.image_distances": Case(
         "x", lambda x: diagnostics.image_distances(x, jnp.arange(x.shape[0], dtype=jnp.int32)[::-1]), nan="row"
     ),
@@ -194,7 +197,6 @@ CONTRACT = {
         gradient="none: directions of a plane",
         nan="row",
     ),
-    "diagnostics.prediction_rejection": Case("vw", lambda v, w: diagnostics.prediction_rejection(w, v), constant="NaN"),
     "diagnostics.prediction_rejection": Case("vw", lambda v, w: diagnostics.prediction_rejection(w, v), constant="NaN"),
     "diagnostics.rank_correlation": Case("vw", diagnostics.rank_correlation, gradient=STEPS, constant="NaN"),
     "diagnostics.ranks": Case("v", diagnostics.ranks, gradient=STEPS, nan="row", constant="1/2"),
