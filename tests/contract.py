@@ -20,6 +20,7 @@ LABELS = lambda x: jnp.arange(x.shape[0], dtype=jnp.int32) // 3
 EXEMPT = {
     "numerics.as_float": "the conversion itself",
     "numerics.map_rows": "applies a function that is given",
+    "numerics.resampled_rows": "a context",
     "numerics.row_mesh": "of devices",
     "numerics.rows_per_tile": "of sizes",
     "numerics.shard_rows": "places rows as they are",
