@@ -159,14 +159,17 @@ for measure in measures:
 # | Procrustes within oxygen | 0.73 (0.56 to 0.98) | 0.17 | | 0.02 |
 # | mutual neighbours within oxygen | 0.58 (0.52 to 0.68) | 0.51 | | 0.00 |
 #
-# - *Global geometry agrees*: it does, for all 21 pairs beyond the element (p = 0.01, the least that 100 draws allow),
-#   and within one element as well, where untrained networks have next to nothing. But of a Procrustes similarity of
-#   0.69 over all atoms, 0.50 is there when rows are shuffled within each element.
+# These runs are older than the tests between crystals: their nulls shuffled single atoms, their intervals took the
+# anchors for given, and the first 5,000 structures, sorted by id, are no random sample.
+#
+# - *Global geometry agrees*: Procrustes is 0.89 between the five pairs of one family and 0.63 between the sixteen
+#   across families, where rows shuffled within each element have 0.49; within one element as well, where untrained
+#   networks have next to nothing.
 # - *Local neighbourhoods do not*: half of the ten nearest neighbours are shared, far from all and far from none. But an
 #   untrained network shares 0.42 of them with a trained one, within oxygen 0.51 against 0.58. Those figures mean little
 #   without that control, for neighbours are often atoms of the same or a related crystal, which any network finds.
 # - *Training data and architecture separate*: Procrustes is 0.89 in one family, 0.68 for the same training data in
-#   another family, 0.60 for neither (5, 5 and 11 pairs, too few for an interval); neighbours hardly tell (0.55, 0.51,
+#   another family, 0.60 for neither (5, 5 and 11 pairs, too few for an interval); neighbours hardly differ (0.55, 0.51,
 #   0.51). Neither rules alone: nequix-mp-1 is nearer to the SevenNets (0.80 to 0.82: the same data, and a related
 #   architecture) than to nequix-omat-1 (0.71), and the two CHGNets stay together (0.94) over different functionals.
 # - *A hundred anchors by DIRECT*: enough. Procrustes is stable from K = 10 by DIRECT and from 30 at random, neighbours

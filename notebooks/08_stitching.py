@@ -163,6 +163,8 @@ if len(trained) > 1:
 # | 7net-l3i5 → chgnet-0.3.0 | 0.17 | 135 (125 to 147), relative | 40,882 (14,286 to 76,646) | 318 (289 to 344) |
 # | 7net-0 → chgnet-0.3.0 | 0.17 | 158 (133 to 194), relative | 104,253 (26,015 to 204,022) | 318 (289 to 344) |
 #
+# - *Best map* is the best of five on the structures that it is evaluated on, in these runs; `stitching` now chooses on
+#   validation systems.
 # - Of the first pair the root mean square error is 51 (47 to 56), the median 30 (28 to 31); with two other draws of
 #   what is held out the mean is 35 (33 to 36) and 39 (37 to 41), the root mean square 46 and 53. A network with random
 #   weights in place of 7net-0 errs by 389 (363 to 417) by the same map and by 323 (305 to 348) at best, curved: no less

@@ -111,7 +111,7 @@ def test_a_verdict_is_its_lead_and_its_answers():
     read = " ".join(Reader(told._repr_html_()).texts)
     for answer in told.answers:
         assert answer.question in read
-    assert "0.90 (95 % interval 0.88–0.93)" in read.replace("\xa0", " ").replace("  ", " ")
+    assert "0.90 (95 % CI 0.88–0.93)" in read.replace("\xa0", " ").replace("  ", " ")
     nothing = report.verdict(comparisons.make(models=("a", "element"), kinds=("model", "element")))
     assert Reader(nothing._repr_html_()).texts[3] == nothing.lead
 
@@ -124,6 +124,7 @@ def test_a_study_is_its_verdict():
         {NASTY: "model", "composition": "composition"},
         {"phase": 0.5},
         {"quadruples": 7, "phase": 0},
+        {"number": 7, "largest": 1, "effective": 7.0},
         {},
         {},
     )
