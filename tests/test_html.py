@@ -124,7 +124,7 @@ def test_a_study_is_its_verdict():
         {NASTY: "model", "composition": "composition"},
         {"phase": 0.5},
         {"quadruples": 7, "phase": 0},
-        {"number": 7, "largest": 1, "effective": 7.0},
+        {"num": 7, "largest": 1, "effective": 7.0},
         {},
         {},
     )

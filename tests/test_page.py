@@ -240,7 +240,12 @@ def test_hover_on_a_matrix_tells_value_interval_and_nulls(page, comparison):
     page.mouse.move(x + 3, y + 3)
     page.mouse.move(x, y)
     text = hover_text(page)
-    for said in ("value 0.900", "0.880 to 0.930", "shuffled 0.050 (p = 0.005)", "within element 0.400 (p = 0.010)"):
+    for said in (
+        "value 0.900",
+        "0.880 to 0.930",
+        "structures exchanged 0.050 (p = 0.005)",
+        "within element 0.400 (p = 0.010)",
+    ):
         assert said in text
 
 

@@ -171,8 +171,8 @@ def test_null_places_values_and_nulls_where_they_are(comparison):
     ax = plots.null(comparison, "procrustes")
     drawn = {line.get_label(): np.asarray(line.get_xdata()) for line in ax.lines}
     np.testing.assert_allclose(drawn["two models"], [0.90, 0.80, 0.65])
-    np.testing.assert_allclose(drawn["shuffled"], np.full(10, 0.05))
-    np.testing.assert_allclose(drawn["shuffled within element"], np.full(10, 0.4))
+    np.testing.assert_allclose(drawn["structures exchanged"], np.full(10, 0.05))
+    np.testing.assert_allclose(drawn["exchanged within element"], np.full(10, 0.4))
     assert ax.get_yticklabels()[0].get_text() == "7net-0 – chgnet-r2scan"
 
 

@@ -100,7 +100,7 @@ def test_what_learns_what_chooses_and_what_judges_share_no_chemistry(found):
 
 def test_what_was_learned_is_a_file_that_compare_takes(found, tmp_path):
     found.anchors.save(tmp_path / "learned.safetensors")
-    settings = {"num_permutations": 9, "num_bootstraps": 9, "measures": ["procrustes"]}
+    settings = {"num_permutations": 9, "num_anchor_draws": 0, "measures": ["procrustes"]}
     given = tables()
     plain = compare(given, k=20, **settings).measures["procrustes"].value[0, 1]
     learned = compare(given, anchors=Anchors.load(tmp_path / "learned.safetensors"), **settings)
