@@ -19,7 +19,7 @@ stores = ["a.zarr", "b.zarr", "r.zarr"]
 k = 20
 measures = ["procrustes", "mutual_knn"]
 num-permutations = 9
-num_bootstraps = 9
+num_anchor_draws = 2
 
 [[sweep]]
 ks = [5, 10]
