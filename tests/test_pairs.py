@@ -5,13 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from platonic_jax import _pairs, metrics, numerics, statistics
+from platonic_jax import _pairs, metrics, statistics
 
 N, K = 90, 8
 MEASURED = {
     "procrustes": metrics.procrustes,
     "cka": metrics.cka,
     "mutual_knn": lambda x, y: metrics.mutual_knn(x, y, num_neighbours=5),
+    "mutual_knn_other_structures": lambda x, y: metrics.mutual_knn(
+        x, y, num_neighbours=5, exclude=jnp.arange(len(x), dtype=jnp.int32) // 3
+    ),
 }
 
 
@@ -23,9 +26,15 @@ def clouds():
     return [jnp.asarray(cloud, jnp.float32) for cloud in (x, y, rng.normal(size=(N, K)))]
 
 
+def lists(x, **options):
+    """Neighbours, among all rows and among those of other structures of three rows."""
+    structures = jnp.arange(len(x), dtype=jnp.int32) // 3
+    return _pairs.neighbour_lists(x, structures, num_neighbours=5, key=jax.random.key(0), **options)
+
+
 def prepared(clouds, weights=None):
     weights = jnp.ones(len(clouds[0]), jnp.float32) if weights is None else weights
-    return [_pairs.make_cloud(x, numerics.neighbours(x, num_neighbours=5)[0], weights) for x in clouds]
+    return [_pairs.make_cloud(x, lists(x), weights) for x in clouds]
 
 
 PAIRS = ((0, 1), (0, 2), (1, 2))
@@ -33,7 +42,7 @@ PAIRS = ((0, 1), (0, 2), (1, 2))
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_permuted_pair_is_the_measure_of_the_permuted_rows(clouds, seed):
-    order = statistics.permutation(jax.random.key(seed), n=N, groups=jnp.arange(N) % 4)
+    order = statistics.permutation(jax.random.key(seed), n=N, blocks=jnp.arange(N) // 3)  # Of whole structures.
     left = prepared(clouds)
     right = [_pairs.permuted(cloud, order) for cloud in left]
     found = _pairs.compared(left, right, PAIRS)
@@ -63,7 +72,7 @@ def test_rows_of_weight_zero_change_nothing(clouds):
     few = [x[:60] for x in clouds]
     expected = _pairs.compared(prepared(few), prepared(few), PAIRS, jnp.ones(60, jnp.float32))
     weights = jnp.asarray(np.arange(N) < 60, jnp.float32)
-    among = [numerics.neighbours(x, num_neighbours=5, among=weights > 0)[0] for x in clouds]
+    among = [lists(x, among=weights > 0) for x in clouds]
     filled = [_pairs.make_cloud(x, nearest, weights) for x, nearest in zip(clouds, among, strict=True)]
     found = _pairs.compared(filled, filled, PAIRS, weights)
     for name in MEASURED:

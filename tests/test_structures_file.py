@@ -72,7 +72,7 @@ def test_every_atom_brings_what_the_maps_show_of_it(comparison, dataset):
 def test_the_colour_stands_beside_what_chance_gives(dataset):
     told = dataset["properties"][COLOUR]["description"]
     assert "share of their 10 nearest neighbours that two models have in common, mean over 3 pairs" in told
-    assert "0.01 freely, 0.2 within each element" in told
+    assert "0.01 as a whole, 0.2 within each element" in told
 
 
 def test_the_same_comparison_gives_the_same_bytes(comparison, file, tmp_path):

@@ -109,9 +109,12 @@ def simulate_intervals(*, anchors="random", strength=1.0, num_structures=100, re
         signal = rng.normal(size=(num_structures, 12))[structure]
         tables = [
             EmbeddingTable.from_arrays(
-                model(rng, species, structure, share=0.9, signal=signal, strength=strength), species, structure, model=m
+                model(rng, species, structure, share=0.9, signal=signal, strength=strength, own=own),
+                species,
+                structure,
+                model=f"model {own}",
             )
-            for m in "ab"
+            for own in (1, 2)
         ]
         result = compare(
             tables,

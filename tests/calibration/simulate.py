@@ -24,7 +24,7 @@ def blocks_of(species, structure):
     return np.unique(np.stack([structure, species]), axis=1, return_inverse=True)[1].reshape(-1)
 
 
-def model(rng, species, structure, *, share, common=False, width=12, signal=None, strength=0.0):
+def model(rng, species, structure, *, share, common=False, width=12, signal=None, strength=0.0, own=None):
     """An embedding of its own: element, crystal and atom, and what it shares with others through `signal`.
 
     Args:
@@ -36,15 +36,17 @@ def model(rng, species, structure, *, share, common=False, width=12, signal=None
         width: columns.
         signal: (n, width) what several models share.
         strength: weight of the signal, in standard deviations of what is the model's own.
+        own: seed of what makes the model, where several samples of structures are embedded by the same one.
 
     Returns:
         (n, width) float32.
     """
-    element = rng.normal(size=(120, width))[species]
+    weights = rng if own is None else np.random.default_rng(own)
+    element = weights.normal(size=(120, width))[species]
     unit = structure if common else blocks_of(species, structure)
     crystal = rng.normal(size=(unit.max() + 1, width))[unit]
     atom = rng.normal(size=(len(species), width))
     own = np.sqrt(share) * crystal + np.sqrt(1 - share) * atom
     if signal is not None:
-        own = own + strength * signal @ rng.normal(size=(width, width)) / np.sqrt(width)
+        own = own + strength * signal @ weights.normal(size=(width, width)) / np.sqrt(width)
     return (2 * element + own).astype(np.float32)
