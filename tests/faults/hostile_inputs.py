@@ -214,7 +214,9 @@ def run(seed, number):
     record = {"case": f"{number}: {make.__name__}, {fault.__name__}, {encoding}"}
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()) as said:
         source, beside = make(Path(folder), fault, encoding, rng)
-        args = argparse.Namespace(input=str(source), output="o.zarr", limit=None, duplicates="keep", formulas=[])
+        args = argparse.Namespace(
+            input=str(source), output="o.zarr", json=None, limit=None, duplicates="keep", formulas=[]
+        )
         start = time.monotonic()
         signal.alarm(SECONDS)
         try:
