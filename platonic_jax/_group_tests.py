@@ -189,10 +189,7 @@ def _draws(
     ]
     groups = (weights > 0).astype(jnp.int32)
 
-    def draw(order: Array) -> dict[str, Array]:
-        moved = [_pairs.permuted(cloud, order) for cloud in clouds]
-        return _pairs.compared(clouds, moved, pairs, weights, measures=measures)
-
+    draw = lambda order: _pairs.permuted_pairs(clouds, clouds, order, pairs, weights, measures=measures)
     orders = statistics.permutations(
         key, n=len(weights), groups=groups, blocks=blocks, num_permutations=num_permutations
     )

@@ -28,6 +28,7 @@ __all__ = [
     "make_cloud",
     "neighbour_lists",
     "permuted",
+    "permuted_pairs",
     "serial_lapack",
     "single",
     "weighted",
@@ -156,6 +157,19 @@ def compared(
                 [jnp.sum(weights * overlap.astype(weights.dtype)) / jnp.sum(weights) for overlap in overlaps]
             )
     return found
+
+
+def permuted_pairs(
+    left: Sequence[Cloud],
+    right: Sequence[Cloud],
+    order: Int[Array, " n"],
+    pairs: Sequence[tuple[int, int]],
+    weights: Float[Array, " n"] | None = None,
+    *,
+    measures: Sequence[str] = MEASURES,
+) -> dict[str, Float[Array, " pairs"]]:
+    """Compute each measure of each pair with the rows of the right side in another order: one draw of a null."""
+    return compared(left, [permuted(cloud, order) for cloud in right], pairs, weights, measures=measures)
 
 
 def influences(

@@ -8,20 +8,17 @@ embedding itself, reduced to its first k principal components.
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from platonic_jax import _pairs, numerics, projection
 from platonic_jax._group_tests import draw_groups
-from platonic_jax._pairs import Cloud
 from platonic_jax.compare import _measures
-from platonic_jax.compare._draws import Null
+from platonic_jax.compare._draws import Null, permuted_pairs
 from platonic_jax.compare._driver import Steps, check_among, provenance
 from platonic_jax.compare._estimates import cloud_of, estimates_of, half_width, standard_errors
 from platonic_jax.compare._record import plain, write_json
@@ -285,7 +282,7 @@ def layers(
         for i in range(num_permutations):
             steps.begin(f"null of the layers of {model}, draw {i + 1} of {num_permutations}")
             order = null.orders(jax.random.fold_in(key, 2), first=i)[0]
-            draws.append(jax.tree.map(np.asarray, _permuted(*single, order, pairs=pairs, measures=measures)))
+            draws.append(jax.tree.map(np.asarray, permuted_pairs(*single, order, pairs, measures=measures)))
         tests = draw_groups(
             [space.__getitem__ for space in spaces],
             tuple((i, len(first) + j) for i, j in pairs),
@@ -336,19 +333,6 @@ def _rows_of(table: EmbeddingTable, rows: np.ndarray) -> EmbeddingTable:
     mask = np.zeros(len(table.x), dtype=bool)
     mask[rows] = True
     return table.select(mask)
-
-
-@partial(jax.jit, static_argnames=("pairs", "measures"))
-def _permuted(
-    left: list[Cloud],
-    right: list[Cloud],
-    order: Array,
-    *,
-    pairs: tuple[tuple[int, int], ...],
-    measures: tuple[str, ...],
-) -> dict[str, Array]:
-    moved = [_pairs.permuted(cloud, order) for cloud in right]
-    return _pairs.compared(left, moved, pairs, measures=measures)
 
 
 def _curve(estimates: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]], ks: Sequence[int], measure: str) -> Curve:

@@ -125,7 +125,7 @@ def draw(
         for i in range(num_permutations):
             begin(f"{kind.replace('_', ' ')}, draw {i + 1} of {num_permutations}")
             order = null.orders(key[kind], first=i)[0]
-            rows.append(jax.tree.map(np.asarray, _permuted(clouds, order, pairs=pairs, measures=measures)))
+            rows.append(jax.tree.map(np.asarray, permuted_pairs(clouds, clouds, order, pairs, measures=measures)))
         found[kind] = {name: np.array([row[name] for row in rows]) for name in measures}
         exchange[kind] = null.exchange()
         if null.groups is None:
@@ -208,10 +208,8 @@ def _value(a: Cloud, b: Cloud, *, measures: tuple[str, ...]) -> dict[str, Array]
     return {name: value[0] for name, value in found.items()}
 
 
-@partial(jax.jit, static_argnames=("pairs", "measures"))
-def _permuted(clouds: list[Cloud], order: Array, *, pairs: Pairs, measures: tuple[str, ...]) -> dict[str, Array]:
-    moved = [_pairs.permuted(cloud, order) for cloud in clouds]
-    return _pairs.compared(clouds, moved, pairs, measures=measures)
+# Compiled once for all who draw a null of every row.
+permuted_pairs = jax.jit(_pairs.permuted_pairs, static_argnames=("pairs", "measures"))
 
 
 class Redrawn(NamedTuple):
@@ -299,12 +297,9 @@ def _values_and_nulls(
     """Measures of each pair of the resampled rows and of all, and the means of a few draws of each null."""
     resampled = [_pairs.weighted(cloud, weights) for cloud in clouds]
 
-    def permuted(order: Array) -> dict[str, Array]:
-        moved = [_pairs.permuted(cloud, order) for cloud in clouds]
-        return _pairs.compared(clouds, moved, pairs, measures=measures)
-
+    draw = lambda order: _pairs.permuted_pairs(clouds, clouds, order, pairs, measures=measures)
     nulls = {
-        kind: {name: jnp.mean(draws, axis=0) for name, draws in numerics.map_rows(permuted, of_kind).items()}
+        kind: {name: jnp.mean(draws, axis=0) for name, draws in numerics.map_rows(draw, of_kind).items()}
         for kind, of_kind in orders.items()
     }
     return (

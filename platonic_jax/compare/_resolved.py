@@ -197,10 +197,7 @@ def _null(
     pairs: tuple[tuple[int, int], ...],
     measures: tuple[str, ...],
 ) -> dict[str, Array]:
-    def draw(order: Array) -> dict[str, Array]:
-        moved = [_pairs.permuted(cloud, order) for cloud in clouds]
-        return _pairs.compared(clouds, moved, pairs, weights, measures=measures)
-
+    draw = lambda order: _pairs.permuted_pairs(clouds, clouds, order, pairs, weights, measures=measures)
     orders = statistics.permutations(
         key, n=len(species), groups=species, blocks=clusters, num_permutations=GROUP_PERMUTATIONS
     )
