@@ -313,7 +313,9 @@ def test_what_only_crystals_share_is_no_agreement_and_what_models_share_is():
 def test_the_combination_of_groups_is_exact_where_they_rise_and_fall_together():
     rng = np.random.default_rng(4)
     pooled = np.repeat(rng.normal(size=(2000, 40, 1)), 6, axis=2).astype(np.float32)
-    test = jax.jit(jax.vmap(lambda all: statistics.combined_test(all[0], all[1:], weights=jnp.ones(6)).p_value))
+    test = jax.jit(
+        jax.vmap(lambda all: statistics.combined_test(all[0], all[1:], weights=jnp.ones(6, jnp.float32)).p_value)
+    )
     p_values = np.asarray(test(jnp.asarray(pooled)))
     counts = np.histogram(np.round(40 * p_values), bins=np.arange(0.5, 41, 4))[0]
     assert stats.chisquare(counts).pvalue > 1e-3
@@ -326,7 +328,9 @@ def test_a_group_that_says_nothing_counts_as_nothing():
     constant = statistics.combined_test(jnp.ones(2), jnp.ones((19, 2)), weights=jnp.ones(2))
     assert constant.p_value == 1
     undefined = statistics.combined_test(
-        jnp.array([9.0, jnp.nan, 9.0]), null.at[:, 1].set(jnp.nan), weights=jnp.array([1.0, 5.0, 1.0])
+        jnp.array([9.0, jnp.nan, 9.0], jnp.float32),
+        null.at[:, 1].set(jnp.nan),
+        weights=jnp.array([1.0, 5.0, 1.0], jnp.float32),
     )
     assert undefined.p_value == pytest.approx(0.05)
 
@@ -334,7 +338,9 @@ def test_a_group_that_says_nothing_counts_as_nothing():
 def test_the_corrected_p_value_of_alternatives_in_groups_holds_for_the_best_of_them():
     rng = np.random.default_rng(6)
     pooled = (rng.normal(size=(1000, 40, 1, 1)) + rng.normal(size=(1000, 40, 5, 4))).astype(np.float32)
-    test = jax.jit(jax.vmap(lambda all: jnp.min(statistics.max_combined(all[0], all[1:], weights=jnp.ones(4)))))
+    test = jax.jit(
+        jax.vmap(lambda all: jnp.min(statistics.max_combined(all[0], all[1:], weights=jnp.ones(4, jnp.float32))))
+    )
     assert np.mean(np.asarray(test(jnp.asarray(pooled))) <= 0.05) < 0.065
     signal = pooled.copy()
     signal[:, 0, 2] += 5
