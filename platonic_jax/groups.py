@@ -19,6 +19,7 @@ __all__ = [
     "coordination",
     "element_groups",
     "families",
+    "orbits",
     "prototypes",
     "reduced_formulas",
 ]
@@ -161,27 +162,17 @@ def prototypes(structures: Any) -> Prototypes:
         Labels and roles. Where spglib finds no symmetry, the label is the structure's own. Kept, for the structures
         asked for last.
     """
-    import spglib
     from ase.data import chemical_symbols
     from pymatgen.core import Element
 
-    os.environ.setdefault("SPGLIB_WARNING", "OFF")  # It speaks of every tolerance that it tries.
     with _noble_gases():
         values = {chemical_symbols[z]: Element.from_Z(int(z)).X for z in np.unique(structures.species)}
     electronegativity = {symbol: float(np.nan_to_num(value)) for symbol, value in values.items()}
     labels, elements = [], []
     for i in range(len(structures)):
         rows = slice(structures.offsets[i], structures.offsets[i + 1])
-        positions, cell = np.asarray(structures.positions[rows], float), np.asarray(structures.cells[i], float)
         symbols = np.array([chemical_symbols[z] for z in structures.species[rows]])
-        try:
-            fractional = (positions @ np.linalg.inv(cell)).tolist()
-            numbers = structures.species[rows].tolist()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # About how it will tell failure one day.
-                found = spglib.get_symmetry_dataset((cell.tolist(), fractional, numbers), symprec=SYMPREC)
-        except np.linalg.LinAlgError:
-            found = None
+        found = _symmetry(structures, i)
         if found is None:
             labels.append(f"alone {structures.ids[i]}")
             elements.append(tuple(np.unique(symbols).tolist()))
@@ -197,6 +188,43 @@ def prototypes(structures: Any) -> Prototypes:
         labels.append(" ".join([str(found.number), *(f"{number}({sites})" for number, sites, _, _ in roles)]))
         elements.append(tuple(symbol for *_, symbol in roles))
     return Prototypes(np.array(labels), elements)
+
+
+@lru_cache(maxsize=2)
+def orbits(structures: Any) -> np.ndarray:
+    """Symmetry orbit of every atom: atoms that a symmetry of their crystal takes to each other are copies (spglib).
+
+    Args:
+        structures: Structures with `species`, `positions`, `cells`, `pbc` and `offsets`.
+
+    Returns:
+        (n,) int32, the first atom of the orbit, counted over all structures. Where no symmetry is known (no periodic
+        cell in three directions), every atom is an orbit of its own. Kept, for the structures asked for last.
+    """
+    found = np.arange(len(structures.species), dtype=np.int32)
+    for i in range(len(structures)):
+        symmetry = _symmetry(structures, i) if np.all(structures.pbc[i]) else None
+        if symmetry is not None:
+            rows = slice(structures.offsets[i], structures.offsets[i + 1])
+            found[rows] = structures.offsets[i] + symmetry.crystallographic_orbits
+    return found
+
+
+def _symmetry(structures: Any, i: int) -> Any:
+    """Spglib's dataset of a structure, or None."""
+    import spglib
+
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")  # It speaks of every tolerance that it tries.
+    rows = slice(structures.offsets[i], structures.offsets[i + 1])
+    positions, cell = np.asarray(structures.positions[rows], float), np.asarray(structures.cells[i], float)
+    try:
+        fractional = (positions @ np.linalg.inv(cell)).tolist()
+        numbers = structures.species[rows].tolist()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # About how it will tell failure one day.
+            return spglib.get_symmetry_dataset((cell.tolist(), fractional, numbers), symprec=SYMPREC)
+    except np.linalg.LinAlgError:
+        return None
 
 
 def combined(*labels: np.ndarray) -> np.ndarray:

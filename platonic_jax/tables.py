@@ -17,9 +17,9 @@ from platonic_adapters import store as _store
 from platonic_adapters.protocol import Readout
 from platonic_adapters.structures import Structures
 
-from platonic_jax import _html
+from platonic_jax import _html, groups
 
-__all__ = ["EmbeddingTable", "element_baseline", "load", "pair", "read_labels"]
+__all__ = ["EmbeddingTable", "element_baseline", "load", "one_per_orbit", "pair", "read_labels"]
 
 # The same crystal read by two versions of a parser differs in the last bits; anything larger is another structure.
 POSITION_TOLERANCE = 1e-6
@@ -276,6 +276,32 @@ def element_baseline(table: EmbeddingTable) -> EmbeddingTable:
         skipped=(),
         properties={},
         readout=None,
+    )
+
+
+def one_per_orbit(table: EmbeddingTable) -> EmbeddingTable:
+    """Count symmetry copies once: keep the first atom of every symmetry orbit of every crystal.
+
+    Args:
+        table: Embeddings with their structures.
+
+    Returns:
+        The table of these atoms; structures stay whole.
+
+    Raises:
+        ValueError: the table brings no structures.
+    """
+    if table.structures is None:
+        raise ValueError(
+            f"`table` must bring its structures, got bare arrays of {table.model}: symmetry is found by positions."
+        )
+    row = np.asarray(table.structures.offsets)[table.structure_index] + table.atom_index
+    orbit = groups.orbits(table.structures)[row]
+    first = np.zeros(len(row), bool)
+    first[np.unique(orbit, return_index=True)[1]] = True
+    kept = table.select(first)
+    return dataclasses.replace(
+        kept, provenance={**table.provenance, "atoms": f"one per symmetry orbit: {len(kept.x)} of {len(row)}"}
     )
 
 

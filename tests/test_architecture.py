@@ -10,12 +10,12 @@ import platonic_jax
 ROOT = Path(platonic_jax.__file__).parent
 LAYERS = [
     ["_typing", "_files", "_html"],
-    ["_checks"],
+    ["_checks", "groups"],
     ["numerics", "_ott", "tables", "probes"],
     ["anchors", "projection", "metrics", "statistics", "arithmetic"],
     ["stitching"],
     ["learn", "diagnostics"],
-    ["_pairs", "groups"],
+    ["_pairs"],
     ["_group_tests"],
     ["compare", "testing"],
     ["sweep", "studies", "training"],

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from ase.spacegroup import crystal
 from platonic_adapters.structures import Structures
 
 from platonic_jax import groups
@@ -44,6 +45,13 @@ def test_coordination_is_that_of_ase():
         for atoms in made
     ]
     np.testing.assert_array_equal(groups.coordination(structures(*made)), np.concatenate(expected))
+
+
+def test_orbits_are_those_of_the_textbook():
+    """Rock salt has one orbit an element, rutile two; a molecule in no cell has as many as atoms."""
+    rutile = crystal(["Ti", "O"], [(0, 0, 0), (0.305, 0.305, 0)], spacegroup=136, cellpar=[4.6, 4.6, 2.95, 90, 90, 90])
+    made = structures(bulk("NaCl", "rocksalt", a=5.64, cubic=True), rutile, molecule("H2O"))
+    assert groups.orbits(made).tolist() == [0, 1] * 4 + [8] * 2 + [10] * 4 + [14, 15, 16]
 
 
 def test_families_are_anonymous_formulas():

@@ -9,7 +9,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from platonic_adapters.structures import Structures
 
-from platonic_jax.tables import EmbeddingTable, element_baseline, pair, read_labels
+from platonic_jax.tables import EmbeddingTable, element_baseline, one_per_orbit, pair, read_labels
 
 
 def crystals(*, shift=0.0):
@@ -87,6 +87,16 @@ def test_pair_of_bare_arrays_compares_the_rows_themselves():
     b = EmbeddingTable.from_arrays(x, [1, 8, 8, 8], [0, 0, 0, 1])
     with pytest.raises(ValueError, match=r"`species` 1 and 8 at row 1 \(structure 0, atom 1\)"):
         pair(a, b)
+
+
+def test_symmetry_copies_are_counted_once():
+    cells = [bulk("NaCl", "rocksalt", a=5.64, cubic=True), bulk("Cu", cubic=True)]
+    once = one_per_orbit(table(cells, ids=("salt", "copper")))
+    assert once.species.tolist() == [11, 17, 29]
+    assert (once.structure_index.tolist(), once.atom_index.tolist()) == ([0, 0, 1], [0, 1, 0])
+    assert once.provenance["atoms"] == "one per symmetry orbit: 3 of 12"
+    with pytest.raises(ValueError, match="must bring its structures"):
+        one_per_orbit(EmbeddingTable.from_arrays(np.eye(2), [1, 1], [0, 0]))
 
 
 @pytest.mark.parametrize(

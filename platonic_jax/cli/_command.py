@@ -1,8 +1,11 @@
 """What every command that computes does around its work: check, find, write, print."""
 
 import argparse
+import hashlib
 import os
+import platform
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from platonic_jax.cli import _arguments, _print
@@ -47,8 +50,21 @@ def deliver(found: Any, args: argparse.Namespace) -> None:
 
 
 def keep_compiled() -> None:
-    """What is compiled once is kept: to be called before JAX comes, and for this process alone."""
+    """Keep what is compiled for the next call: to be called before JAX is imported, and for this process alone."""
     from platonic_adapters import caches
 
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(caches.directory() / "compiled"))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(caches.directory() / "compiled" / _processor()))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    # XLA logs an error for each program that it loads: it takes its own tuning flags, such as `prefer-no-gather`, for
+    # features that the processor lacks. What really differs between processors is in the folder's name.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _processor() -> str:
+    """A name of the processor's instruction set: homes are shared by machines that are not alike."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        features = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        features = platform.processor()
+    return hashlib.sha256(f"{platform.machine()} {features}".encode()).hexdigest()[:12]

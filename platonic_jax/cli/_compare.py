@@ -62,6 +62,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         default=(),
         help="resolve every matrix by element, family (default: neither)",
     )
+    parser.add_argument(
+        "--one-per-orbit",
+        action="store_true",
+        help="count symmetry copies once: compare one atom of each symmetry orbit of each crystal",
+    )
     _arguments.add_count(
         parser, "--num-permutations", default=100, what="number of permutations of each null, at least 19 for a test"
     )
@@ -84,6 +89,7 @@ def find(args: argparse.Namespace) -> "Comparison":
     return compared(
         list(zip(args.stores, layers, strict=True)),
         limit=args.limit,
+        one_per_orbit=args.one_per_orbit,
         anchors=args.anchors,
         k=args.k,
         similarity=args.similarity,
@@ -98,9 +104,15 @@ def find(args: argparse.Namespace) -> "Comparison":
 
 
 def compared(
-    stores: list[tuple[str, str | None]], *, anchors: str, limit: int | None = None, **options: Any
+    stores: list[tuple[str, str | None]],
+    *,
+    anchors: str,
+    limit: int | None = None,
+    one_per_orbit: bool = False,
+    **options: Any,
 ) -> "Comparison":
     """Compare stores, each at a layer, with anchors by a method or from a file."""
+    from platonic_jax import tables
     from platonic_jax.anchors import Anchors
     from platonic_jax.compare import compare
 
@@ -112,4 +124,7 @@ def compared(
     else:
         options["anchors"] = anchors
     with _print.progress_bar() as progress:
-        return compare([_stores.load(path, layer, limit=limit) for path, layer in stores], progress=progress, **options)
+        loaded = [_stores.load(path, layer, limit=limit) for path, layer in stores]
+        if one_per_orbit:
+            loaded = [tables.one_per_orbit(table) for table in loaded]
+        return compare(loaded, progress=progress, **options)

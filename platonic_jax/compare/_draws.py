@@ -16,6 +16,7 @@ from platonic_jax.compare._estimates import (
     cloud_of,
     estimates_of,
     null_influences_of,
+    resampled_cloud_of,
     standard_errors,
 )
 from platonic_jax.compare._measures import properties
@@ -269,15 +270,19 @@ def redraw(
     found = []
     for r, (choice, weights) in enumerate(samples):
         begin(f"draw {r + 1} of {len(samples)} of the anchors")
-        clouds = []
+        clouds, resampled = [], []
         for i, table in enumerate(tables):
             x = jnp.asarray(choice.mapped(table), jnp.float32)
             shared = project_thinned(
                 x, jnp.asarray(choice.rows), jnp.asarray(rows), choice.weights, similarity=similarity
             )
-            ties = jax.random.fold_in(key["ties"], i)
-            clouds.append(cloud_of(shared, structures, ties, num_neighbours=num_neighbours, measures=measures))
-        one = _values_and_nulls(clouds, jnp.asarray(weights), orders, pairs=pairs, measures=measures)
+            ties, settings = (
+                jax.random.fold_in(key["ties"], i),
+                {"num_neighbours": num_neighbours, "measures": measures},
+            )
+            clouds.append(cloud_of(shared, structures, ties, **settings))
+            resampled.append(resampled_cloud_of(shared, structures, ties, jnp.asarray(weights), **settings))
+        one = _values_and_nulls(clouds, resampled, jnp.asarray(weights), orders, pairs=pairs, measures=measures)
         found.append(jax.tree.map(np.asarray, one))
     spread = lambda values: np.std(values, axis=0, ddof=1)
     return Redrawn(
@@ -292,11 +297,15 @@ def redraw(
 
 @partial(jax.jit, static_argnames=("pairs", "measures"))
 def _values_and_nulls(
-    clouds: list[Cloud], weights: Array, orders: dict[str, Array], *, pairs: Pairs, measures: tuple[str, ...]
+    clouds: list[Cloud],
+    resampled: list[Cloud],
+    weights: Array,
+    orders: dict[str, Array],
+    *,
+    pairs: Pairs,
+    measures: tuple[str, ...],
 ) -> tuple[dict[str, Array], dict[str, Array], dict[str, dict[str, Array]]]:
     """Measures of each pair of the resampled rows and of all, and the means of a few draws of each null."""
-    resampled = [_pairs.weighted(cloud, weights) for cloud in clouds]
-
     draw = lambda order: _pairs.permuted_pairs(clouds, clouds, order, pairs, measures=measures)
     nulls = {
         kind: {name: jnp.mean(draws, axis=0) for name, draws in numerics.map_rows(draw, of_kind).items()}
