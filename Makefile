@@ -19,7 +19,7 @@ demo: .venv/installed
 
 # Once in single and once in double precision: the x64 choice belongs to the user, and both must hold.
 test: .venv/installed
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --durations 25
 	JAX_ENABLE_X64=1 $(BIN)/python -m pytest -q -n 2 -m "not slow and not once"
 
 lint: .venv/installed

@@ -1,6 +1,12 @@
 """Strict promotion everywhere: what relaxes it says so, and does it locally."""
 
+import os
 from pathlib import Path
+
+# What one worker, subprocess or run compiles, no other compiles again: to be set before JAX is imported.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache/compiled"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA takes its own tuning flags for features that are missing.
 
 import jax
 import jaxtyping

@@ -41,7 +41,6 @@ def test_a_notebook_runs(notebook, tmp_path, tmp_path_factory):
     own = OWN.get(notebook.stem, {})
     variables = {name: value for name, value in os.environ.items() if not name.startswith("PLATONIC_STORES")}
     variables |= {**SMALL, **own, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    variables["JAX_COMPILATION_CACHE_DIR"] = str(shared / "compiled")
     if "stores.tables(" in notebook.read_text():  # They begin with the same stores, made once.
         variables["PLATONIC_STORES"] = str(shared / "prototypes")
         begin = f"import stores; stores.tables({SMALL['PLATONIC_MODELS']!r})"
