@@ -13,9 +13,10 @@ from ase import Atoms
 from platonic_adapters.structures import Structures
 from sklearn.linear_model import Ridge
 
-from platonic_jax import groups
+from platonic_jax import groups, metrics, report
 from platonic_jax.anchors import Anchors
 from platonic_jax.compare import compare
+from platonic_jax.report.results import training
 from platonic_jax.tables import EmbeddingTable
 from platonic_jax.training import extend, read_targets, train
 from platonic_jax.training._driver import _held_out
@@ -80,6 +81,54 @@ def test_agreement_under_large_directions_is_learned_and_holds_on_new_chemistry(
     assert mean(found, "learned", "mutual_knn", "control")["value"] < 0.15
 
 
+def test_what_was_there_before_the_first_step_is_not_credited_to_learning(found):
+    """The start by hand: half-whitened principal components before similarities to the anchors that are learned with."""
+    given = tables()
+    rows = found.anchors.rows(KNOWN, KNOWN.structure_index)
+    judged, chosen = _held_out(given[0], 0.2, split=fold(0), validation=fold(4))
+    index = np.sort(np.asarray(jax.random.permutation(fold(3), np.flatnonzero(judged)))[:150])
+
+    def at_start(x):
+        own = x[~(judged | chosen)].astype(float)
+        values, directions = np.linalg.eigh(np.cov(own.T))
+        half = np.maximum(values, 1e-6 * values.max()) ** -0.25
+        mapped = (x - own.mean(axis=0)) @ (directions * half)
+        unit = mapped / np.linalg.norm(mapped, axis=1, keepdims=True)
+        return unit[index] @ unit[rows].T
+
+    expected = {
+        "start": metrics.procrustes(*(at_start(of.x) for of in given[:2])),
+        "raw": metrics.procrustes(*(of.x[index] for of in given[:2])),
+    }
+    for space, value in expected.items():
+        assert mean(found, space, "procrustes", "pairs")["value"][0] == pytest.approx(float(value), abs=1e-4)
+        for kind in ("trained", "control", "excess"):
+            gain = found.judged["all"]["gains"][space]["mutual_knn"][kind]
+            learned, before = (mean(found, of, "mutual_knn", kind)["value"] for of in ("learned", space))
+            assert gain["value"] == pytest.approx(learned - before)
+            assert gain["low"] < gain["value"] < gain["high"]
+    (said,) = (said for said in report.part(found).verdict if said.startswith("Shared nearest neighbours"))
+    assert "at the start of the training" in said
+    assert "in the raw embeddings without anchors" in said
+
+
+def test_a_verdict_says_where_the_excess_over_the_control_falls(found):
+    """As the Procrustes excess did: maps bring an untrained network nearer, too."""
+    told = lambda gain: training._gain_sentences({"start": one(0.25), "learned": one(0.11)}, {"start": gain})
+    one = lambda value, half=0.01: {"value": value, "low": value - half, "high": value + half}
+    assert told(one(-0.14)) == (
+        "The excess falls under learning: it is 0.250 at the start of the training and 0.110 after learning (difference "
+        "-0.140 [-0.150 to -0.130])."
+    )
+    assert told(one(-0.14, 0.2)).endswith(", which is not certain.")
+    assert told(one(0.1)) == "Learning itself adds 0.100 [0.090 to 0.110] to the excess at its start."
+    assert "is not certain" in told(one(0.1, 0.2))
+
+
+def fold(i):
+    return jax.random.fold_in(jax.random.key(0), i)
+
+
 def test_shuffled_rows_teach_nothing():
     null = train(tables(shuffled=True, control=False), **QUICK)
     plain, learned = (mean(null, space, "mutual_knn", "trained") for space in ("plain", "learned"))
@@ -127,12 +176,18 @@ def test_a_task_learns_anchors_and_weights_that_read_out_better_than_direct_ones
     assert np.ptp(found.anchors.weights) > 0.1  # All were 1.
     task = found.tasks["e"]
     assert sum(task["num"].values()) == np.isfinite(target).sum()
-    assert set(found.judged["all"]) == {"plain", "direct", "learned", "num_atoms"}
+    assert set(found.judged["all"]) == {"raw", "plain", "direct", "start", "learned", "gains", "num_atoms"}
     assert task["learned"]["models"]["value"].shape == (3,)
     assert task["learned"]["trained"]["value"] < task["plain"]["trained"]["value"]
-    ratio = task["learned"]["trained"]["value"] / task["direct"]["trained"]["value"]
-    assert task["reduction"]["trained"]["value"] == pytest.approx(1 - ratio)
-    assert task["reduction"]["trained"]["low"] < task["reduction"]["trained"]["value"]
+    for space in ("raw", "plain", "direct", "start"):
+        reduction = task["reduction"][space]["trained"]
+        ratio = task["learned"]["trained"]["value"] / task[space]["trained"]["value"]
+        assert reduction["value"] == pytest.approx(1 - ratio)
+        assert reduction["low"] < reduction["value"]
+    excess = task["learned"]["control"]["value"] - task["learned"]["trained"]["value"]
+    assert task["learned"]["excess"]["value"] == pytest.approx(excess)
+    assert "at the start of the training" in reports.check(found).verdict[-1]
+    assert reports.check(found).verdict[-1].startswith("e: mean absolute error")
     assert task["baselines"]["constant"]["value"] > task["learned"]["models"]["value"][0]
 
 
@@ -160,9 +215,7 @@ def test_the_read_out_is_a_ridge_regression_on_means_of_structures():
 
 
 def held_out_as_in_training(given, fraction):
-    key = jax.random.key(0)
-    split, validation = (jax.random.fold_in(key, i) for i in (0, 4))
-    return [rows[::4] for rows in _held_out(given, fraction, split=split, validation=validation)]
+    return [rows[::4] for rows in _held_out(given, fraction, split=fold(0), validation=fold(4))]
 
 
 def test_words_are_classes_and_some_targets_are_known_from_structures():

@@ -19,7 +19,7 @@ from platonic_jax.compare._record import plain, write_json
 from platonic_jax.compare._spaces import Choice, display_names
 from platonic_jax.tables import EmbeddingTable, pair
 from platonic_jax.training._goals import goal_of
-from platonic_jax.training._judge import judge_agreement, judge_tasks
+from platonic_jax.training._judge import LEARNED, judge_agreement, judge_tasks
 
 POOL = 10  # Candidate atoms for each learned anchor.
 # Of Adam, which moves what it learns by about as much a step: a metric in units of its rows, a mixture in logits.
@@ -30,19 +30,24 @@ LEARNING_RATES = {"metrics": 1e-2, "anchors": 0.1, "weights": 0.05}
 class Trained:
     """A learned space and what it is worth on held-out structures.
 
+    Every figure of the `learned` space stands beside those of four others: `raw`, the embeddings without anchors;
+    `plain`, relative to random anchors; `direct`, to anchors chosen by DIRECT, for tasks alone; and `start`, the space
+    before the first step of training, where controls and unseen models have the maps that all models begin with.
+
     Attributes:
         anchors: the atoms, with weights and maps: what every command takes.
         models: names, trained ones first, then unseen ones, then controls with random weights.
         num_trained: how many took part in training.
         num_unseen: how many were given maps from their own rows alone.
-        judged: how far models agree, by `all` or `within` one element: on `num_atoms`, and by space, `plain`, `direct`
-            or `learned`, by measure: `value`, `low`, `high` of every pair of `pairs`, and of the means: of `trained`
-            pairs, and, where there are any, of pairs with an `unseen` model, of `control` pairs and the `excess` of the
-            first over them. No `within` where the element has fewer than 100 atoms held out; empty if one trained model
-            was given.
-        tasks: by target, the held-out error of a linear read-out: its `unit`, by space the errors of all `models` and
-            their means over `trained`, `unseen` and `control` ones; the `reduction` of these from `direct` to
-            `learned`, as a share; and `baselines`: of a `constant`, and of the `composition` alone.
+        judged: agreement of models, by `all` or `within` one element: `num_atoms`, and by space and measure
+            `value`, `low`, `high` of every pair of `pairs`, and of the means: of `trained` pairs, and, where
+            there are any, of pairs with an `unseen` model, of `control` pairs and the `excess` of the first over them;
+            `gains`, the same of the difference of these means between the `learned` space and each other one. No
+            `within` where the element has fewer than 100 atoms held out; empty if one trained model was given.
+        tasks: by target, the held-out error of a linear readout: its `unit`, by space the errors of all `models` and
+            their means over `trained`, `unseen` and `control` ones, and the `excess` of the last over the first; the
+            `reduction` of these errors from each other space to `learned`, as a share; `gains`, the difference of the
+            excess between them; and `baselines`: of a `constant`, and of the `composition` alone.
         pairs: pairs of models that were judged.
         element: the atomic number of the element of `within`, the most frequent one.
         losses: of every step of training.
@@ -198,9 +203,10 @@ def train(
             **settings,
         )
 
+    begun = [_metric(table.x[learned_from], rank) for table in paired] if "metric" in parts else []
     start = learn.SharedSpace(
         [table.x[pool] for table in trained],
-        metrics=[_metric(table.x[learned_from], rank) for table in trained] if "metric" in parts else None,
+        metrics=begun[:num_trained] or None,
         anchors=learn.SoftAnchors(number, k, key=key["pool"]) if "anchors" in parts else None,
         weights=learn.AnchorWeights(k) if "weights" in parts else None,
     )
@@ -208,12 +214,11 @@ def train(
     space = found.space.hardened()
     rows, weights = pool[found.space.chosen()], None if space.weights is None else np.asarray(space.weights())
     metrics = [] if space.metrics is None else list(space.metrics)
-    if metrics:
-        metrics += [_metric(table.x[learned_from], rank) for table in left_out]
-    for control, name in zip(controls if metrics else [], names[len(models) :], strict=False):
+    metrics += begun[num_trained : len(models)]
+    for control, name, own in zip(controls, names[len(models) :], begun[len(models) :], strict=False):
         beside = learn.SharedSpace(
             [table.x[rows] for table in (*trained, control)],
-            metrics=[*map(learn.frozen, metrics[:num_trained]), _metric(control.x[learned_from], rank)],
+            metrics=[*map(learn.frozen, metrics[:num_trained]), own],
             weights=space.weights and learn.frozen(space.weights),
         )
         metrics += list(fitted(beside, [*trained, control], f"fitting {name}").space.metrics or [])[-1:]
@@ -221,21 +226,26 @@ def train(
         kept = space.weights.kept()
         rows, weights = rows[kept], np.asarray(space.weights())[kept]
 
-    learned = Anchors.from_rows(
-        first.structures,
-        first.structure_index,
-        rows,
-        method=f"learned for {' + '.join(objective)}",
-        weights=weights,
-        metrics={table.model: _as_map(table, metric) for table, metric in zip(paired, metrics, strict=False)},
-        provenance={"models": names, "seed": seed},
-    )
-    spaces = {"plain": Choice("plain", at_random)}
+    def kept_as(method: str, rows: np.ndarray, weights: np.ndarray | None, metrics: Sequence[learn.Metric]) -> Anchors:
+        return Anchors.from_rows(
+            first.structures,
+            first.structure_index,
+            rows,
+            method=method,
+            weights=weights,
+            metrics={table.model: _as_map(table, metric) for table, metric in zip(paired, metrics, strict=False)},
+            provenance={"models": names, "seed": seed},
+        )
+
+    learned = kept_as(f"learned for {' + '.join(objective)}", rows, weights, metrics)
+    spaces: dict[str, Choice | None] = {"raw": None, "plain": Choice("plain", at_random)}
     if wanted:
         sought = np.flatnonzero(learned_from)
         chosen = np.asarray(anchor_methods.direct(jnp.asarray(first.x[sought]), len(rows)))
         spaces["direct"] = Choice("direct", sought[chosen])
-    spaces["learned"] = Choice("learned", rows, None if weights is None else jnp.asarray(weights), learned)
+    first_rows = pool[start.chosen()]
+    spaces["start"] = Choice("start", first_rows, record=kept_as("start of the training", first_rows, None, begun))
+    spaces[LEARNED] = Choice(LEARNED, rows, None if weights is None else jnp.asarray(weights), learned)
     kinds = ["trained"] * num_trained + ["unseen"] * len(left_out) + ["control"] * len(controls)
     judged, pairs, element = judge_agreement(
         paired,

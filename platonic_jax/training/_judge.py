@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from platonic_jax import _pairs, groups, projection
 from platonic_jax.compare._estimates import cloud_of, estimates_of, standard_errors
@@ -18,12 +19,13 @@ from platonic_jax.training._goals import Target
 
 MEASURES = ("procrustes", "mutual_knn")
 KINDS = ("trained", "unseen", "control")
+LEARNED = "learned"
 RIDGES = np.logspace(-8, 0, 9)  # Penalties of a read-out, in units of the mean eigenvalue of XᵀX.
 
 
 def judge_agreement(
     tables: Sequence[EmbeddingTable],
-    spaces: Mapping[str, Choice],
+    spaces: Mapping[str, Choice | None],
     judged_on: np.ndarray,
     *,
     kinds: list[str],
@@ -31,7 +33,20 @@ def judge_agreement(
     num_neighbours: int,
     key: Any,
 ) -> tuple[dict[str, Any], list[tuple[int, int]], int]:
-    """Every pair of models, and every trained one with every control, in every space, on held-out atoms."""
+    """Compare every pair of models, and every trained one with every control, in every space, on held-out atoms.
+
+    Args:
+        tables: models in the order of `kinds`.
+        spaces: by name, among them `learned`; None for the embeddings as they are, without anchors.
+        judged_on: (n,) which atoms are held out.
+        kinds: kind of each model, from `KINDS`.
+        num_judged: number of atoms compared, at most.
+        num_neighbours: neighbours that `mutual_knn` compares.
+        key: typed key.
+
+    Returns:
+        `judged` as `Trained` has it, the pairs, and the most frequent element.
+    """
     species, structure = tables[0].species, tables[0].structure_index
     elements, count = np.unique(species[judged_on], return_counts=True)
     element = int(elements[count.argmax()])
@@ -49,39 +64,58 @@ def judge_agreement(
             indices[where] = index
 
     judged = {where: {} for where in indices}
+    means = {where: {} for where in indices}
     with jax.enable_x64(True), _pairs.serial_lapack():  # noqa: FBT003
         for which, choice in spaces.items():
-            seen = [choice.mapped(table) for table in tables]
             for where, index in indices.items():
                 clouds = []
-                for i, x in enumerate(seen):
-                    atoms, anchors = (jnp.asarray(x[of], jnp.float64) for of in (index, choice.rows))
-                    shared = projection.relative(atoms, anchors, weights=choice.weights)
-                    ties = jax.random.fold_in(key, i)
+                for i, table in enumerate(tables):
                     clouds.append(
                         cloud_of(
-                            shared,
+                            _features(choice, table, index, dtype=jnp.float64),
                             jnp.asarray(structure[index]),
-                            ties,
+                            jax.random.fold_in(key, i),
                             num_neighbours=num_neighbours,
                             measures=MEASURES,
                         )
                     )
                 found = estimates_of(clouds, clouds, pairs, jnp.asarray(structure[index]), measures=MEASURES)
-                judged[where][which] = {name: _over_pairs(*found[name], of_pair) for name in MEASURES}
+                means[where][which] = {name: _means(*found[name], of_pair) for name in MEASURES}
+                judged[where][which] = {
+                    name: {"pairs": _interval(*found[name])}
+                    | {kind: _interval(*mean) for kind, mean in means[where][which][name].items()}
+                    for name in MEASURES
+                }
     for where, index in indices.items():
         judged[where]["num_atoms"] = len(index)
+        judged[where]["gains"] = _gains(means[where])
     return judged, pairs, element
 
 
-def _over_pairs(value: np.ndarray, influence: np.ndarray, kinds: np.ndarray) -> dict[str, Any]:
-    """Values of pairs with their intervals, and means over pairs with theirs."""
+def _means(value: np.ndarray, influence: np.ndarray, kinds: np.ndarray) -> dict[str, tuple[Any, np.ndarray]]:
+    """Means over the pairs of each kind and the excess of trained over control ones, with their influences."""
     means = {
         kind: (value[kinds == kind].mean(), influence[kinds == kind].mean(axis=0)) for kind in KINDS if kind in kinds
     }
     if "control" in means:
-        means["excess"] = tuple(a - b for a, b in zip(means["trained"], means["control"], strict=True))
-    return {"pairs": _interval(value, influence)} | {name: _interval(*mean) for name, mean in means.items()}
+        means["excess"] = _difference(means["trained"], means["control"])
+    return means
+
+
+def _gains(means: Mapping[str, Mapping[str, Mapping[str, tuple[Any, np.ndarray]]]]) -> dict[str, Any]:
+    """Differences between the learned space and every other; the atoms are the same, so their influences subtract."""
+    return {
+        which: {
+            name: {kind: _interval(*_difference(means[LEARNED][name][kind], mean)) for kind, mean in of.items()}
+            for name, of in by_measure.items()
+        }
+        for which, by_measure in means.items()
+        if which != LEARNED
+    }
+
+
+def _difference(one: tuple[Any, np.ndarray], other: tuple[Any, np.ndarray]) -> tuple[Any, np.ndarray]:
+    return one[0] - other[0], one[1] - other[1]
 
 
 def _interval(value: Any, influence: np.ndarray) -> dict[str, Any]:
@@ -93,7 +127,7 @@ def _interval(value: Any, influence: np.ndarray) -> dict[str, Any]:
 
 def judge_tasks(
     tables: Sequence[EmbeddingTable],
-    spaces: Mapping[str, Choice],
+    spaces: Mapping[str, Choice | None],
     targets: Mapping[str, Target],
     *,
     kinds: list[str],
@@ -111,7 +145,7 @@ def judge_tasks(
     system = np.unique(groups.chemical_systems(first.structures), return_inverse=True)[1]
     composition = np.zeros((len(first.x), int(first.species.max()) + 1), np.float32)
     composition[np.arange(len(first.x)), first.species] = 1
-    features = {which: [_features(choice, table) for table in tables] for which, choice in spaces.items()}
+    features = {which: [np.asarray(_features(choice, of)) for of in tables] for which, choice in spaces.items()}
     out = {}
     for name, target in targets.items():
         known = np.isfinite(target.values)
@@ -134,21 +168,40 @@ def judge_tasks(
             value, influence = (np.array(each) for each in zip(*found, strict=True))
             members = {kind: np.array(kinds) == kind for kind in KINDS if kind in kinds}
             means[which] = {kind: (value[of].mean(), influence[of].mean(axis=0)) for kind, of in members.items()}
+            if "control" in members:  # An error: the smaller, the better.
+                means[which]["excess"] = _difference(means[which]["control"], means[which]["trained"])
             entry[which] = {"models": _interval(value, influence)}
             entry[which] |= {kind: _interval(*mean) for kind, mean in means[which].items()}
         entry["reduction"] = {
-            kind: _interval(1 - mean / before, (mean / before * slope_before - slope) / before)
-            for kind, (mean, slope) in means["learned"].items()
-            for before, slope_before in [means["direct"][kind]]
+            which: {
+                kind: _reduction(means[LEARNED][kind], means[which][kind]) for kind in KINDS if kind in means[which]
+            }
+            for which in means
+            if which != LEARNED
         }
+        if "control" in kinds:
+            entry["gains"] = {
+                which: {"excess": _interval(*_difference(means[LEARNED]["excess"], of["excess"]))}
+                for which, of in means.items()
+                if which != LEARNED
+            }
         out[name] = entry
     return out
 
 
-def _features(choice: Choice, table: EmbeddingTable) -> np.ndarray:
-    """(n, k) the rows of a model in a space."""
+def _reduction(after: tuple[Any, np.ndarray], before: tuple[Any, np.ndarray]) -> dict[str, Any]:
+    """1 − after / before."""
+    ratio = after[0] / before[0]
+    return _interval(1 - ratio, (ratio * before[1] - after[1]) / before[0])
+
+
+def _features(choice: Choice | None, table: EmbeddingTable, index: Any = slice(None), *, dtype: Any = None) -> Array:
+    """Rows of a model in a space, (n, k); its embeddings as they are, (n, p), where there is no choice of anchors."""
+    if choice is None:
+        return jnp.asarray(table.x[index], dtype)
     x = choice.mapped(table)
-    return np.asarray(projection.relative(jnp.asarray(x), jnp.asarray(x[choice.rows]), weights=choice.weights))
+    atoms, anchors = (jnp.asarray(x[of], dtype) for of in (index, choice.rows))
+    return projection.relative(atoms, anchors, weights=choice.weights)
 
 
 def _units(target: Target, table: EmbeddingTable, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:

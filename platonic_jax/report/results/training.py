@@ -14,13 +14,32 @@ NAME = "learn"
 _KINDS = {
     "trained": "trained models",
     "unseen": "with an unseen model",
-    "control": "with a random-weight model",
-    "excess": "excess",
+    "control": "with an untrained control",
+    "excess": "excess of trained models",
 }
-_MODELS = {"trained": "trained models", "unseen": "unseen models", "control": "random weights"}
-_SPACES = {"plain": "random", "direct": "DIRECT", "learned": "learned"}
-_BASELINES = {"constant": "none: a constant", "composition": "none: the composition alone"}
-_STYLES = {"plain": "null", "direct": "baseline", "learned": "model"}
+_MODELS = {
+    "trained": "trained models",
+    "unseen": "unseen models",
+    "control": "untrained controls",
+    "excess": "excess error of controls",
+}
+_SPACES = {
+    "raw": "raw embeddings, no anchors",
+    "plain": "random anchors",
+    "direct": "DIRECT anchors",
+    "start": "start of the training",
+    "learned": "learned",
+}
+_BASELINES = {"constant": "constant-mean baseline", "composition": "composition baseline"}
+_GAINS = {"start": "gain: learned − start", "raw": "gain: learned − raw embeddings"}
+_STYLES = {"raw": "baseline", "plain": "null", "direct": "model", "start": "model", "learned": "model"}
+# How verdicts name the spaces that a learned one is compared with.
+_COMPARED = {
+    "start": "at the start of the training",
+    "plain": "with random anchors",
+    "direct": "with DIRECT anchors",
+    "raw": "in the raw embeddings without anchors",
+}
 
 
 def title(found: Trained) -> str:
@@ -34,50 +53,92 @@ def intro(found: Trained) -> str:
 
 
 def verdicts(found: Trained) -> list[str]:
-    """A paragraph for agreement, and one for each task."""
-    told = []
-    for place, what in found.places.items():
-        plain, learned = (found.judged[place][space] for space in ("plain", "learned"))
-        said = [
-            f"{measure_text(name).title} {with_interval(plain[name]['trained'])} before and "
-            f"{with_interval(learned[name]['trained'])} after"
-            + (
-                f" (beyond models with random weights {number(plain[name]['excess']['value'])} and "
-                f"{number(learned[name]['excess']['value'])})"
-                if "excess" in plain[name]
-                else ""
+    """A paragraph for each measure of agreement, and one for each task."""
+    paragraphs = [
+        _agreement_verdict(found.judged[place], name, place_text)
+        for place, place_text in found.places.items()
+        for name in found.judged[place]["learned"]
+    ]
+    paragraphs += [_task_verdict(task, name) for name, task in found.tasks.items()]
+    return paragraphs or ["Nothing was evaluated: agreement needs two trained models, and a task its targets."]
+
+
+def _agreement_verdict(judged: Mapping[str, Any], measure: str, place_text: str) -> str:
+    title = measure_text(measure).title
+    figures = {space: judged[space][measure] for space in ("learned", *_COMPARED) if space in judged}
+    text = (
+        f"{title} of trained models on unseen chemical systems, {place_text}: "
+        f"{_series({space: of['trained'] for space, of in figures.items()})}."
+    )
+    if "excess" not in figures["learned"]:
+        return f"{text} No untrained control is among the stores, so what any network would share is unknown."
+    gains = {space: judged["gains"][space][measure]["excess"] for space in figures if space != "learned"}
+    excess = {space: of["excess"] for space, of in figures.items()}
+    return f"{text} Excess over the untrained control: {_series(excess)}. {_gain_sentences(excess, gains)}"
+
+
+def _task_verdict(task: Mapping[str, Any], name: str) -> str:
+    figures = {space: task[space] for space in ("learned", *_COMPARED)}
+    reduction, baseline = task["reduction"]["start"]["trained"], with_interval(task["baselines"]["composition"])
+    change, low, high = (f"{-100 * reduction[end]:+.0f}" for end in ("value", "high", "low"))
+    text = (
+        f"{name}: {task['unit']} of a linear readout of trained models on unseen chemical systems: "
+        f"{_series({space: of['trained'] for space, of in figures.items()})}; composition baseline {baseline}. "
+        f"Learning itself changes the error at its start by {change} % (95 % CI {low} to {high} %)."
+    )
+    if "gains" not in task:
+        return text
+    excess = {space: of["excess"] for space, of in figures.items()}
+    gains = {space: of["excess"] for space, of in task["gains"].items()}
+    return f"{text} Excess of the untrained control's error: {_series(excess)}. {_gain_sentences(excess, gains)}"
+
+
+def _series(entries: Mapping[str, Mapping[str, float]]) -> str:
+    """The learned space's figure, then those of the others."""
+    others = [f"{with_interval(entry)} {_COMPARED[space]}" for space, entry in entries.items() if space != "learned"]
+    return f"{with_interval(entries['learned'])} after learning; {', '.join(others)}"
+
+
+def _gain_sentences(excess: Mapping[str, Mapping[str, float]], gains: Mapping[str, Mapping[str, float]]) -> str:
+    """Sentences on what learning adds to the excess over the control, and where the excess falls."""
+    sentences = []
+    for space, gain in gains.items():
+        difference = f"difference {with_interval(gain)}"
+        if gain["value"] < 0:
+            sentences.append(
+                f"The excess falls under learning: it is {number(excess[space]['value'])} {_COMPARED[space]} and "
+                f"{number(excess['learned']['value'])} after learning ({difference})"
+                f"{'' if gain['high'] < 0 else ', which is not certain'}."
             )
-            for name in plain
-        ]
-        told.append(f"On held-out chemical systems, {what}: {'; '.join(said)}.")
-    for name, task in found.tasks.items():
-        of = task["reduction"]["trained"]
-        told.append(
-            f"{name}: learned anchors reduce the held-out error of DIRECT's by {100 * of['value']:.0f} % "
-            f"({100 * of['low']:.0f} to {100 * of['high']:.0f} %)."
-        )
-    return told or ["Nothing was judged: agreement needs two trained models, and a task its targets."]
+        elif not gain["low"] > 0:
+            sentences.append(f"A gain in excess over that {_COMPARED[space]} is not certain ({difference}).")
+        elif space == "start":
+            sentences.append(f"Learning itself adds {with_interval(gain)} to the excess at its start.")
+    return " ".join(sentences)
 
 
 def tables(found: Trained) -> list[Table]:
-    """Agreement before and after, on held-out atoms of all elements and of one; then the errors of tasks."""
+    """Agreement in every space, on held-out atoms of all elements and of one; then the errors of tasks."""
     return [
-        *(_agreement(found, place, told) for place, told in found.places.items()),
+        *(_agreement(found, place, place_text) for place, place_text in found.places.items()),
         *(_task(found, name) for name in found.tasks),
     ]
 
 
-def _agreement(found: Trained, place: str, told: str) -> Table:
+def _agreement(found: Trained, place: str, place_text: str) -> Table:
     judged = found.judged[place]
-    shown = [kind for kind in _KINDS if kind in judged["plain"]["procrustes"]]
+    shown = [kind for kind in _KINDS if kind in judged["learned"]["procrustes"]]
     rows = [
-        (measure_text(name).title, space, *(with_interval(judged[space][name][kind]) for kind in shown))
-        for name in judged["plain"]
-        for space in _spaces(judged)
+        (measure_text(name).title, text, *(with_interval(figures[kind]) for kind in shown))
+        for name in judged["learned"]
+        for text, figures in (
+            *((_SPACES[space], judged[space][name]) for space in _spaces(judged)),
+            *((_GAINS[space], judged["gains"][space][name]) for space in _GAINS),
+        )
     ]
-    alone = "no model with random weights among the stores: how much is chance is not told"
+    alone = "No untrained control is among the stores: what any network would share is unknown."
     return Table(
-        f"{judged['num_atoms']} held-out atoms, {told}: mean over pairs of models [95 % interval]",
+        f"{judged['num_atoms']} held-out atoms, {place_text}: mean over pairs of models [95 % interval]",
         ("measure", "space", *(_KINDS[kind] for kind in shown)),
         rows,
         words=(0, 1),
@@ -88,26 +149,31 @@ def _agreement(found: Trained, place: str, told: str) -> Table:
 def _task(found: Trained, name: str) -> Table:
     task = found.tasks[name]
     shown = [kind for kind in _MODELS if kind in task["learned"]]
-    rows = [(told, *(with_interval(task[space][kind]) for kind in shown)) for space, told in _SPACES.items()]
-    rows.append(("reduction, learned from DIRECT", *(with_interval(task["reduction"][kind]) for kind in shown)))
-    rows += [(_BASELINES[what], *(with_interval(entry) for _ in shown)) for what, entry in task["baselines"].items()]
-    title = f"{name}: {task['unit']} of a linear read-out, {task['num']['judged']} held out [95 % interval]"
-    return Table(title, ("anchors", *(_MODELS[kind] for kind in shown)), rows)
+
+    def row(text: str, figures: Mapping[str, Any]) -> tuple[str, ...]:
+        return (text, *(with_interval(figures[kind]) if kind in figures else "" for kind in shown))
+
+    rows = [row(text, task[space]) for space, text in _SPACES.items()]
+    rows += [row(f"reduction, learned from {_SPACES[space]}", of) for space, of in task["reduction"].items()]
+    of_models = [kind for kind in _MODELS if kind != "excess"]
+    rows += [row(_BASELINES[which], dict.fromkeys(of_models, entry)) for which, entry in task["baselines"].items()]
+    title = f"{name}: {task['unit']} of a linear readout, {task['num']['judged']} held out [95 % interval]"
+    return Table(title, ("space", *(_MODELS[kind] for kind in shown)), rows)
 
 
 def charts(found: Trained) -> list[tuple[str, _charts.Spec]]:
-    """Agreement before and after, and the course of training."""
+    """Agreement in every space, and the course of training."""
     made = []
-    for place, told in found.places.items():
+    for place, place_text in found.places.items():
         judged = found.judged[place]
-        names = list(judged["plain"])
+        names = list(judged["learned"])
         series = [
             _charts.entries(_SPACES[space], [judged[space][name]["trained"] for name in names], style=_STYLES[space])
             for space in _spaces(judged)
         ]
         rows = [measure_text(name).title for name in names]
         made.append(
-            (f"Agreement of trained models on held-out atoms, {told}.", _charts.dots(rows, series, axis="value"))
+            (f"Agreement of trained models on held-out atoms, {place_text}.", _charts.dots(rows, series, axis="value"))
         )
     losses = np.asarray(found.losses)
     validation = np.asarray(found.validation_losses)
