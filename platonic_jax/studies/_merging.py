@@ -1,4 +1,4 @@
-"""Is the mean of several models' shared spaces worth more than any one of them?"""
+"""Consensus of several models: does the mean of their shared spaces predict more than any one of them?"""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -11,43 +11,56 @@ import numpy as np
 from ase.data import chemical_symbols
 from jaxtyping import Array
 
-from platonic_jax import groups, learn, metrics, projection, statistics, stitching
+from platonic_jax import _pairs, groups, learn, projection, statistics, stitching
 from platonic_jax._checks import check_count, check_fraction
+from platonic_jax._group_tests import draw_groups
+from platonic_jax.compare._draws import EFFECT_DRAWS, SIGNIFICANT, Null, permuted_pairs
 from platonic_jax.compare._driver import provenance
-from platonic_jax.compare._record import Record, interval
+from platonic_jax.compare._estimates import cloud_of, estimates_of, half_width, null_influences_of, standard_errors
+from platonic_jax.compare._record import Record
 from platonic_jax.compare._spaces import choose_anchors, display_names, whole_structures
+from platonic_jax.studies._intervals import METHOD, draw_weights, in_words, of_draws
 from platonic_jax.tables import EmbeddingTable, pair
 
 __all__ = ["Merging", "merging"]
 
-MOST_ATOMS = 10_000  # That the mean is found from.
-_NULL_DRAWS = 5
-_MOST_DRAWS = 50  # Of the interval of a distance, each of which turns a whole cloud anew.
-_STREAMS = ("split", "anchors", "atoms", "null", "bootstrap")
+MOST_ATOMS = 10_000  # Of the training set for the consensus, and of the test set for similarities.
+_MEASURES = ("procrustes",)
+_NUM_STEPS = (30, 300, 3000)  # Of the consensus, until it converges: models that share little take many.
+_STREAMS = ("split", "anchors", "atoms", "null", "bootstrap", "validation", "test_atoms")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Merging(Record):
-    """Models beside the mean of their shared spaces: how far from it, and what each predicts.
+    """Models beside their consensus: what each predicts, and how similar each is to the consensus of the others.
+
+    Chemical systems are split in three. Maps and readouts are fitted on the training set, the best single model is
+    chosen on the validation set, and every figure but `validation_errors` is of the test set.
 
     Attributes:
-        models: names of the models that are merged.
-        distances: by model, and by model with random weights, which has no part in the mean: `value`, its angle to the
-            mean in radians (0 is the same shape, π/2 unrelated), with `low` and `high`; and `null`, that of its rows
-            shuffled within each element.
-        errors: mean absolute errors of a linear read-out of a property, on chemical systems that nothing was fitted
-            to, in units of the property: by model (and by model with random weights), for the `consensus`, and for
-            the baselines `composition` and `constant`.
-        gain: how much less the consensus errs than the best single model, as a share of the latter's error.
-        best: name of that model.
-        num: `fitted` and `judged` structures, chemical `systems` that are judged, `atoms` that the mean is found from.
-        settings: how it was made.
+        models: names of the models in the consensus.
+        similarities: by model, and by untrained control, which has no part in any consensus: Procrustes similarity to
+            the consensus of the other trained models, on test atoms: `value`, `low`, `high`; `null`, its mean when the
+            atoms of one structure are exchanged within each element; `effect`, value − null, with `effect_low` and
+            `effect_high`; and `p`, of similarity beyond the element, NaN where it cannot be tested.
+        errors: mean absolute errors of a linear readout of a property, in units of the property: by model (and by
+            untrained control), for the `consensus`, and for the baselines `composition` and `constant`. Figures are
+            `value`, `low`, `high`.
+        validation_errors: the same on the validation set, of models and `consensus`, without intervals.
+        gain: how much smaller the error of the consensus is than that of the best single model, as a share of the
+            latter's error.
+        best: name of the model with the smallest error on the validation set.
+        num: `fitted`, `validated` and `judged` structures, chemical `systems` in the test set, `atoms` that the
+            consensus is found from, `test_atoms` of similarities, `groups` (elements) and `tested_groups` of their
+            test, and `movable_atoms` that its null can move.
+        settings: parameters, and the method of the intervals.
         provenance: of the tables.
     """
 
     models: list[str]
-    distances: Mapping[str, Mapping[str, float]]
+    similarities: Mapping[str, Mapping[str, float]]
     errors: Mapping[str, Mapping[str, float]]
+    validation_errors: Mapping[str, float]
     gain: Mapping[str, float]
     best: str
     num: Mapping[str, int]
@@ -56,21 +69,28 @@ class Merging(Record):
 
     @property
     def verdict(self) -> str:
-        """What to make of it, in two sentences."""
-        gain = self.gain
-        said, ends = ("less", ("value", "low", "high")) if gain["value"] > 0 else ("more", ("value", "high", "low"))
-        value, low, high = (100 * gain[end] * (1 if said == "less" else -1) for end in ends)
-        share = f"{value:.0f} % ({low:.0f} to {high:.0f})"
+        """Errors of the consensus and of the best single model, and similarities, in three sentences."""
+        gain, less = self.gain, self.gain["value"] > 0
+        percent = {end: 100 * gain[end] for end in ("value", "low", "high")}
+        if not less:
+            percent = {"value": -percent["value"], "low": -percent["high"], "high": -percent["low"]}
         certain = "" if gain["low"] > 0 or gain["high"] < 0 else ", which is not certain"
-        away = ", ".join(f"{name} {entry['value']:.2f}" for name, entry in self.distances.items())
         consensus, single, composition = (
-            interval(self.errors[name], digits=3) for name in ("consensus", self.best, "composition")
+            in_words(self.errors[name], digits=3) for name in ("consensus", self.best, "composition")
         )
+        near = "; ".join(f"{name} {_similarity_text(entry)}" for name, entry in self.similarities.items())
         return (
-            f"The consensus of {' and '.join(self.models)} errs by {consensus}, {share} {said} than the best of them, "
-            f"{self.best}, by {single}{certain}; the composition alone errs by {composition}. Angles to the consensus, "
-            f"in radians: {away}."
+            f"On unseen chemical systems the consensus of {' and '.join(self.models)} has a mean absolute error of "
+            f"{consensus}, in percent {in_words(percent, digits=0)} {'less' if less else 'more'} than {self.best}, the "
+            f"best single model on the validation set, which has {single}{certain}. The composition baseline has "
+            f"{composition}. Procrustes similarity to the consensus of the other trained models: {near}."
         )
+
+
+def _similarity_text(entry: Mapping[str, float]) -> str:
+    effect = {end: entry[name] for end, name in (("value", "effect"), ("low", "effect_low"), ("high", "effect_high"))}
+    tested = f"p = {entry['p']:.2g}" if np.isfinite(entry["p"]) else "cannot be tested"
+    return f"{in_words(entry, digits=2)}, {in_words(effect, digits=2)} beyond the element, {tested}"
 
 
 def merging(
@@ -81,35 +101,48 @@ def merging(
     k: int = 100,
     similarity: str = "cosine",
     held_out: float = 0.3,
+    validation: float = 0.2,
+    num_permutations: int = 199,
     num_bootstraps: int = 200,
     seed: int = 0,
 ) -> Merging:
-    """Merge models in the space of shared anchors, and judge what the mean predicts on new chemistry.
+    """Find the consensus of models in the space of shared anchors, and evaluate it on unseen chemical systems.
 
-    A structure is the mean of its atoms' rows; the read-out is a ridge regression whose penalty is chosen by leaving
-    out each structure that is fitted. The mean is found from atoms of those structures alone; atoms of others are
-    mapped to it model by model, and averaged.
+    A structure is the mean of its atoms' relative representations; the readout is a ridge regression whose penalty is
+    chosen by leaving out each training structure. The consensus is found from atoms of the training set alone; others
+    are mapped to it model by model, and averaged. The best single model is that of the smallest error on the
+    validation set, which takes no part in any figure of the test set.
 
     Args:
-        tables: two or more models on the same atoms; models with random weights are only judged.
+        tables: two or more models on the same atoms; models with random weights are controls.
         values: (s,) the property of each structure of the first table; NaN where unknown.
         anchors: how anchors are chosen, in the space of the first table and among all its atoms, those of what is held
             out too, of which nothing but the rows is known; or the anchors, as rows or as atoms.
         k: the number of anchors, where a method chooses them.
-        similarity: of rows to anchors, as in `projection.relative`.
-        held_out: share of the chemical systems that are judged, drawn at random.
-        num_bootstraps: draws of each interval, over chemical systems, nothing being fitted anew.
+        similarity: of embeddings to anchors, as in `projection.relative`.
+        held_out: share of the chemical systems in the test set, drawn at random.
+        validation: share of the others on which the best single model is chosen.
+        num_permutations: draws of the null of similarities, at least 19.
+        num_bootstraps: draws of each interval of errors, over chemical systems of the test set, nothing being fitted
+            or chosen anew.
         seed: everything random follows from it.
 
     Returns:
-        Distances, errors, and a verdict.
+        Errors, similarities, and a verdict.
 
     Raises:
-        ValueError: fewer than two trained models, tables without structures, values of other structures, or a mean
-            that did not converge.
+        ValueError: fewer than two trained models, tables without structures, values of other structures, a set without
+            known values, too few permutations for a p-value of 0.05, or a consensus that did not converge.
     """
     check_fraction("held_out", held_out)
+    check_fraction("validation", validation)
     check_count("num_bootstraps", num_bootstraps)
+    check_count("num_permutations", num_permutations)
+    if num_permutations < (fewest := statistics.fewest_permutations(SIGNIFICANT)):
+        raise ValueError(
+            f"`num_permutations` = {num_permutations} permutations cannot reach p ≤ {SIGNIFICANT}; use at least "
+            f"{fewest}."
+        )
     paired = pair(*tables)
     first, names = paired[0], display_names(paired)
     trained = [i for i, table in enumerate(paired) if table.kind == "model"]
@@ -124,76 +157,95 @@ def merging(
             f"shape {values.shape}."
         )
     key = {name: jax.random.fold_in(jax.random.key(seed), i) for i, name in enumerate(_STREAMS)}
-    present, begins = np.unique(first.structure_index, return_index=True)
+    present, begins, place = np.unique(first.structure_index, return_index=True, return_inverse=True)
     system = np.unique(groups.chemical_systems(first.structures), return_inverse=True)[1][present]
-    held, known = learn.held_out_groups(system, fraction=held_out, key=key["split"]), np.isfinite(values[present])
-    target, fitted, judged = values[present], np.flatnonzero(~held & known), np.flatnonzero(held & known)
-    place = np.searchsorted(present, first.structure_index)
+    held = learn.held_out_groups(system, fraction=held_out, key=key["split"])
+    validated = np.zeros_like(held)
+    validated[~held] = learn.held_out_groups(system[~held], fraction=validation, key=key["validation"])
+    train, known, target = ~held & ~validated, np.isfinite(values[present]), values[present]
+    fitted, chosen_on, judged = (np.flatnonzero(part & known) for part in (train, validated, held))
+    if not all(map(len, (fitted, chosen_on, judged))):
+        raise ValueError(
+            "`values` must be known of structures in the training, validation and test set, got "
+            f"{len(fitted)}, {len(chosen_on)} and {len(judged)} of them: give more structures."
+        )
     sizes = np.diff(begins, append=len(first.x))
     pooled = lambda x: np.add.reduceat(np.asarray(x), begins, axis=0) / sizes[:, None]
 
-    with jax.enable_x64(True):  # noqa: FBT003
+    def atoms_of(part: np.ndarray, name: str) -> np.ndarray:
+        rows = np.flatnonzero(part[place])
+        return rows[whole_structures(first.structure_index[rows], MOST_ATOMS, key=key[name])]
+
+    some, test_atoms = atoms_of(train, "atoms"), atoms_of(held, "test_atoms")
+    with jax.enable_x64(True), _pairs.serial_lapack():  # noqa: FBT003
         choice = choose_anchors(anchors, first, k=k, key=key["anchors"])
         shared = [
             _relative(jnp.asarray(choice.mapped(table), jnp.float64), choice.rows, similarity=similarity)
             for table in paired
         ]
-        of_fit = np.flatnonzero(~held[place])
-        some = of_fit[whole_structures(first.structure_index[of_fit], MOST_ATOMS, key=key["atoms"])]
-        found = jax.jit(stitching.consensus)([shared[i][some] for i in trained])
-        if not bool(found.converged):
-            raise ValueError(f"the consensus did not converge: its last step was {float(found.change):.1e} of it.")
-        mean = np.mean([_apply(map, shared[i]) for map, i in zip(found.maps, trained, strict=True)], axis=0)
+        mean = _consensus([shared[i] for i in trained], some)
         elements, column = np.unique(first.species, return_inverse=True)
-        share = pooled(np.eye(len(elements))[column])
-        read = partial(_errors, target=target, fitted=fitted, judged=judged)
-        errors = {names[i]: read(pooled(x)) for i, x in enumerate(shared)}
-        errors |= {"consensus": read(pooled(mean)), "composition": read(share)}
-        errors["constant"] = np.abs(target[judged] - target[fitted].mean())
-        distances = {}
-        for i, name in enumerate(names):
-            told = _distance(
-                shared[i][some],
-                found.mean,
-                jnp.asarray(column[some], jnp.int32),
-                jnp.asarray(place[some], jnp.int32),
-                jax.random.fold_in(key["null"], i),
-                num_bootstraps=min(num_bootstraps, _MOST_DRAWS),
-            )
-            distances[name] = {figure: float(value) for figure, value in told.items()}
+        read = partial(_errors, target=target, fitted=fitted)
+        errors = {name: read(pooled(x)) for name, x in zip(names, shared, strict=True)}
+        errors |= {"consensus": read(pooled(mean)), "composition": read(pooled(np.eye(len(elements))[column]))}
+        errors["constant"] = np.abs(target - target[fitted].mean())
+        others = [_consensus([shared[j] for j in trained if j != i], some, rows=test_atoms) for i in range(len(paired))]
+        similarities, tested = _similarities(
+            [x[test_atoms] for x in shared],
+            others,
+            species=first.species[test_atoms],
+            structure=place[test_atoms],
+            num_permutations=num_permutations,
+            key=key["null"],
+        )
 
+    validation_errors = {
+        name: float(errors[name][chosen_on].mean()) for name in (*(names[i] for i in trained), "consensus")
+    }
+    best = min((names[i] for i in trained), key=validation_errors.__getitem__)
     of_system = np.unique(system[judged], return_inverse=True)[1]
-    draws = _weights(key["bootstrap"], jnp.arange(of_system.max() + 1), num_bootstraps=num_bootstraps)
-    weights = np.concatenate([np.ones((1, of_system.max() + 1)), np.asarray(draws, float)])
-    totals = weights @ np.bincount(of_system)
-    means = {name: weights @ np.bincount(of_system, error) / totals for name, error in errors.items()}
-    best = min((names[i] for i in trained), key=lambda name: means[name][0])
+    of_each = np.bincount(of_system)
+    draws = draw_weights(key["bootstrap"], len(of_each), num_bootstraps=num_bootstraps)
+    weights = np.concatenate([np.ones((1, len(of_each))), draws])
+    means = {
+        name: weights @ np.bincount(of_system, error[judged]) / (weights @ of_each) for name, error in errors.items()
+    }
+    entry = lambda drawn, scale: of_draws(float(drawn[0]), drawn[1:], scale=scale, sizes=of_each)
     return Merging(
         models=[names[i] for i in trained],
-        distances=distances,
-        errors={name: _entry(of) for name, of in means.items()},
-        gain=_entry(1 - means["consensus"] / means[best]),
+        similarities=dict(zip(names, similarities, strict=True)),
+        errors={name: entry(drawn, "positive") for name, drawn in means.items()},
+        validation_errors=validation_errors,
+        gain=entry(1 - means["consensus"] / means[best], "at most 1"),
         best=best,
         num={
             "fitted": len(fitted),
+            "validated": len(chosen_on),
             "judged": len(judged),
-            "systems": len(weights[0]),
+            "systems": len(of_each),
             "atoms": len(some),
+            "test_atoms": len(test_atoms),
+            **tested,
         },
         settings={
             "anchors": choice.method,
             "k": len(choice.rows),
             "similarity": similarity,
             "held_out": held_out,
+            "validation": validation,
+            "num_permutations": num_permutations,
             "elements": [chemical_symbols[z] for z in elements],
-            "interval": f"95 %, {num_bootstraps} bootstraps over held-out chemical systems, nothing fitted anew; of "
-            f"distances {min(num_bootstraps, _MOST_DRAWS)} over structures, the mean held fixed",
+            "interval": f"95 %; of errors, {num_bootstraps} bootstraps over chemical systems of the test set, nothing "
+            f"fitted or chosen anew, {METHOD}; of similarities, value ± t standard errors by the infinitesimal "
+            "jackknife over structures of the test set, the consensus and the anchors held fixed",
+            "null": "the atoms of one structure exchanged within each element, tested one by one and combined",
         },
         provenance=provenance(tables, paired, names, seed=seed),
     )
 
 
 _apply = jax.jit(stitching.apply)
+_found_consensus = jax.jit(stitching.consensus, static_argnames="num_steps")
 
 
 @partial(jax.jit, static_argnames="similarity")
@@ -201,30 +253,76 @@ def _relative(x: Array, rows: Array, *, similarity: str) -> Array:
     return projection.relative(x, x[rows], similarity=similarity)
 
 
-def _errors(x: np.ndarray, *, target: np.ndarray, fitted: np.ndarray, judged: np.ndarray) -> np.ndarray:
-    """Absolute errors on judged structures of a ridge read-out of the others."""
-    of_fit = jnp.asarray(x[fitted], jnp.float64)
-    found = jax.jit(stitching.fit)(of_fit, jnp.asarray(target[fitted, None], jnp.float64))
-    return np.abs(np.asarray(_apply(found, jnp.asarray(x[judged], jnp.float64)))[:, 0] - target[judged])
+def _consensus(xs: Sequence[Array], some: np.ndarray, *, rows: Any = slice(None)) -> Array:
+    """Some rows in the consensus space that is found from others; a single model is its own consensus."""
+    if len(xs) == 1:
+        return xs[0][rows]
+    for num_steps in _NUM_STEPS:
+        found = _found_consensus([x[some] for x in xs], num_steps=num_steps)
+        if bool(found.converged):
+            break
+    else:
+        raise ValueError(f"The consensus did not converge: its last step was {float(found.change):.1e} of its norm.")
+    return jnp.mean(jnp.stack([_apply(map, x[rows]) for map, x in zip(found.maps, xs, strict=True)]), axis=0)
 
 
-@partial(jax.jit, static_argnames="num_bootstraps")
-def _distance(
-    x: Array, mean: Array, element: Array, structure: Array, key: Array, *, num_bootstraps: int
-) -> dict[str, Array]:
-    """Angle of a cloud to the mean, its interval over structures, and the same of rows shuffled within elements."""
-    angle = partial(metrics.procrustes, convention="angle")
-    first, second = (jax.random.fold_in(key, i) for i in range(2))
-    found = statistics.bootstrap(angle, x, mean, clusters=structure, num_bootstraps=num_bootstraps, key=first)
-    null = statistics.null_distribution(
-        lambda order: angle(x[order], mean), n=x.shape[0], groups=element, num_permutations=_NULL_DRAWS, key=second
+def _errors(x: np.ndarray, *, target: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """Absolute error of every structure, of a ridge readout that is fitted to some of them."""
+    found = jax.jit(stitching.fit)(jnp.asarray(x[fitted], jnp.float64), jnp.asarray(target[fitted, None], jnp.float64))
+    return np.abs(np.asarray(_apply(found, jnp.asarray(x, jnp.float64)))[:, 0] - target)
+
+
+def _similarities(
+    xs: Sequence[Array],
+    others: Sequence[Array],
+    *,
+    species: np.ndarray,
+    structure: np.ndarray,
+    num_permutations: int,
+    key: Array,
+) -> tuple[list[dict[str, float]], dict[str, int]]:
+    """Similarity of each model to the consensus of the others: value, effect, and test; and the sizes of the test."""
+    element, structure = (np.unique(of, return_inverse=True)[1].astype(np.int32) for of in (species, structure))
+    null, structures = Null(element, structure), jnp.asarray(structure)
+    cloud = partial(cloud_of, num_neighbours=1, measures=_MEASURES)
+    left, right = ([cloud(jnp.asarray(x), structures, key) for x in of] for of in (xs, others))
+    pairs = tuple((i, i) for i in range(len(xs)))
+    values, influence = estimates_of(left, right, pairs, structures, measures=_MEASURES)["procrustes"]
+    settings = {"pairs": pairs, "measures": _MEASURES}
+    draws = [
+        permuted_pairs(left, right, null.orders(key, first=i)[0], **settings)["procrustes"]
+        for i in range(num_permutations)
+    ]
+    means = np.mean(np.asarray(draws), axis=0)
+    orders = null.orders(key, number=EFFECT_DRAWS)
+    of_null = null_influences_of(left, right, pairs, structures, orders, jnp.asarray(element), measures=_MEASURES)
+    tests = draw_groups(
+        [np.asarray(x, np.float32).__getitem__ for x in (*xs, *others)],
+        tuple((i, len(xs) + i) for i in range(len(xs))),
+        groups=element,
+        blocks=structure,
+        measures=_MEASURES,
+        num_neighbours=1,
+        num_permutations=num_permutations,
+        key=jax.random.fold_in(key, num_permutations),
     )
-    return {"value": found.value, "low": found.low, "high": found.high, "null": jnp.mean(null)}
-
-
-_weights = jax.jit(statistics.bootstrap_weights, static_argnames="num_bootstraps")
-
-
-def _entry(draws: np.ndarray) -> dict[str, float]:
-    low, high = np.quantile(draws[1:], [0.025, 0.975])
-    return {"value": float(draws[0]), "low": float(low), "high": float(high)}
+    freedom = int(structure.max())
+    half, effect_half = (
+        half_width((standard_errors(of), freedom)) for of in (influence, influence - of_null["procrustes"])
+    )
+    columns = {
+        "value": values,
+        "low": values - half,
+        "high": np.minimum(values + half, 1),
+        "null": means,
+        "effect": values - means,
+        "effect_low": values - means - effect_half,
+        "effect_high": values - means + effect_half,
+        "p": tests.p_values("procrustes"),
+    }
+    sizes = {
+        "groups": tests.num_groups,
+        "tested_groups": tests.tested("procrustes"),
+        "movable_atoms": null.exchange()["num_movable_atoms"],
+    }
+    return [{name: float(column[i]) for name, column in columns.items()} for i in range(len(xs))], sizes
