@@ -186,7 +186,7 @@ def test_pairs_are_written_where_source_and_target_meet():
 
 def trained():
     with_ends = lambda value: {"value": value, "low": value - 0.05, "high": value + 0.1}
-    pairs = {"plain": with_ends(np.array([0.3, 0.2, 0.1])), "learned": with_ends(np.array([0.6, 0.5, 0.2]))}
+    pairs = {"start": with_ends(np.array([0.3, 0.2, 0.1])), "learned": with_ends(np.array([0.6, 0.5, 0.2]))}
     return Trained(
         anchors=Anchors.__new__(Anchors),
         models=["a", "b", "unseen", "control"],

@@ -82,7 +82,7 @@ def test_agreement_under_large_directions_is_learned_and_holds_on_new_chemistry(
 
 
 def test_what_was_there_before_the_first_step_is_not_credited_to_learning(found):
-    """The start by hand: half-whitened principal components before similarities to the anchors that are learned with."""
+    """The start by hand: half-whitened principal components, then similarities to the same anchors."""
     given = tables()
     rows = found.anchors.rows(KNOWN, KNOWN.structure_index)
     judged, chosen = _held_out(given[0], 0.2, split=fold(0), validation=fold(4))
@@ -112,13 +112,13 @@ def test_what_was_there_before_the_first_step_is_not_credited_to_learning(found)
     assert "in the raw embeddings without anchors" in said
 
 
-def test_a_verdict_says_where_the_excess_over_the_control_falls(found):
+def test_a_verdict_says_where_the_excess_over_the_control_falls():
     """As the Procrustes excess did: maps bring an untrained network nearer, too."""
     told = lambda gain: training._gain_sentences({"start": one(0.25), "learned": one(0.11)}, {"start": gain})
     one = lambda value, half=0.01: {"value": value, "low": value - half, "high": value + half}
     assert told(one(-0.14)) == (
-        "The excess falls under learning: it is 0.250 at the start of the training and 0.110 after learning (difference "
-        "-0.140 [-0.150 to -0.130])."
+        "The excess falls under learning: it is 0.250 at the start of the training and 0.110 after learning "
+        "(difference -0.140 [-0.150 to -0.130])."
     )
     assert told(one(-0.14, 0.2)).endswith(", which is not certain.")
     assert told(one(0.1)) == "Learning itself adds 0.100 [0.090 to 0.110] to the excess at its start."

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 DESCRIPTION = (
     "Learn a shared space by gradient: for agreement, a metric for each model before the similarities to random "
     "anchors; for a\n"
-    "task, the anchors themselves and their weights. Judged on chemical systems that training never saw, beside "
-    "the plain space,\n"
-    "and beside models with random weights, if there are any, which are fitted in the same way."
+    "task, the anchors themselves and their weights. Evaluated on unseen chemical systems, beside the start of the "
+    "training,\n"
+    "random anchors and the raw embeddings, and beside untrained controls, if there are any, which are fitted in the "
+    "same way."
 )
 EXAMPLES = """\
   platonic learn a.zarr b.zarr random.zarr -k 100 -o anchors.safetensors --report report/

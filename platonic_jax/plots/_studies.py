@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
+from platonic_jax._checks import check_choice
 from platonic_jax.plots._style import BLACK, COLUMN, FAINT, GREY, SERIES, TEXT, axes, intervals, logarithmic, thin
 from platonic_jax.studies import Analogies, Calibration, Drift, Polymorphs, Reactions, Stitching, Typicality
 from platonic_jax.training import Trained
@@ -261,20 +262,27 @@ def losses(found: Trained, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def gains(found: Trained, where: str = "all", measure: str = "mutual_knn", *, ax: Axes | None = None) -> Axes:
-    """How far each pair of models agrees on held-out atoms in the plain space and in the learned one.
+_BEFORE = {"start": "start of the training", "plain": "random anchors", "raw": "raw embeddings"}
+
+
+def gains(
+    found: Trained, where: str = "all", measure: str = "mutual_knn", *, before: str = "start", ax: Axes | None = None
+) -> Axes:
+    """Draw the agreement of each pair of models on held-out atoms in the learned space against that in another one.
 
     Args:
         found: the result.
         where: `all` atoms, or those `within` one element.
-        measure: a name in `found.judged[where]["plain"]`.
+        measure: a name in `found.judged[where]["learned"]`.
+        before: the other space: `start` of the training, `plain` (random anchors) or `raw` (embeddings, no anchors).
         ax: the axes to draw into; a new figure of column width if left out.
 
     Returns:
         The axes: a pair above the diagonal has gained; `with_legend` tells controls apart.
     """
     ax = ax or axes(COLUMN, COLUMN)
-    plain, learned = (found.judged[where][space][measure]["pairs"] for space in ("plain", "learned"))
+    check_choice("before", before, _BEFORE)
+    first, learned = (found.judged[where][space][measure]["pairs"] for space in (before, "learned"))
     # Models stand in this order, and so does the later one of a pair.
     ends = np.cumsum([found.num_trained, found.num_unseen])
     kind = np.searchsorted(ends, [j for _, j in found.pairs], side="right")
@@ -282,12 +290,12 @@ def gains(found: Trained, where: str = "all", measure: str = "mutual_knn", *, ax
     for place, name in enumerate(("trained models", "with an unseen model", "with random weights")):
         colour, marker = SERIES[place]
         if (which := kind == place).any():
-            (x, x_error), (y, y_error) = (_with_ends(entry, which) for entry in (plain, learned))
+            (x, x_error), (y, y_error) = (_with_ends(entry, which) for entry in (first, learned))
             bars = {"xerr": x_error, "yerr": y_error, "lw": 0.8, "ms": 3.2}
             ax.errorbar(x, y, fmt=marker, color=colour, label=name, **bars)
     told = f"{measure.replace('_', ' ')}, {found.places[where]}"
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    ax.set_xlabel(f"{told}: plain", fontsize=TEXT)
+    ax.set_xlabel(f"{told}: {_BEFORE[before]}", fontsize=TEXT)
     ax.set_ylabel("learned", fontsize=TEXT)
     thin(ax)
     return ax

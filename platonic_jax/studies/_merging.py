@@ -19,7 +19,7 @@ from platonic_jax.compare._driver import provenance
 from platonic_jax.compare._estimates import cloud_of, estimates_of, half_width, null_influences_of, standard_errors
 from platonic_jax.compare._record import Record
 from platonic_jax.compare._spaces import choose_anchors, display_names, whole_structures
-from platonic_jax.studies._intervals import METHOD, draw_weights, in_words, of_draws
+from platonic_jax.studies._intervals import METHOD, draw_weights, in_words, of_draws, percent
 from platonic_jax.tables import EmbeddingTable, pair
 
 __all__ = ["Merging", "merging"]
@@ -70,20 +70,18 @@ class Merging(Record):
     @property
     def verdict(self) -> str:
         """Errors of the consensus and of the best single model, and similarities, in three sentences."""
-        gain, less = self.gain, self.gain["value"] > 0
-        percent = {end: 100 * gain[end] for end in ("value", "low", "high")}
-        if not less:
-            percent = {"value": -percent["value"], "low": -percent["high"], "high": -percent["low"]}
-        certain = "" if gain["low"] > 0 or gain["high"] < 0 else ", which is not certain"
+        gain, word = dict(self.gain), "less"
+        if gain["value"] < 0:
+            gain, word = {"value": -gain["value"], "low": -gain["high"], "high": -gain["low"]}, "more"
+        certain = "" if self.gain["low"] > 0 or self.gain["high"] < 0 else ", which is not certain"
         consensus, single, composition = (
             in_words(self.errors[name], digits=3) for name in ("consensus", self.best, "composition")
         )
         near = "; ".join(f"{name} {_similarity_text(entry)}" for name, entry in self.similarities.items())
         return (
             f"On unseen chemical systems the consensus of {' and '.join(self.models)} has a mean absolute error of "
-            f"{consensus}, in percent {in_words(percent, digits=0)} {'less' if less else 'more'} than {self.best}, the "
-            f"best single model on the validation set, which has {single}{certain}. The composition baseline has "
-            f"{composition}. Procrustes similarity to the consensus of the other trained models: {near}."
+            f"{consensus}, {percent(gain)} {word} than {self.best}, the best single model on the validation set, which has "
+            f"{single}{certain}. The composition baseline has {composition}. Procrustes similarity to the consensus of the other trained models: {near}."
         )
 
 
