@@ -120,10 +120,10 @@ for some in (ranked[:8], ranked[-8:]):
 # %% [markdown]
 # ## The mean of models
 #
-# Shared spaces are rotated onto their consensus (generalised Procrustes). Does it predict a property of structures better
-# than the best single model, with as many columns? That model is chosen on validation systems, and every figure is of
-# other, unseen ones. By default the property is the volume per atom. How similar each model is to the consensus of the
-# *others* stands beside its null, in which the atoms of one structure are exchanged within each element.
+# Shared spaces are rotated onto their consensus (generalised Procrustes). Does it predict a property of structures
+# better than the best single model, with as many columns? That model is chosen on validation systems, and every figure
+# is of other, unseen ones. By default the property is the volume per atom. How similar each model is to the consensus
+# of the *others* stands beside its null, in which the atoms of one structure are exchanged within each element.
 
 # %%
 if "PLATONIC_TARGETS" in os.environ:

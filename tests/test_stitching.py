@@ -470,6 +470,8 @@ def test_what_cannot_be_stitched_is_refused():
         studies.merging([a], np.zeros(STRUCTURES))
     with pytest.raises(ValueError, match="`values` must be one for each of the 150 structures"):
         studies.merging([a, b], np.zeros(3))
+    with pytest.raises(ValueError, match="10 permutations cannot reach p ≤ 0.05; use at least 19"):
+        studies.merging([a, b], np.zeros(STRUCTURES), num_permutations=10)
 
 
 @pytest.mark.slow
@@ -481,17 +483,58 @@ def test_the_consensus_of_noisy_models_predicts_better_than_any_and_stands_neare
     control = table(rng.normal(size=LATENT.shape), model="random:m?seed=0")
     values = LATENT.reshape(STRUCTURES, 4, 6).mean(axis=1) @ rng.normal(size=6)
     values[:5] = np.nan
-    found = studies.merging([*seen, control], values, k=30, num_bootstraps=50)
+    found = studies.merging([*seen, control], values, k=12, held_out=0.4, num_permutations=39, num_bootstraps=50)
     assert found.models == ["m0", "m1", "m2"]
     assert found.gain["low"] > 0
     assert found.errors["consensus"]["value"] < min(found.errors[name]["value"] for name in found.models)
     assert found.errors["constant"]["value"] > 2 * found.errors["consensus"]["value"]
-    far = found.distances["random:m?seed=0"]
-    assert far["value"] == pytest.approx(far["null"], abs=0.05)
-    assert all(found.distances[name]["high"] < far["low"] for name in found.models)
-    assert found.num["fitted"] + found.num["judged"] == STRUCTURES - 5
-    assert "less than the best of them" in found.verdict
+    near, far = (found.similarities[name] for name in ("m0", "random:m?seed=0"))
+    assert far["effect_low"] < 0 < near["effect_low"]
+    assert near["p"] < 0.05
+    assert far["p"] > 0.05
+    assert near["effect"] == pytest.approx(near["value"] - near["null"])
+    assert found.num["fitted"] + found.num["validated"] + found.num["judged"] == STRUCTURES - 5
+    assert found.best == min(found.models, key=found.validation_errors.__getitem__)
+    assert "less than m" in found.verdict
+    assert "the best single model on the validation set" in found.verdict
     assert json.dumps(found.to_json())
+
+
+def equally_good(seed, *, common):
+    """Three equally good models: a common part of each crystal and as much noise of their own, and a property."""
+    rng = np.random.default_rng(seed)
+    of_crystals = lambda: rng.normal(size=(STRUCTURES, 4))[KNOWN.structure_index] + 0.3 * rng.normal(size=(NUMBER, 4))
+    part = of_crystals()
+    rows = [common * part + 1.5 * of_crystals() for _ in range(3)]
+    return [table(x, model=f"m{i}") for i, x in enumerate(rows)], part.reshape(STRUCTURES, 4, 4).mean(axis=1).sum(
+        axis=1
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("common", [1, 0])
+def test_the_best_single_model_is_not_the_best_by_luck_and_nothing_shared_is_no_gain(common):
+    """Of equally good models the one that is chosen has, on average, the error of any; that of the least is smaller."""
+    luck, least, gains, p_values = [], [], [], []
+    for seed in range(10):
+        found = studies.merging(
+            *equally_good(seed, common=common), k=12, held_out=0.4, num_permutations=19, num_bootstraps=20, seed=seed
+        )
+        errors = np.array([found.errors[name]["value"] for name in found.models])
+        luck.append(found.errors[found.best]["value"] - errors.mean())
+        least.append(errors.min() - errors.mean())
+        gains.append(found.gain)
+        p_values += [entry["p"] for entry in found.similarities.values()]
+    error = np.std(least) / np.sqrt(len(least))
+    assert np.mean(luck) > np.mean(least) + 2 * error
+    assert abs(np.mean(luck)) < 0.05
+    if common:
+        assert np.mean([gain["value"] for gain in gains]) > 0.1
+        assert np.median(p_values) < 0.15
+    else:
+        assert abs(np.mean([gain["value"] for gain in gains])) < 0.05
+        assert sum(gain["low"] > 0 for gain in gains) <= 2
+        assert np.mean(np.array(p_values) <= 0.05) <= 0.1
 
 
 @pytest.mark.slow

@@ -80,8 +80,9 @@ class Merging(Record):
         near = "; ".join(f"{name} {_similarity_text(entry)}" for name, entry in self.similarities.items())
         return (
             f"On unseen chemical systems the consensus of {' and '.join(self.models)} has a mean absolute error of "
-            f"{consensus}, {percent(gain)} {word} than {self.best}, the best single model on the validation set, which has "
-            f"{single}{certain}. The composition baseline has {composition}. Procrustes similarity to the consensus of the other trained models: {near}."
+            f"{consensus}, {percent(gain)} {word} than {self.best}, the best single model on the validation set, which "
+            f"has {single}{certain}. The composition baseline has {composition}. Procrustes similarity to the "
+            f"consensus of the other trained models: {near}."
         )
 
 
