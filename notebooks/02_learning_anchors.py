@@ -104,7 +104,7 @@ print(f"{TASK}: {task['unit']}, {task['num']['judged']} held out")
 spaces = ("raw", "plain", "direct", "start", "learned")
 for name, entry in {**task["baselines"], **{space: task[space] for space in spaces}}.items():
     for kind in ("trained", "control", "excess"):
-        if found := entry if "value" in entry else entry.get(kind):
+        if found := entry.get(kind, entry if "value" in entry and kind != "excess" else None):
             print(f"  {name:12s} {kind:8s} {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]")
 
 # %% [markdown]

@@ -483,7 +483,7 @@ def test_the_consensus_of_noisy_models_predicts_better_than_any_and_stands_neare
     control = table(rng.normal(size=LATENT.shape), model="random:m?seed=0")
     values = LATENT.reshape(STRUCTURES, 4, 6).mean(axis=1) @ rng.normal(size=6)
     values[:5] = np.nan
-    found = studies.merging([*seen, control], values, k=12, held_out=0.4, num_permutations=39, num_bootstraps=50)
+    found = studies.merging([*seen, control], values, k=12, held_out=0.5, num_permutations=39, num_bootstraps=200)
     assert found.models == ["m0", "m1", "m2"]
     assert found.gain["low"] > 0
     assert found.errors["consensus"]["value"] < min(found.errors[name]["value"] for name in found.models)
@@ -518,7 +518,7 @@ def test_the_best_single_model_is_not_the_best_by_luck_and_nothing_shared_is_no_
     luck, least, gains, p_values = [], [], [], []
     for seed in range(10):
         found = studies.merging(
-            *equally_good(seed, common=common), k=12, held_out=0.4, num_permutations=19, num_bootstraps=20, seed=seed
+            *equally_good(seed, common=common), k=12, held_out=0.5, num_permutations=19, num_bootstraps=20, seed=seed
         )
         errors = np.array([found.errors[name]["value"] for name in found.models])
         luck.append(found.errors[found.best]["value"] - errors.mean())

@@ -74,7 +74,7 @@ def _agreement_verdict(judged: Mapping[str, Any], measure: str, place_text: str)
         return f"{text} No untrained control is among the stores, so what any network would share is unknown."
     gains = {space: judged["gains"][space][measure]["excess"] for space in figures if space != "learned"}
     excess = {space: of["excess"] for space, of in figures.items()}
-    return f"{text} Excess over the untrained control: {_series(excess)}. {_gain_sentences(excess, gains)}"
+    return f"{text} Excess over the untrained control: {_series(excess)}. {_gain_sentences(gains)}"
 
 
 def _task_verdict(task: Mapping[str, Any], name: str) -> str:
@@ -89,8 +89,8 @@ def _task_verdict(task: Mapping[str, Any], name: str) -> str:
     if "gains" not in task:
         return text
     excess = {space: of["excess"] for space, of in figures.items()}
-    gains = {space: of["excess"] for space, of in task["gains"].items()}
-    return f"{text} Excess of the untrained control's error: {_series(excess)}. {_gain_sentences(excess, gains)}"
+    gains = {space: task["gains"][space]["excess"] for space in _COMPARED}
+    return f"{text} Excess of the untrained control's error: {_series(excess)}. {_gain_sentences(gains)}"
 
 
 def _series(entries: Mapping[str, Mapping[str, float]]) -> str:
@@ -99,21 +99,19 @@ def _series(entries: Mapping[str, Mapping[str, float]]) -> str:
     return f"{with_interval(entries['learned'])} after learning; {', '.join(others)}"
 
 
-def _gain_sentences(excess: Mapping[str, Mapping[str, float]], gains: Mapping[str, Mapping[str, float]]) -> str:
+def _gain_sentences(gains: Mapping[str, Mapping[str, float]]) -> str:
     """Sentences on what learning adds to the excess over the control, and where the excess falls."""
     sentences = []
-    for space, gain in gains.items():
-        difference = f"difference {with_interval(gain)}"
-        if gain["value"] < 0:
-            sentences.append(
-                f"The excess falls under learning: it is {number(excess[space]['value'])} {_COMPARED[space]} and "
-                f"{number(excess['learned']['value'])} after learning ({difference})"
-                f"{'' if gain['high'] < 0 else ', which is not certain'}."
-            )
-        elif not gain["low"] > 0:
-            sentences.append(f"A gain in excess over that {_COMPARED[space]} is not certain ({difference}).")
-        elif space == "start":
-            sentences.append(f"Learning itself adds {with_interval(gain)} to the excess at its start.")
+    if gains["start"]["low"] > 0:
+        sentences.append(f"Learning itself adds {with_interval(gains['start'])} to the excess at its start.")
+    falls = {space: gain for space, gain in gains.items() if gain["high"] < 0}
+    if falls:
+        changes = " and ".join(f"{with_interval(gain)} from that {_COMPARED[space]}" for space, gain in falls.items())
+        sentences.append(f"The excess falls under learning: a change of {changes}.")
+    unsure = {space: gain for space, gain in gains.items() if not (gain["low"] > 0 or gain["high"] < 0)}
+    if unsure:
+        changes = ", ".join(f"{_COMPARED[space]} (change {with_interval(gain)})" for space, gain in unsure.items())
+        sentences.append(f"It is not certain that learning changes the excess from that {changes}.")
     return " ".join(sentences)
 
 
