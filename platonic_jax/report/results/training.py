@@ -7,7 +7,7 @@ import numpy as np
 
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Table, with_interval
-from platonic_jax.report._texts import measure_text, number
+from platonic_jax.report._texts import measure_text
 from platonic_jax.training import Trained
 
 NAME = "learn"
