@@ -138,8 +138,9 @@ if len(trained) > 1:
     for model, entry in merged.errors.items():
         print(f"  {model:28s} {with_interval(entry, digits=3)}")
     for model, entry in merged.similarities.items():
-        null = f"null {entry['null']:.2f}, effect {entry['effect']:.2f}, p = {entry['p']:.2f}"
-        print(f"  {model:28s} Procrustes similarity to the others {with_interval(entry, digits=2)}, {null}")
+        effect = {"value": entry["effect"], "low": entry["effect_low"], "high": entry["effect_high"]}
+        beyond = f"null {entry['null']:.2f}, beyond it {with_interval(effect, digits=2)}"
+        print(f"  {model:28s} Procrustes similarity to the others {with_interval(entry, digits=2)}, {beyond}")
     print(merged.verdict)
 
 # %% [markdown]

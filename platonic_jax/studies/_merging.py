@@ -256,11 +256,12 @@ def _consensus(xs: Sequence[Array], some: np.ndarray, *, rows: Any = slice(None)
     """Some rows in the consensus space that is found from others; a single model is its own consensus."""
     if len(xs) == 1:
         return xs[0][rows]
-    for num_steps in _NUM_STEPS:
-        found = _found_consensus([x[some] for x in xs], num_steps=num_steps)
-        if bool(found.converged):
-            break
-    else:
+    least, *more = _NUM_STEPS
+    found = _found_consensus([x[some] for x in xs], num_steps=least)
+    for num_steps in more:
+        if not bool(found.converged):
+            found = _found_consensus([x[some] for x in xs], num_steps=num_steps)
+    if not bool(found.converged):
         raise ValueError(f"The consensus did not converge: its last step was {float(found.change):.1e} of its norm.")
     return jnp.mean(jnp.stack([_apply(map, x[rows]) for map, x in zip(found.maps, xs, strict=True)]), axis=0)
 

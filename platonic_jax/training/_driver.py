@@ -226,9 +226,11 @@ def train(
         kept = space.weights.kept()
         rows, weights = rows[kept], np.asarray(space.weights())[kept]
 
+    structures = first.structures
+
     def kept_as(method: str, rows: np.ndarray, weights: np.ndarray | None, metrics: Sequence[learn.Metric]) -> Anchors:
         return Anchors.from_rows(
-            first.structures,
+            structures,
             first.structure_index,
             rows,
             method=method,
