@@ -487,7 +487,7 @@ def test_the_consensus_of_noisy_models_predicts_better_than_any_and_stands_neare
     assert found.models == ["m0", "m1", "m2"]
     assert found.gain["low"] > 0
     assert found.errors["consensus"]["value"] < min(found.errors[name]["value"] for name in found.models)
-    assert found.errors["constant"]["value"] > 2 * found.errors["consensus"]["value"]
+    assert found.errors["constant"]["value"] > 1.5 * found.errors["consensus"]["value"]
     near, far = (found.similarities[name] for name in ("m0", "random:m?seed=0"))
     assert far["effect_low"] < 0 < near["effect_low"]
     assert near["p"] < 0.05
