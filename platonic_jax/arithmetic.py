@@ -104,7 +104,7 @@ def pool(
         if species is None or not elements:
             raise ValueError('`species` and `elements` must be given where `how` is "elements", got none.')
         own = [w * (species == element).astype(x.dtype) for element in elements]
-        return jnp.concatenate([_over(total(x * of[:, None]), total(of)) for of in own], axis=1)
+        return jnp.concatenate([_over(total(x * weight[:, None]), total(weight)) for weight in own], axis=1)
     mean = _over(total(x * w[:, None]), total(w))
     if how == "mean":
         return mean

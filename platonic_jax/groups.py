@@ -172,20 +172,20 @@ def prototypes(structures: Any) -> Prototypes:
     for i in range(len(structures)):
         rows = slice(structures.offsets[i], structures.offsets[i + 1])
         symbols = np.array([chemical_symbols[z] for z in structures.species[rows]])
-        found = _symmetry(structures, i)
-        if found is None:
+        dataset = _symmetry(structures, i)
+        if dataset is None:
             labels.append(f"alone {structures.ids[i]}")
             elements.append(tuple(np.unique(symbols).tolist()))
             continue
-        cells = len(symbols) / len(np.unique(found.mapping_to_primitive))
+        cells = len(symbols) / len(np.unique(dataset.mapping_to_primitive))
         roles = []
         for symbol in np.unique(symbols).tolist():
             own = np.flatnonzero(symbols == symbol)
-            orbits = np.unique(found.crystallographic_orbits[own])
-            sites = sorted(found.site_symmetry_symbols[orbit] for orbit in orbits)
+            orbits = np.unique(dataset.crystallographic_orbits[own])
+            sites = sorted(dataset.site_symmetry_symbols[orbit] for orbit in orbits)
             roles.append((round(len(own) / cells), ",".join(sites), electronegativity[symbol], symbol))
         roles.sort()
-        labels.append(" ".join([str(found.number), *(f"{number}({sites})" for number, sites, _, _ in roles)]))
+        labels.append(" ".join([str(dataset.number), *(f"{number}({sites})" for number, sites, _, _ in roles)]))
         elements.append(tuple(symbol for *_, symbol in roles))
     return Prototypes(np.array(labels), elements)
 

@@ -314,8 +314,8 @@ def _neighbours(
     check_choice("metric", metric, METRICS)
     x = as_float(x)
     n = x.shape[0]
-    most, of = (n - 1, "the number of other rows, n − 1") if queries is None else (n, "the number of rows n")
-    check_count("num_neighbours", num_neighbours, most=most, of=of, fix="ask for fewer neighbours")
+    most, bound = (n - 1, "the number of other rows, n − 1") if queries is None else (n, "the number of rows n")
+    check_count("num_neighbours", num_neighbours, most=most, bound=bound, fix="ask for fewer neighbours")
     labels = jnp.arange(n, dtype=jnp.int32) if exclude is None else jnp.asarray(exclude)
     if queries is None:
         rows, own = x, labels
@@ -450,7 +450,11 @@ def pca(x: Numeric[AnyArray, "n p"], *, num_components: int) -> PCA:
     """
     x = as_float(x)
     check_count(
-        "num_components", num_components, most=x.shape[1], of="the number of columns p", fix="ask for fewer components"
+        "num_components",
+        num_components,
+        most=x.shape[1],
+        bound="the number of columns p",
+        fix="ask for fewer components",
     )
     x = centre(x)
     variance, directions = jnp.linalg.eigh(matmul(x.T, x))

@@ -111,21 +111,21 @@ def images(structures: Structures, *, seed: int, num_draws: int = 4, tolerance: 
         originals.append(atoms)
         orbits.append(np.where(orbit < 0, orbit, orbit + structures.offsets[i]))
         moved.append(shift)
-    made, ids, kinds = list(originals), list(structures.ids), ["original"] * len(originals)
+    copies, ids, kinds = list(originals), list(structures.ids), ["original"] * len(originals)
     maps = [
         np.arange(offset, offset + len(atoms)) for offset, atoms in zip(structures.offsets, originals, strict=False)
     ]
     for i, atoms in enumerate(originals):
         count = Counter()
         for kind, image, order in _images_of(atoms, [seed, i], num_draws):
-            made.append(image)
+            copies.append(image)
             ids.append(f"{structures.ids[i]}, {kind} {count[kind]}")
             kinds.append(kind)
             maps.append(maps[i][order])
             count[kind] += 1
     image_of, orbit = np.concatenate(maps), np.concatenate(orbits)
     return Images(
-        structures=Structures.from_atoms(made, ids),
+        structures=Structures.from_atoms(copies, ids),
         kind=np.array(kinds),
         image_of=image_of.astype(np.int32),
         orbit=np.concatenate([orbit, np.full(len(image_of) - len(orbit), -1)]).astype(np.int32),
@@ -271,7 +271,7 @@ def displaced(phonon: Any, *, seed: int, num_rotations: int = 1, unreduced: bool
     rotated = [_rotation([seed, _ROTATION, draw]) for draw in range(num_rotations)]
     turns = np.stack([np.eye(3), np.eye(3), _reflection([seed, _REFLECTION]), *rotated])
     shift = np.random.default_rng([seed, _TRANSLATION]).uniform(-_LONGEST_SHIFT, _LONGEST_SHIFT, 3)
-    made, ids, roles, views = [], [], [], []
+    supercells, ids, roles, views = [], [], [], []
     for view, turn in enumerate(turns):
         for role in ("perfect", "reduced", "every") if view == AS_IS else ("perfect", "reduced"):
             for number, cell in enumerate(cells[role]):
@@ -279,12 +279,12 @@ def displaced(phonon: Any, *, seed: int, num_rotations: int = 1, unreduced: bool
                 if view == SHIFTED:
                     atoms.positions = atoms.positions + shift
                     atoms.wrap()
-                made.append(turned(atoms, turn) if view > SHIFTED else atoms)
+                supercells.append(turned(atoms, turn) if view > SHIFTED else atoms)
                 ids.append(f"{role} {number}, view {view}")
                 roles.append(role)
                 views.append(view)
     return Displaced(
-        structures=Structures.from_atoms(made, ids),
+        structures=Structures.from_atoms(supercells, ids),
         phonon=phonon,
         unreduced=plain,
         role=np.array(roles),
@@ -302,8 +302,8 @@ def displaced(phonon: Any, *, seed: int, num_rotations: int = 1, unreduced: bool
 
 def _forces(phonon: Any) -> np.ndarray | None:
     displacements = (phonon.dataset or {}).get("first_atoms", [])
-    found = [entry["forces"] for entry in displacements if "forces" in entry]
-    return np.array(found) if found else None
+    forces = [entry["forces"] for entry in displacements if "forces" in entry]
+    return np.array(forces) if forces else None
 
 
 def _phonopy() -> Any:

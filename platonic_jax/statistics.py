@@ -686,7 +686,7 @@ def subsample_index(key: TypedKey, clusters: Int[Array, " n"], *, num_rows: int)
     """
     check_key(key)
     n = clusters.shape[0]
-    check_count("num_rows", num_rows, most=n, of="the number of rows n", fix="ask for fewer rows")
+    check_count("num_rows", num_rows, most=n, bound="the number of rows n", fix="ask for fewer rows")
     layout = _lay_out(clusters)
     # A place in line for each cluster: those that hold no row come last.
     place = jax.random.permutation(key, n)

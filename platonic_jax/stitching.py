@@ -210,11 +210,11 @@ def _of_similarities(
             ]
         )
         features = jnp.concatenate([x, features], axis=1)
-    found = _ridge(features * units[None], y, ridge=ridge)
+    ridge_map = _ridge(features * units[None], y, ridge=ridge)
     return dataclasses.replace(
-        found,
-        centre=found.centre / units,
-        matrix=found.matrix * units[:, None],
+        ridge_map,
+        centre=ridge_map.centre / units,
+        matrix=ridge_map.matrix * units[:, None],
         anchors=seen,
         reference=reference,
         similarity=similarity,
@@ -275,10 +275,10 @@ def _zero_shot(
         c = min(num_components, x.shape[1], y.shape[1])
         check_count("num_components", num_components)
         (seen_x, into, _), (seen_y, out, _) = (pca(around, num_components=c) for around in (around_x, around_y))
-        found = _zero_shot(seen_x, seen_y, anchors, similarity=similarity, num_components=None)
-        matrix = matmul(matmul(into.T, found.matrix), out)
-        offset = matmul((found.offset - matmul(found.centre[None], found.matrix)[0])[None], out)[0]
-        return Map(mean_x, matrix, mean_y + offset, found.ridge)
+        inner = _zero_shot(seen_x, seen_y, anchors, similarity=similarity, num_components=None)
+        matrix = matmul(matmul(into.T, inner.matrix), out)
+        offset = matmul((inner.offset - matmul(inner.centre[None], inner.matrix)[0])[None], out)[0]
+        return Map(mean_x, matrix, mean_y + offset, inner.ridge)
     seen_x, seen_y = around_x[anchors], around_y[anchors]
     p = x.shape[1]
     size = safe_sqrt(jnp.mean(squared_norm(around_x)))
@@ -435,5 +435,5 @@ def consensus(xs: Sequence[Numeric[AnyArray, "n _"]], *, num_steps: int = 30) ->
         scale = len(xs) / unit / jnp.where(size > 0, size, 1)
         return Map(_mean(x, at)[:p], scale * turn[:p], jnp.zeros(width, mean.dtype), jnp.zeros((), mean.dtype))
 
-    maps = tuple(to_mean(*of) for of in zip(xs, padded, around, sizes, turns, strict=True))
+    maps = tuple(to_mean(*space) for space in zip(xs, padded, around, sizes, turns, strict=True))
     return Consensus(mean, distances, maps, changes[-1], changes[-1] < 1e-3)

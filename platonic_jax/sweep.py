@@ -164,7 +164,7 @@ def sweep(
     with jax.enable_x64(True), _pairs.serial_lapack():  # noqa: FBT003
         x = [jnp.asarray(table.x, jnp.float64) for table in chosen]
         components = [numerics.pca(cloud, num_components=cloud.shape[1]).scores for cloud in x]
-        found = {}
+        estimates = {}
         for method, number in seeds.items():
             for k in ks:
                 for i in range(number):
@@ -184,7 +184,7 @@ def sweep(
                         )
                         for m, space in enumerate(spaces)
                     ]
-                    found[method, k, i] = estimates_of(clouds, clouds, pairs, structures, measures=measures)
+                    estimates[method, k, i] = estimates_of(clouds, clouds, pairs, structures, measures=measures)
     return Sweep(
         models=names,
         kinds=[table.kind for table in paired],
@@ -192,7 +192,7 @@ def sweep(
         ks=ks,
         curves={
             measure: {
-                method: _curve([[found[method, k, i][measure] for i in range(number)] for k in ks], ks, measure)
+                method: _curve([[estimates[method, k, i][measure] for i in range(number)] for k in ks], ks, measure)
                 for method, number in seeds.items()
             }
             for measure in measures
@@ -294,7 +294,7 @@ def layers(
             key=jax.random.fold_in(key, 4),
             begin=steps.begin,
         )
-        found = {
+        entries = {
             name: _best(
                 name,
                 estimates[name],
@@ -307,7 +307,7 @@ def layers(
     return Layers(
         models=[first[0].model, second[0].model],
         names=names,
-        measures=found,
+        measures=entries,
         settings={
             "anchors": choice.method,
             "k": len(choice.rows),

@@ -82,15 +82,15 @@ def survey(store: Store) -> Damage:
 
 def _damaged_blocks(store: Store) -> set[int]:
     """The blocks with a flag but without what it promises, of a store that is being written."""
-    found = set()
+    damaged = set()
     layers, properties = store.layers, store.properties
     for block, row in enumerate(flags(store.group)):
         if not row.any():
             continue
         files = layout.block_files(list(layers), properties, block)
         if [checksum(store.path / file) for file in files] != [f"{value - 1:08x}" for value in row.tolist()]:
-            found.add(block)
-    return found
+            damaged.add(block)
+    return damaged
 
 
 def verify(path: str | Path) -> Verification:

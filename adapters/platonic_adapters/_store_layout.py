@@ -141,14 +141,14 @@ def overlapping(structures: Structures, rows: slice) -> range:
 
 def files(root: Path) -> dict[str, Path]:
     """Every file of a store but its own description and what a killed writer has left, by its name in the store."""
-    found = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()}
-    return {name: path for name, path in found.items() if name != "zarr.json" and not name.endswith(".partial")}
+    paths = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()}
+    return {name: path for name, path in paths.items() if name != "zarr.json" and not name.endswith(".partial")}
 
 
 def array(group: zarr.Group, name: str) -> zarr.Array:
     """An array of a store, which writes every chunk."""
     with zarr.config.set({"array.write_empty_chunks": True}):
-        found = group[name]
-    if not isinstance(found, zarr.Array):
+        node = group[name]
+    if not isinstance(node, zarr.Array):
         raise KeyError(f"{name} is no array")
-    return found
+    return node

@@ -178,10 +178,10 @@ class Store:
     @cached_property
     def files(self) -> dict[str, dict[str, str]]:
         """Array or group → its files → their checksums, of everything that is written for good."""
-        found: dict[str, dict[str, str]] = {}
+        checksums: dict[str, dict[str, str]] = {}
         for file, value in self.attributes.get("checksums", {}).items():
-            found.setdefault(file.partition("/c/")[0].removesuffix("/zarr.json"), {})[file] = value
-        return found
+            checksums.setdefault(file.partition("/c/")[0].removesuffix("/zarr.json"), {})[file] = value
+        return checksums
 
     def _has(self, name: str) -> bool:
         return name in self.files if self.has_checksums else name in self.group
@@ -195,10 +195,10 @@ class Store:
     def _read(self, name: str, rows: slice = slice(None), shape: tuple[int, ...] | None = None) -> np.ndarray:
         """Some rows of an array, whose files are what was written and whose shape is `shape`, where that is known."""
         self._check_files(name, rows)
-        found = self._array(name)
-        if shape is not None and (found.shape != shape or found.dtype != np.float32):
-            self._refuse(f"`{name}` has shape {found.shape} and type {found.dtype}, not {shape} and float32")
-        values = self._attempt(name, lambda: np.asarray(found[rows]))
+        array = self._array(name)
+        if shape is not None and (array.shape != shape or array.dtype != np.float32):
+            self._refuse(f"`{name}` has shape {array.shape} and type {array.dtype}, not {shape} and float32")
+        values = self._attempt(name, lambda: np.asarray(array[rows]))
         if version(self.path) != self.version:
             self._refuse(f"`{name}` was replaced")
         return values
@@ -254,10 +254,10 @@ class Store:
         """Structures whose arrays agree with each other, and with their content hashes."""
         n, s = len(structures.species), len(structures.hashes)
         for field in fields(structures):
-            found = getattr(structures, field.name)
+            column = getattr(structures, field.name)
             expected = n if field.name in ("species", "positions") else s
-            if len(found) != expected:
-                self._refuse(f"`structures/{field.name}` has {len(found)} entries, not {expected}")
+            if len(column) != expected:
+                self._refuse(f"`structures/{field.name}` has {len(column)} entries, not {expected}")
         counts = structures.num_atoms
         if counts.dtype.kind != "i" or not ((counts > 0) & (counts <= n)).all() or counts.sum() != n:
             self._refuse(f"`structures/num_atoms` does not add up to the {n} atoms of `species`")

@@ -71,18 +71,20 @@ class OrbitAverage:
         """Embed every copy and average; forces and stresses are turned back first."""
         asked = [name for name in properties if name != SPREAD]
         number = len(self._rotations)
-        rows, found = self._adapter.embed([orbit.copies[g] for g in range(number) for orbit in prepared], asked)
-        rows, found = (
-            {name: x.reshape(number, -1, *x.shape[1:]).astype(np.float64) for name, x in of.items()}
-            for of in (rows, found)
+        rows, outputs = self._adapter.embed([orbit.copies[g] for g in range(number) for orbit in prepared], asked)
+        rows, outputs = (
+            {name: x.reshape(number, -1, *x.shape[1:]).astype(np.float64) for name, x in arrays.items()}
+            for arrays in (rows, outputs)
         )
         turns = np.stack([orbit.turns for orbit in prepared], axis=1)  # (number, b, 3, 3)
-        if "forces" in found:
+        if "forces" in outputs:
             of_atoms = np.repeat(turns, [orbit.num_atoms for orbit in prepared], axis=1)
-            found["forces"] = np.einsum("gai,gaij->gaj", found["forces"], of_atoms)
-        if "stress" in found:
-            found["stress"] = turns.swapaxes(-1, -2) @ found["stress"] @ turns
-        layers, values = ({name: x.mean(axis=0).astype(np.float32) for name, x in of.items()} for of in (rows, found))
+            outputs["forces"] = np.einsum("gai,gaij->gaj", outputs["forces"], of_atoms)
+        if "stress" in outputs:
+            outputs["stress"] = turns.swapaxes(-1, -2) @ outputs["stress"] @ turns
+        layers, values = (
+            {name: x.mean(axis=0).astype(np.float32) for name, x in arrays.items()} for arrays in (rows, outputs)
+        )
         if SPREAD in properties:
             values[SPREAD] = _spread(rows[self.default_layer])
         return layers, values

@@ -68,12 +68,12 @@ def table_row(model: dict[str, Any]) -> tuple[str, ...]:
 
 def notes() -> list[str]:
     """What is said below the table of models: controls, and families of other packages, whose code is not run."""
-    said = ["Each also as random:NAME?seed=0, the same architecture with re-drawn weights."]
+    sentences = ["Each also as random:NAME?seed=0, the same architecture with re-drawn weights."]
     for family, package in registry.plugins().items():
-        said.append(
+        sentences.append(
             f"And the models of the family {family} of the package {package}, known to it alone until asked for."
         )
-    return said
+    return sentences
 
 
 def weights_state(spec: ModelSpec) -> str:

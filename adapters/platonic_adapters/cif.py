@@ -62,14 +62,14 @@ def crystals(text: str) -> Iterator[Atoms | str]:
         try:
             blocks = list(parse_cif(io.StringIO(text)))
             texts = re.split(r"(?im)^(?=data_)", text)[1:]
-            found: list[Atoms | str] = [
+            results: list[Atoms | str] = [
                 _crystal_or_reason(block, texts[i] if len(texts) == len(blocks) else None)
                 for i, block in enumerate(blocks)
                 if block.has_structure()
             ]
         except Exception as error:  # noqa: BLE001 - a broken CIF breaks the parser in any way it likes
-            found = [_reason(error)]
-    yield from found or ["no structure in it"]
+            results = [_reason(error)]
+    yield from results or ["no structure in it"]
 
 
 def _crystal_or_reason(block: CIFBlock, text: str | None) -> Atoms | str:
@@ -91,10 +91,10 @@ def _crystal(block: CIFBlock, text: str | None) -> Atoms:
         atoms = block.get_atoms()
         stated.check(_contents(atoms))
         return atoms
-    made = [_agreed(block, operations, stated, text) for operations in spacegroups.operations(block)]
-    crystals = [one for one in made if not isinstance(one, str)]
+    candidates = [_agreed(block, operations, stated, text) for operations in spacegroups.operations(block)]
+    crystals = [one for one in candidates if not isinstance(one, str)]
     if not crystals:
-        raise Unsound(made[0])
+        raise Unsound(candidates[0])
     if any(_different(crystals[0], other) for other in crystals[1:]):
         raise Unsound(
             "it lists no symmetry operations, and the settings of its space group make different crystals of it"
@@ -179,8 +179,8 @@ def _ask_pymatgen(
         {} if rounding is None else {"frac_tolerance": 3 * rounding.error, "site_tolerance": rounding.images}
     )
     try:
-        (found,) = CifParser.from_str(text, **tolerances).parse_structures(primitive=False)
-        theirs = Counter(site.specie.symbol if site.specie.Z > 1 else "H" for site in found)
+        (structure,) = CifParser.from_str(text, **tolerances).parse_structures(primitive=False)
+        theirs = Counter(site.specie.symbol if site.specie.Z > 1 else "H" for site in structure)
     except Exception as error:
         raise Unsound(
             f"its atoms make {_written(contents)} by ASE, and pymatgen cannot read it ({first_line(error)})"
@@ -226,10 +226,10 @@ def _formula(value: Any) -> Counter[str] | None:
     text = re.sub(r"\s+\d*[+-]$", "", str(value).strip())  # the charge
     if not re.fullmatch(r"(?:[A-Z][a-z]?(?:\d+\.?\d*|\.\d+)?[\s,]*)+", text):
         return None
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for element, number in re.findall(r"([A-Z][a-z]?)(\d*\.?\d*)", text):
-        found["H" if element in ("D", "T") else element] += float(number or 1)  # pyright: ignore[reportArgumentType]
-    return found if all(element in atomic_numbers for element in found) and min(found.values()) > 0 else None
+        counts["H" if element in ("D", "T") else element] += float(number or 1)  # pyright: ignore[reportArgumentType]
+    return counts if all(element in atomic_numbers for element in counts) and min(counts.values()) > 0 else None
 
 
 def _check_sites(block: CIFBlock) -> None:

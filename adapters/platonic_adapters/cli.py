@@ -259,12 +259,12 @@ def read_input(args: argparse.Namespace) -> tuple[Any, list[dict[str, str]], str
         raise UserError(f"`--output` must end in `.zarr`, got `{args.output}`.")
     targets.check_file("--json", args.json)
     targets.check_folder("--output", args.output)
-    found, skipped = reading.read(args.input, limit=args.limit, duplicates=args.duplicates)
+    structures, skipped = reading.read(args.input, limit=args.limit, duplicates=args.duplicates)
     if Path(args.input).suffix != ".zarr":  # what a store left out was said when it was written
         say_skipped(skipped)
-        if repeats := len(found) - len(set(found.hashes)):
-            say(f"{repeats} of {len(found)} structures repeat an earlier one and are kept.")
-    return found, skipped, reading.describe(args.input)
+        if repeats := len(structures) - len(set(structures.hashes)):
+            say(f"{repeats} of {len(structures)} structures repeat an earlier one and are kept.")
+    return structures, skipped, reading.describe(args.input)
 
 
 def report(args: argparse.Namespace, summary: Any) -> int:
@@ -295,45 +295,48 @@ def verify(args: argparse.Namespace) -> int:
     from platonic_adapters.store import StoreError, verify
 
     targets.check_file("--json", args.json)
-    found, code = [], 0
+    verifications, code = [], 0
     for path in args.stores:
         try:
-            found.append(verify(path))
+            verifications.append(verify(path))
         except StoreError as error:
             say(str(error))
             code = 2
         else:
-            sys.stdout.write(_verdict(found[-1]))
-    _write_json(args.json, [{**dataclasses.asdict(one), "intact": one.intact} for one in found])
-    return code or int(not all(one.intact for one in found))
+            sys.stdout.write(_verdict(verifications[-1]))
+    _write_json(args.json, [{**dataclasses.asdict(one), "intact": one.intact} for one in verifications])
+    return code or int(not all(one.intact for one in verifications))
 
 
-def _verdict(found: Verification, most: int = 10) -> str:
+def _verdict(verification: Verification, most: int = 10) -> str:
     """What was found in a store: a line if it is intact, else a line for each fault and one for the structures."""
-    if found.intact:
-        what = f"{found.num_structures} structures, {found.num_rows} atoms"
-        limits = "" if found.checksums else " (of an older version, without checksums: as far as can be seen)"
-        return printable(f"{found.path} is intact: {what}{limits}.") + "\n"
-    lines = found.faults[:most]
-    if len(found.faults) > most:
-        lines = [*lines, f"And {len(found.faults) - most} more faults."]
-    if found.structures:
-        named = ", ".join(found.structures[:most]) + (", …" if len(found.structures) > most else "")
-        lines = [*lines, f"{len(found.structures)} of {found.num_structures} structures to embed again: {named}."]
+    if verification.intact:
+        what = f"{verification.num_structures} structures, {verification.num_rows} atoms"
+        limits = "" if verification.checksums else " (of an older version, without checksums: as far as can be seen)"
+        return printable(f"{verification.path} is intact: {what}{limits}.") + "\n"
+    lines = verification.faults[:most]
+    if len(verification.faults) > most:
+        lines = [*lines, f"And {len(verification.faults) - most} more faults."]
+    if verification.structures:
+        named = ", ".join(verification.structures[:most]) + (", …" if len(verification.structures) > most else "")
+        lines = [
+            *lines,
+            f"{len(verification.structures)} of {verification.num_structures} structures to embed again: {named}.",
+        ]
     return "\n".join(map(printable, lines)) + "\n"
 
 
 def models(args: argparse.Namespace) -> int:
     """List the models of the registry on stdout."""
     targets.check_file("--json", args.json)
-    found = caches.described_models()
+    described = caches.described_models()
     rows = [("model", "family", "weights", "licence", "training data", "architecture", "relatives", "note")]
-    rows += [caches.table_row(model) for model in found]
+    rows += [caches.table_row(model) for model in described]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         sys.stdout.write("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() + "\n")
     sys.stdout.write("\n".join(map(printable, caches.notes())) + "\n")
-    _write_json(args.json, found)
+    _write_json(args.json, described)
     return 0
 
 

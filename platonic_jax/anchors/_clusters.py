@@ -15,7 +15,7 @@ _TILE = 10_000  # Rows handled at once.
 
 def check_number(k: int, n: int) -> None:
     """Refuse a number of anchors that n rows cannot give."""
-    check_count("k", k, most=n, of="the number of rows n", fix="choose fewer anchors or embed more atoms")
+    check_count("k", k, most=n, bound="the number of rows n", fix="choose fewer anchors or embed more atoms")
 
 
 def finite_rows(x: Numeric[AnyArray, "n p"]) -> np.ndarray:

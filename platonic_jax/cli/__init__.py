@@ -125,19 +125,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-h", "--help", action="store_true")
     parser.set_defaults(run=_map)
     commands = parser.add_subparsers(prog="platonic", metavar="COMMAND")
-    made = {}
+    parsers = {}
     for name, module in COMMANDS.items():
-        made[name] = commands.add_parser(
+        parsers[name] = commands.add_parser(
             name,
             help=module.DESCRIPTION.partition(".")[0],  # For shells that complete commands.
             description=module.DESCRIPTION,
             epilog=f"example:\n{module.EXAMPLES}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        module.add(made[name])
+        module.add(parsers[name])
         run = module.run if hasattr(module, "run") else partial(_command.run, module.find)
-        made[name].set_defaults(run=run, find=getattr(module, "find", None))
-    parser.set_defaults(parser=parser, parsers=made)
+        parsers[name].set_defaults(run=run, find=getattr(module, "find", None))
+    parser.set_defaults(parser=parser, parsers=parsers)
     return parser
 
 
@@ -159,6 +159,6 @@ def _say(text: str, *, code: int) -> int:
     lines = text.splitlines()
     # A caret stands under a place in the line above it.
     kept = lines[-2:] if lines and lines[-1].strip() == "^" else []
-    said = " ".join(" ".join(lines[: len(lines) - len(kept)]).split())
-    sys.stderr.write("\n".join(map(printable, [f"platonic: {said}", *kept])) + "\n")
+    message = " ".join(" ".join(lines[: len(lines) - len(kept)]).split())
+    sys.stderr.write("\n".join(map(printable, [f"platonic: {message}", *kept])) + "\n")
     return code

@@ -127,9 +127,9 @@ def _check_options(args: argparse.Namespace, kind: str) -> None:
         "energies": "polymorphs",
         "equations": "reactions",
     }
-    for name, of in where.items():
-        if getattr(args, name) and of != kind:
-            raise ValueError(f"`--{name}` must be left out here, got one: it is for {of}.")
+    for name, analysis in where.items():
+        if getattr(args, name) and analysis != kind:
+            raise ValueError(f"`--{name}` must be left out here, got one: it is for {analysis}.")
 
 
 def _default_store(args: argparse.Namespace) -> Path:
@@ -165,17 +165,17 @@ def _files(
 
     from platonic_jax import tables
 
-    found = {}
+    embedded = {}
     for i, name in enumerate(word for word in args.expression.split() if Path(word).is_file()):
         known = reading.read(name, duplicates="skip")[0]
         if len(known) != 1:
             raise ValueError(f"{name!r} must hold one crystal, got {len(known)}.")
-        found[name] = []
+        embedded[name] = []
         for j, table in enumerate(loaded):
             kept = folder / f"{i}-{j}.zarr"
             _probes.embed(table.model, known, kept, device=args.device)
-            found[name].append(tables.load(kept, table.layer))
-    return found
+            embedded[name].append(tables.load(kept, table.layer))
+    return embedded
 
 
 def _energies(path: str, table: "EmbeddingTable") -> Any:

@@ -52,9 +52,9 @@ def find(args: argparse.Namespace) -> "Calibration":
         known = [_stores.load(path) for path in args.reference]
         reference = known[0]
         with _print.progress_bar() as progress:
-            judged = typicality({"reference": known}, {"these": loaded}, seed=args.seed, progress=progress)
-        against = judged.queries["these"].against["reference"]
-        scores["typicality"] = {model: against[model].atom_score for model in judged.models}
+            typical = typicality({"reference": known}, {"these": loaded}, seed=args.seed, progress=progress)
+        against = typical.queries["these"].against["reference"]
+        scores["typicality"] = {model: against[model].atom_score for model in typical.models}
     return calibration(
         loaded, labels, scores=scores, reference=reference, num_bootstraps=args.num_bootstraps, seed=args.seed
     )

@@ -33,17 +33,17 @@ def run(find: Find, args: argparse.Namespace) -> int:
     return 0
 
 
-def deliver(found: Any, args: argparse.Namespace) -> None:
+def deliver(result: Any, args: argparse.Namespace) -> None:
     """Write the result, then print its tables and the verdict."""
     from platonic_jax import report
 
     if args.json:
-        report.save(found, args.json)
-    written = report.write(found, args.folder) if args.folder else None
+        report.save(result, args.json)
+    written = report.write(result, args.folder) if args.folder else None
     console = _print.console()
-    for table in report.tables(found):
+    for table in report.tables(result):
         console.print(_print.rich_table(table))
-    for paragraph in report.verdicts(found):
+    for paragraph in report.verdicts(result):
         _print.say(paragraph)
     if written:
         _print.say_file("The report is in", written)

@@ -84,7 +84,7 @@ def find(args: argparse.Namespace) -> "Trained":
     tables = [_stores.load(path, limit=args.limit) for path in args.stores]
     targets = None if args.targets is None else training.read_targets(args.targets, tables[0])
     with _print.progress_bar() as progress:
-        found = training.train(
+        result = training.train(
             tables,
             objective=args.objective,
             targets=targets,
@@ -97,8 +97,8 @@ def find(args: argparse.Namespace) -> "Trained":
             checkpoints=args.checkpoints,
             progress=progress,
         )
-    found.anchors.save(args.output)
-    return found
+    result.anchors.save(args.output)
+    return result
 
 
 def _extend(args: argparse.Namespace) -> int:

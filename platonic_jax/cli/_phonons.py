@@ -56,8 +56,10 @@ def find(args: argparse.Namespace) -> "Phonons":
         phonon = probes.read_phonopy(path)
     else:
         phonon = probes.crystal(read(args.structure)[0], min_length=args.min_length, distance=args.distance)
-    made = probes.displaced(phonon, seed=args.seed, num_rotations=args.rotations, unreduced=not args.symmetry)
+    displacements = probes.displaced(phonon, seed=args.seed, num_rotations=args.rotations, unreduced=not args.symmetry)
     with _probes.folder_of(args) as folder:
         store = _probes.store_of(args.model, folder)
-        _probes.embed(args.model, made.structures, store, device=args.device, properties=("forces",), trust=args.trust)
-        return phonons(load(store), made)
+        _probes.embed(
+            args.model, displacements.structures, store, device=args.device, properties=("forces",), trust=args.trust
+        )
+        return phonons(load(store), displacements)

@@ -20,7 +20,7 @@ def rich_table(table: "Table") -> Any:
 
     from platonic_jax import report
 
-    made = Table(
+    printed = Table(
         title=Text(printable(table.title)) if table.title else None,
         title_justify="left",
         box=box.SIMPLE_HEAD,
@@ -30,10 +30,12 @@ def rich_table(table: "Table") -> Any:
     )
     for i, head in enumerate(table.heads):
         number = i not in table.words
-        made.add_column(Text(printable(head)), justify="right" if number else "left", no_wrap=number)
+        printed.add_column(Text(printable(head)), justify="right" if number else "left", no_wrap=number)
     for row in table.rows:
-        made.add_row(*(Text(printable(cell), style="bold" if isinstance(cell, report.Strong) else "") for cell in row))
-    return made
+        printed.add_row(
+            *(Text(printable(cell), style="bold" if isinstance(cell, report.Strong) else "") for cell in row)
+        )
+    return printed
 
 
 def say(text: str) -> None:

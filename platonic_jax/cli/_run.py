@@ -150,17 +150,17 @@ def _do(
             return entry
     step.args.folder = str(folder / "steps" / step.name)
     try:
-        found = step.find()
+        result = step.find()
     except ValueError as error:
         raise ValueError(f"[{step.name}] {error}") from None
-    report.write_files(found, folder, name=step.name)
+    report.write_files(result, folder, name=step.name)
     entry = {
         "name": step.name,
         "key": key,
         "inputs": inputs,
         "numbers": _study.numbers(json.loads((folder / f"{step.name}.json").read_text(encoding="utf-8"))),
         "files": _files(step, folder),
-        "part": asdict(report.part(found, name=step.name)),
+        "part": asdict(report.part(result, name=step.name)),
     }
     _write(kept, {**entry, "digest": _study.digest(entry)})
     _print.say(f"{step.name}: {' '.join(entry['part']['verdict'])}")

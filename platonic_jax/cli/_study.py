@@ -162,9 +162,9 @@ def embed_options(embed: Mapping[str, Any], parser: argparse.ArgumentParser) -> 
     if not embed:
         return []
     # Several threads add forces up in the order in which they happen to end.
-    options = {"threads": 1} | {name: of for name, of in embed.items() if name not in ("models", "structures")}
+    options = {"threads": 1} | {name: option for name, option in embed.items() if name not in ("models", "structures")}
     actions = {action.dest: action for action in parser._actions if action.option_strings}
-    actions = {dest: of for dest, of in actions.items() if dest not in (*_OWN, "output")}
+    actions = {dest: option for dest, option in actions.items() if dest not in (*_OWN, "output")}
     words = [
         word for dest, value in _given("embed", options, actions) for word in _words("embed", actions[dest], value)
     ]
@@ -191,10 +191,10 @@ def step(table: Table, parser: argparse.ArgumentParser, *, stores: Sequence[str]
     words: list[str] = []
     places: list[str] = []
     for dest in (dest for dest in actions if dest in given):
-        said = list(_words(table.name, actions[dest], given[dest]))
+        arguments = list(_words(table.name, actions[dest], given[dest]))
         if actions[dest].metavar in _STORES:
-            said = [embedded.get(word, word) for word in said]
-        (words if actions[dest].option_strings else places).extend(said)
+            arguments = [embedded.get(word, word) for word in arguments]
+        (words if actions[dest].option_strings else places).extend(arguments)
     words += ["--", *places] if places else []
     return Step(table.name, table.command, tuple(words), parser.parse_args(words))
 
@@ -202,7 +202,9 @@ def step(table: Table, parser: argparse.ArgumentParser, *, stores: Sequence[str]
 def _given(table: str, options: Mapping[str, Any], actions: Mapping[str, argparse.Action]) -> Iterator[tuple[str, Any]]:
     """The options of a table by what the command calls them: options go by their flags, places by their own names."""
     named = {dest: dest for dest in actions}
-    named |= {flag.lstrip("-").replace("-", "_"): dest for dest, of in actions.items() for flag in of.option_strings}
+    named |= {
+        flag.lstrip("-").replace("-", "_"): dest for dest, action in actions.items() for flag in action.option_strings
+    }
     for name, value in options.items():
         if name.replace("-", "_") not in named:
             known = ", ".join(dest.replace("_", "-") for dest in actions)
@@ -238,10 +240,10 @@ def versions() -> dict[str, str]:
 
     import platonic_jax
 
-    found = {}
+    packages = {}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            packages[name] = version(name)
         except PackageNotFoundError:
             continue
     root = Path(platonic_jax.__file__).parent
@@ -250,7 +252,7 @@ def versions() -> dict[str, str]:
         "machine": platform.machine(),
         "device": jax.devices()[0].device_kind,
         "precision": str(jax.numpy.zeros(0).dtype),
-        **found,
+        **packages,
         # A checkout changes without its version.
         "source": _digest(path.read_bytes() for path in sorted(root.rglob("*.py"))),
     }
@@ -284,9 +286,9 @@ def key(step: Step, folder: Path, versions: Mapping[str, str], inputs: Mapping[s
     return digest([step.command, words, versions, inputs])
 
 
-def numbers(found: Any) -> str:
+def numbers(result: Any) -> str:
     """SHA-256 of a result, without what it says of where it comes from and when."""
-    return digest(_without_provenance(found))
+    return digest(_without_provenance(result))
 
 
 def digest(content: Any) -> str:
@@ -303,8 +305,8 @@ def _without_provenance(value: Any) -> Any:
 
 
 def _digest(parts: Iterable[bytes]) -> str:
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for part in parts:
-        found.update(len(part).to_bytes(8, "little"))
-        found.update(part)
-    return found.hexdigest()
+        hasher.update(len(part).to_bytes(8, "little"))
+        hasher.update(part)
+    return hasher.hexdigest()

@@ -64,7 +64,7 @@ def find(args: argparse.Namespace) -> "Sweep":
     if args.measures:
         common["measures"] = args.measures
     with _print.progress_bar() as progress:
-        found = sweep(
+        result = sweep(
             [_stores.load(path, limit=args.limit) for path in args.stores],
             ks=args.ks,
             methods=args.methods,
@@ -76,7 +76,7 @@ def find(args: argparse.Namespace) -> "Sweep":
             every = [load_layers(path, limit=args.limit) for path in args.stores]
             by_layer = [
                 layers(every[i], every[j], anchors=args.methods[0], k=max(args.ks), progress=progress, **common)
-                for i, j in found.pairs
+                for i, j in result.pairs
             ]
-            found = dataclasses.replace(found, layers=by_layer)
-    return found
+            result = dataclasses.replace(result, layers=by_layer)
+    return result

@@ -45,11 +45,11 @@ def find(args: argparse.Namespace) -> "list[Symmetry]":
     from platonic_jax.tables import load
 
     structures, _ = read(args.structures, limit=args.limit, duplicates="skip")
-    made = probes.images(structures, seed=args.seed, num_draws=args.draws, tolerance=args.tolerance)
-    found = []
+    copies = probes.images(structures, seed=args.seed, num_draws=args.draws, tolerance=args.tolerance)
+    results = []
     with _probes.folder_of(args) as folder:
         for model in args.models:
             store = _probes.store_of(model, folder)
-            _probes.embed(model, made.structures, store, device=args.device, trust=args.trust)
-            found.append(symmetry(load(store), made, k=args.k, seed=args.seed))
-    return found
+            _probes.embed(model, copies.structures, store, device=args.device, trust=args.trust)
+            results.append(symmetry(load(store), copies, k=args.k, seed=args.seed))
+    return results

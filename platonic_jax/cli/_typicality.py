@@ -106,10 +106,10 @@ def _grouped(stores: Sequence[str], *, limit: int | None = None) -> dict[str, li
     """Tables by name: that given, or that of the file that was embedded."""
     from platonic_jax.tables import load
 
-    found: dict[str, list[EmbeddingTable]] = {}
+    groups: dict[str, list[EmbeddingTable]] = {}
     for text in stores:
         name, _, path = ("", "", text) if Path(text).exists() else text.rpartition("=")
         table = load(path, limit=limit)
         source = str((table.provenance.get("source") or {}).get("name") or path)
-        found.setdefault(name or Path(source).name.partition(".")[0], []).append(table)
-    return found
+        groups.setdefault(name or Path(source).name.partition(".")[0], []).append(table)
+    return groups

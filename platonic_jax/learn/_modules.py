@@ -68,10 +68,10 @@ class Metric(nnx.Module):
         p = x.shape[1]
         if rank is None:
             rank = int(p)
-        check_count("rank", rank, most=p, of="the number of columns p", fix="keep fewer directions")
+        check_count("rank", rank, most=p, bound="the number of columns p", fix="keep fewer directions")
         x = jnp.asarray(x)
-        found = numerics.pca(x, num_components=rank)
-        variance = jnp.mean(found.scores**2, axis=0)
+        decomposition = numerics.pca(x, num_components=rank)
+        variance = jnp.mean(decomposition.scores**2, axis=0)
         share = variance / jnp.where(variance[0] > 0, variance[0], 1)
         scale = jnp.maximum(share, _LEAST_VARIANCE) ** (-whitening / 2)
         mean = jnp.mean(x, axis=0, keepdims=True)
@@ -79,10 +79,10 @@ class Metric(nnx.Module):
         self.directions: Fixed | nnx.Param[Array]
         self.log_scale: Fixed | nnx.Param[Array]
         if kind == "spectral":
-            self.directions = Fixed(found.components.T)
+            self.directions = Fixed(decomposition.components.T)
             self.log_scale = nnx.Param(jnp.log(scale))
         else:
-            self.directions = nnx.Param(found.components.T * scale[None, :])
+            self.directions = nnx.Param(decomposition.components.T * scale[None, :])
             self.log_scale = Fixed(jnp.zeros_like(scale))
 
     @property
@@ -112,7 +112,7 @@ class SoftAnchors(nnx.Module):
 
     def __init__(self, num_candidates: int, k: int, *, key: TypedKey) -> None:
         check_key(key)
-        check_count("k", k, most=num_candidates, of="the number of candidates", fix="give a larger pool")
+        check_count("k", k, most=num_candidates, bound="the number of candidates", fix="give a larger pool")
         first = jax.random.permutation(key, num_candidates)[:k]
         # At temperature 1 half of each anchor is its first candidate, the rest is spread over all.
         leaning = float(np.log(max(num_candidates - 1, 1)))

@@ -89,8 +89,8 @@ def agreement(measure: str = "matching", *, temperatures: Temperatures = (0.1, 0
     def disagreement(x: Array, y: Array, batch: Batch) -> Scalar:
         if measure in ("matching", "neighbours"):
             temperature = begin * (end / begin) ** batch.progress.astype(x.dtype)
-            of = _matching if measure == "matching" else _neighbours_missed
-            return of(_of_unit_spread(x), _of_unit_spread(y), batch.structure, temperature)
+            loss = _matching if measure == "matching" else _neighbours_missed
+            return loss(_of_unit_spread(x), _of_unit_spread(y), batch.structure, temperature)
         if measure == "sinkhorn_divergence":
             return metrics.sinkhorn_divergence(x, y) / ((_spread(x) + _spread(y)) / 2)
         return 1 - getattr(metrics, measure)(x, y)
@@ -99,7 +99,7 @@ def agreement(measure: str = "matching", *, temperatures: Temperatures = (0.1, 0
         if len(rows) < 2:
             raise ValueError(f"`agreement` must be of two or more models, got {len(rows)}.")
         # One pair after the other: each has matrices over all pairs of rows, made anew for the gradient.
-        first, second = (jnp.asarray(of) for of in zip(*itertools.combinations(range(len(rows)), 2), strict=True))
+        first, second = (jnp.asarray(loss) for loss in zip(*itertools.combinations(range(len(rows)), 2), strict=True))
         clouds = jnp.stack(rows)
         of_pair = jax.checkpoint(lambda x, y: disagreement(x, y, batch))
         return jnp.mean(jax.lax.map(lambda pair: of_pair(clouds[pair[0]], clouds[pair[1]]), (first, second)))
@@ -161,8 +161,8 @@ def values(target: str, *, per: str = "structure", ridge: float = 1e-3) -> Objec
     check_positive("ridge", ridge)
 
     def objective(space: Any, rows: tuple[Array, ...], batch: Batch) -> Scalar:
-        y, used, judged = _target(batch, target, per)
-        errors = [_read_out_error(_pooled(x, batch, per), y[:, None], used, judged, ridge) for x in rows]
+        y, used, held_out = _target(batch, target, per)
+        errors = [_read_out_error(_pooled(x, batch, per), y[:, None], used, held_out, ridge) for x in rows]
         return jnp.mean(jnp.stack(errors))
 
     return objective
@@ -185,12 +185,12 @@ def classes(target: str, *, num_classes: int, per: str = "atom", ridge: float = 
     check_positive("ridge", ridge)
 
     def objective(space: Any, rows: tuple[Array, ...], batch: Batch) -> Scalar:
-        label, used, judged = _target(batch, target, per)
+        label, used, held_out = _target(batch, target, per)
         label = jnp.round(label).astype(jnp.int32)
         # A class that is none of them is no class at all: the loss is NaN, which `fit` refuses.
         outside = used & ((label < 0) | (label >= num_classes))
         y = jnp.where(outside[:, None], jnp.nan, jax.nn.one_hot(label, num_classes, dtype=rows[0].dtype))
-        errors = [_read_out_error(_pooled(x, batch, per), y, used, judged, ridge) for x in rows]
+        errors = [_read_out_error(_pooled(x, batch, per), y, used, held_out, ridge) for x in rows]
         return jnp.mean(jnp.stack(errors))
 
     return objective
@@ -224,10 +224,10 @@ def _means(
 
 
 def _read_out_error(
-    x: Float[Array, "n k"], y: Float[Array, "n c"], used: Bool[Array, " n"], judged: Bool[Array, " n"], ridge: float
+    x: Float[Array, "n k"], y: Float[Array, "n c"], used: Bool[Array, " n"], held_out: Bool[Array, " n"], ridge: float
 ) -> Scalar:
     y = y.astype(x.dtype)
-    fitted, judged_on = ((rows.astype(x.dtype)[:, None]) for rows in (used & ~judged, judged))
+    fitted, judged_on = ((rows.astype(x.dtype)[:, None]) for rows in (used & ~held_out, held_out))
 
     def mean(a: Array) -> Array:
         return jnp.sum(fitted * a, axis=0, keepdims=True) / jnp.maximum(jnp.sum(fitted), 1)

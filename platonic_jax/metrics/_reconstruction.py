@@ -164,7 +164,7 @@ def lfre_rows(
             "num_neighbours",
             num_neighbours,
             most=n // 2 - 1,
-            of="the training rows n // 2 less one",
+            bound="the training rows n // 2 less one",
             fix="ask for fewer neighbours",
         )
     train = _train_rows(n, train)

@@ -143,17 +143,19 @@ def _mean(values: np.ndarray) -> float:
 
 def _agreement(comparison: Comparison) -> str:
     """What neighbours in common are, beside their null."""
-    told = (
+    text = (
         f" <i>Neighbours in common</i>: the share of an atom's {comparison.provenance['num_neighbours']} nearest "
         "neighbours that two models agree on, mean over pairs of models and over the element's atoms in the maps"
     )
     measure = comparison.measures.get("mutual_knn")
     if measure is None:
-        return f"{told}."
+        return f"{text}."
     pairs = [(i, j) for i, j, kind in plots.pairs(comparison) if kind == "model"]
-    value, null = (float(np.mean([of[i, j] for i, j in pairs])) for of in (measure.value, measure.null_within_element))
+    value, null = (
+        float(np.mean([array[i, j] for i, j in pairs])) for array in (measure.value, measure.null_within_element)
+    )
     chance = f", and {_texts.number(null)} with structures exchanged within each element" if np.isfinite(null) else ""
-    return f"{told}; over all atoms it is {_texts.number(value)}{chance}."
+    return f"{text}; over all atoms it is {_texts.number(value)}{chance}."
 
 
 def anchors(comparison: Comparison) -> str:
@@ -209,12 +211,12 @@ def _periodic_table(counts: Mapping[int, int], atoms: Mapping[int, int], in_maps
         count = counts.get(z, 0)
         share = count / most
         kind = "absent" if z not in atoms else f"anchored{' strong' if share > 0.5 else ''}" if count else "bare"
-        told = f"{element.symbol}: {many(count, 'anchor')}, {many(atoms.get(z, 0), 'atom')}"
+        label = f"{element.symbol}: {many(count, 'anchor')}, {many(atoms.get(z, 0), 'atom')}"
         number = f"<small>{count}</small>" if count else ""
-        place = f'title="{told}" style="grid-area:{row}/{column};--share:{share:.0%}"'
+        place = f'title="{label}" style="grid-area:{row}/{column};--share:{share:.0%}"'
         cells.append(
             f'<button type="button" class="{kind}" data-pick="element:{element.symbol}" aria-pressed="false" '
-            f'aria-label="{told}" {place}>{element.symbol}{number}</button>'
+            f'aria-label="{label}" {place}>{element.symbol}{number}</button>'
             if z in in_maps
             else f'<div class="{kind}" {place}>{element.symbol}{number}</div>'
         )

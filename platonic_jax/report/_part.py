@@ -52,7 +52,7 @@ def defined(text: str) -> str:
     """A paragraph of a verdict in which what is not a number is said to be none, and why."""
     if not undefined(text):
         return text
-    text = _BRACKETS.sub(lambda found: " (no interval)" if undefined(found[0]) else found[0], text)
+    text = _BRACKETS.sub(lambda match: " (no interval)" if undefined(match[0]) else match[0], text)
     return f"{_NAN.sub('an undefined value', text)} {_REASON}"
 
 

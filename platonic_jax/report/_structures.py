@@ -53,9 +53,9 @@ def write(comparison: Comparison, path: str | Path) -> bool:
         "chemical group": [plots.GROUPS[i].name for i in plots.element_groups(comparison.species[comparison.rows])],
     }
     for i in plots.mapped(comparison):
-        for space, told in (("raw", "own space"), ("shared", "shared space")):
+        for space, label in (("raw", "own space"), ("shared", "shared space")):
             for axis, points in enumerate(comparison.maps[i][space].T, start=1):
-                properties[_axis(names[i], told, axis)] = _rounded(points, 5)
+                properties[_axis(names[i], label, axis)] = _rounded(points, 5)
     shown = {axis: {"property": _axis(names[first], "shared space", k)} for k, axis in enumerate("xy", start=1)}
     settings = {"map": {**shown, "color": _colour(properties), "symbol": "chemical group"}}
     content = _dataset(comparison, properties, settings)
@@ -196,15 +196,15 @@ def _told(comparison: Comparison) -> str:
     if not pairs:
         return "Atoms are coloured by their element: no two trained models are compared."
     k = comparison.provenance["num_neighbours"]
-    told = f"Atoms are coloured by the share of their {k} nearest neighbours that two models have in common"
-    told += f", mean over {len(pairs)} pairs of models" if len(pairs) > 1 else ""
+    sentence = f"Atoms are coloured by the share of their {k} nearest neighbours that two models have in common"
+    sentence += f", mean over {len(pairs)} pairs of models" if len(pairs) > 1 else ""
     if "mutual_knn" not in comparison.measures:
-        return f"{told}. Its null is not known: mutual_knn is not among the measures."
+        return f"{sentence}. Its null is not known: mutual_knn is not among the measures."
     measure = comparison.measures["mutual_knn"]
     free, within = (np.mean([null[i, j] for i, j in pairs]) for null in (measure.null, measure.null_within_element))
     chance = [f"{value:.2g} {how}" for value, how in ((free, "as a whole"), (within, "within each element"))]
     drawn = [text for text, value in zip(chance, (free, within), strict=True) if np.isfinite(value)]
-    return f"{told}. The mean where structures are exchanged: {', '.join(drawn) or 'not drawn'}."
+    return f"{sentence}. The mean where structures are exchanged: {', '.join(drawn) or 'not drawn'}."
 
 
 def _description(comparison: Comparison) -> str:

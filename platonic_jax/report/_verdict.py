@@ -39,13 +39,13 @@ class Verdict(NamedTuple):
     answers: list[Answer]
 
     def _repr_html_(self) -> str:
-        told = [(answer.question, self._answer(answer)) for answer in self.answers]
-        return _html.record(self.lead, _html.facts(told) if told else "")
+        facts = [(answer.question, self._answer(answer)) for answer in self.answers]
+        return _html.record(self.lead, _html.facts(facts) if facts else "")
 
     @staticmethod
     def _answer(answer: Answer) -> str:
-        said = f"<strong>{_html.prose(answer.answer)}</strong> {_html.prose(answer.detail)}"
-        return said + (f" <code>{_html.text(answer.command)}</code>" if answer.command else "")
+        text = f"<strong>{_html.prose(answer.answer)}</strong> {_html.prose(answer.detail)}"
+        return text + (f" <code>{_html.text(answer.command)}</code>" if answer.command else "")
 
 
 def verdict(comparison: Comparison) -> Verdict:
@@ -132,10 +132,10 @@ def _moved(measure: Matrix, null: str) -> str:
     exchange = measure.settings.get("exchange", {}).get(null)
     if not exchange:
         return ""
-    said = f"{exchange['num_movable_atoms']:,} of {exchange['num_atoms']:,} atoms can be exchanged"
+    text = f"{exchange['num_movable_atoms']:,} of {exchange['num_atoms']:,} atoms can be exchanged"
     if "num_groups" in exchange:
-        said += f", {exchange['num_tested_groups']} of {exchange['num_groups']} elements tested"
-    return f"; {said}"
+        text += f", {exchange['num_tested_groups']} of {exchange['num_groups']} elements tested"
+    return f"; {text}"
 
 
 def _claim(counts: Mapping[str, int | None], trained: list[tuple[int, int]], names: list[str]) -> str:
@@ -165,14 +165,14 @@ def _extremes(measure: Matrix, trained: list[tuple[int, int]], names: list[str],
         return Answer("How far do they agree?", "Undefined.", f"{title} has no value where all atoms look the same.")
     most, least = _most_and_least(measure, trained)
     first = f"{names[most[0]]} and {names[most[1]]}"
-    told = f"{title} {measure.value[most]:.2f} (95 % CI {measure.low[most]:.2f}–{measure.high[most]:.2f})"
+    text = f"{title} {measure.value[most]:.2f} (95 % CI {measure.low[most]:.2f}–{measure.high[most]:.2f})"
     if len(trained) == 1:
-        return Answer("How far do they agree?", f"{measure.value[most]:.2f}.", f"{first}: {told}; {meaning}.")
+        return Answer("How far do they agree?", f"{measure.value[most]:.2f}.", f"{first}: {text}; {meaning}.")
     last = (
         f"The least: {names[least[0]]} and {names[least[1]]}, {measure.value[least]:.2f} "
         f"({measure.low[least]:.2f}–{measure.high[least]:.2f})."
     )
-    return Answer("Which models agree most?", f"{first}.", f"{told}; {meaning}. {last}")
+    return Answer("Which models agree most?", f"{first}.", f"{text}; {meaning}. {last}")
 
 
 def _against_exchange(measure: Matrix, trained: list[tuple[int, int]]) -> Answer:
@@ -283,10 +283,10 @@ def _relatives(comparison: Comparison, trained: list[tuple[int, int]], names: li
     related = _related(comparison, trained)
     if not related:
         return []
-    told = _series([f"{names[i]} and {names[j]}" for i, j in related])
+    pairs = _series([f"{names[i]} and {names[j]}" for i, j in related])
     reason = "share weights, data or code (one is a fine-tune of the other, say)"
     return [
-        Answer("Independent models?", "Not all.", f"{told} {reason}: that they agree is no evidence of convergence.")
+        Answer("Independent models?", "Not all.", f"{pairs} {reason}: that they agree is no evidence of convergence.")
     ]
 
 

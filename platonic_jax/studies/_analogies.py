@@ -55,14 +55,14 @@ class Analogies(Record):
     @property
     def verdict(self) -> str:
         """How much adds up, and how much of it composition does alone."""
-        said = []
+        sentences = []
         alone = next(name for name, kind in self.kinds.items() if kind == "composition")
         for name, kind in self.kinds.items():
             if kind != "model":
                 continue
             hit, of_composition = self.found[name]["hit_1"], self.found[alone]["hit_1"]
-            told = f"{name} finds {percent(hit)} of {self.num['quadruples']} answers"
-            told += f", composition {percent(of_composition)}"
+            sentence = f"{name} finds {percent(hit)} of {self.num['quadruples']} answers"
+            sentence += f", composition {percent(of_composition)}"
             if self.num["phase"]:
                 phase, blind = self.found[name]["phase"], self.chance["phase"]
                 says = "the phase is not certainly right more often: "
@@ -70,12 +70,12 @@ class Analogies(Record):
                     says = "the phase is right in "
                 elif phase["low"] > blind:
                     says = "the phase is right more often than by composition: "
-                told += f"; among polymorphs {says}{percent(phase)}, by composition {100 * blind:.0f} %"
-            said.append(f"{told}.")
+                sentence += f"; among polymorphs {says}{percent(phase)}, by composition {100 * blind:.0f} %"
+            sentences.append(f"{sentence}.")
         num = self.groups
         apart = f"The quadruples fall into {num['num']} groups that share no crystal, the largest of {num['largest']}"
-        said.append(f"{apart}; {meaning(num)}.")
-        return " ".join(said)
+        sentences.append(f"{apart}; {meaning(num)}.")
+        return " ".join(sentences)
 
 
 def quadruples(prototypes: groups.Prototypes, *, number: int, seed: int) -> np.ndarray:
@@ -90,7 +90,7 @@ def quadruples(prototypes: groups.Prototypes, *, number: int, seed: int) -> np.n
         (n, 4) crystals.
     """
     rng = np.random.default_rng(seed)
-    found = []
+    rows = []
     by_label: dict[str, dict[tuple[str, ...], int]] = {}
     for i, (label, elements) in enumerate(zip(prototypes.label.tolist(), prototypes.elements, strict=True)):
         by_label.setdefault(label, {}).setdefault(elements, i)
@@ -108,9 +108,9 @@ def quadruples(prototypes: groups.Prototypes, *, number: int, seed: int) -> np.n
         chosen = rng.permutation(len(own))[:MOST_OF_PROTOTYPE]
         # Any of the four may be the answer, and either of the two beside it the first to be taken away.
         turns = np.array([[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]])
-        found += [np.array(own[i])[turns[rng.integers(4)]] for i in chosen.tolist()]
-    order = rng.permutation(len(found))[:number]
-    return np.array([found[i] for i in order.tolist()], np.int32).reshape(-1, 4)
+        rows += [np.array(own[i])[turns[rng.integers(4)]] for i in chosen.tolist()]
+    order = rng.permutation(len(rows))[:number]
+    return np.array([rows[i] for i in order.tolist()], np.int32).reshape(-1, 4)
 
 
 def analogies(
@@ -177,7 +177,7 @@ def analogies(
     clouds["composition"] = crystals_of(element_baseline(first).x, first)
     kinds["composition"] = "composition"
 
-    found = {}
+    results = {}
     for name, v in clouds.items():
         ranked, right = _judged(v, four, phases)
         figures = {
@@ -186,12 +186,12 @@ def analogies(
             "median_rank": np.asarray(ranked.rank, np.float32),
             "phase": right,
         }
-        found[name] = {
+        results[name] = {
             figure: with_interval(
                 values,
                 clusters=connected,
                 scale="positive" if figure == "median_rank" else "share",
-                of="median" if figure == "median_rank" else "mean",
+                average="median" if figure == "median_rank" else "mean",
                 num_bootstraps=num_bootstraps,
                 key=jax.random.fold_in(key, 1),
             )
@@ -201,7 +201,7 @@ def analogies(
     several = [len(group) for group in phases if len(group) > 1]
     return Analogies(
         models=names,
-        found=found,
+        found=results,
         kinds=kinds,
         chance={
             "hit_1": 1 / candidates,

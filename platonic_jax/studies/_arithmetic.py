@@ -34,9 +34,9 @@ class Space(NamedTuple):
     choice: Choice | None
     similarity: str
 
-    def rows(self, table: EmbeddingTable, *, of: EmbeddingTable | None = None) -> np.ndarray:
+    def rows(self, table: EmbeddingTable, *, reference: EmbeddingTable | None = None) -> np.ndarray:
         """(n, w) the coordinates of a table's rows, or of other rows, `of`, by the same model."""
-        other = table if of is None else of
+        other = table if reference is None else reference
         if self.choice is None:
             return other.x
         known = self.choice.mapped(table)
@@ -117,25 +117,25 @@ class Arithmetic(Record):
     @property
     def verdict(self) -> str:
         """What lies nearest, and whether something lies as near to any sum."""
-        said = [
+        sentences = [
             f"{term['name']} is {term['id']}, of {len(term['phases'])} phases, by {term['because']}."
             for term in self.terms
             if term["phases"]
         ]
         others = [answer for answer in self.answers if not answer["is_term"]]
         best = self.answers[0]
-        said.append(f"Nearest is {best['formula']} ({best['id']}), with a similarity of {best['similarity']:.3f}.")
+        sentences.append(f"Nearest is {best['formula']} ({best['id']}), with a similarity of {best['similarity']:.3f}.")
         if best["is_term"] and others:
             then = others[0]
-            said.append(
+            sentences.append(
                 f"It is a term itself; of the others, {then['formula']} ({then['id']}), with {then['similarity']:.3f}."
             )
         null = self.null
-        said.append(
+        sentences.append(
             f"To sums of random crystals the nearest has {null['mean']:.3f} on average, {null['high']:.3f} in one of "
             f"twenty: something lies as near to {100 * null['p_value']:.1f} % of them."
         )
-        return " ".join(said)
+        return " ".join(sentences)
 
 
 def arithmetic(
@@ -184,38 +184,38 @@ def arithmetic(
     common = pair(*tables) if len(tables) > 1 else list(tables)
     names = display_names(common)
     crystals = _terms.Crystals(common, names, files)
-    found = [crystals.find(term) for term in _terms.parse(expression, crystals.known)]
-    if space == "own" and any(one.table for one in found):
+    matches = [crystals.find(term) for term in _terms.parse(expression, crystals.known)]
+    if space == "own" and any(one.table for one in matches):
         raise ValueError("`space` must be 'shared' where terms are by several models, got 'own'.")
     key = jax.random.key(seed)
     place = space_of(space, common, anchors=anchors, k=k, similarity=similarity, key=jax.random.fold_in(key, 0))
 
     centred = {}
-    for i in sorted({0, *(one.table for one in found)}):
+    for i in sorted({0, *(one.table for one in matches)}):
         table = common[i]
         of_files = [_by_model(seen, table) for seen in (files or {}).values()]
         v = crystals_of(place.rows(table), table, how=how)
-        extra = [crystals_of(place.rows(table, of=of), of, how=how) for of in of_files]
+        extra = [crystals_of(place.rows(table, reference=file_table), file_table, how=how) for file_table in of_files]
         centred[i] = np.concatenate([v, *extra]) - v.mean(axis=0)
     candidates = centred[0][: len(crystals.present)]
     where = {int(structure): row for row, structure in enumerate(crystals.present)}
     row_of = lambda structure: where.get(structure, len(where) + structure - len(crystals.structures))
-    rows = [row_of(one.structure) for one in found]
-    terms = np.stack([centred[one.table][row] for one, row in zip(found, rows, strict=True)])
-    coefficients = np.array([one.term.coefficient for one in found], candidates.dtype)
+    rows = [row_of(one.structure) for one in matches]
+    terms = np.stack([centred[one.table][row] for one, row in zip(matches, rows, strict=True)])
+    coefficients = np.array([one.term.coefficient for one in matches], candidates.dtype)
     target = coefficients @ terms
     if np.linalg.norm(target) <= _NOTHING * np.linalg.norm(terms):
         raise ValueError(f"`expression` must not cancel, got {expression!r}: nothing is near to nothing.")
     near = np.asarray(_similarity(target, candidates))
 
-    drawn = jax.random.randint(jax.random.fold_in(key, 1), (num_draws, len(found)), 0, len(candidates))
+    drawn = jax.random.randint(jax.random.fold_in(key, 1), (num_draws, len(matches)), 0, len(candidates))
     sums = np.einsum("t,dtw->dw", coefficients, candidates[np.asarray(drawn)])
     null = np.asarray(_nearest(jnp.asarray(sums), jnp.asarray(candidates)))
     order = np.argsort(-near, kind="stable")[:num_answers]
-    of_first = {row for one, row in zip(found, rows, strict=True) if one.table == 0}
+    of_first = {row for one, row in zip(matches, rows, strict=True) if one.table == 0}
     return Arithmetic(
         expression=expression,
-        terms=_terms.told(found),
+        terms=_terms.told(matches),
         answers=[
             {
                 "id": crystals.structures.ids[crystals.present[i]],

@@ -172,7 +172,7 @@ def with_interval(
     *,
     clusters: Shaped[np.ndarray, " n"],
     scale: str,
-    of: str = "mean",
+    average: str = "mean",
     num_bootstraps: int,
     key: Array,
 ) -> dict[str, float]:
@@ -182,7 +182,7 @@ def with_interval(
         values: NaN where unknown.
         clusters: Label of the group of each value.
         scale: Range of the values, as in `interval`.
-        of: `mean` or `median`.
+        average: `mean` or `median`.
         num_bootstraps: Number of draws.
         key: Typed key.
 
@@ -196,7 +196,7 @@ def with_interval(
     group = np.unique(clusters[known], return_inverse=True)[1]
     sizes = np.bincount(group)
     weights = draw_weights(key, len(sizes), num_bootstraps=num_bootstraps)
-    if of == "mean":
+    if average == "mean":
         value, draws = values.mean(), (weights @ np.bincount(group, values)) / (weights @ sizes)
     else:
         value, draws = np.median(values), weighted_medians(values, weights[:, group])

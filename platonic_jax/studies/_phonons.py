@@ -76,20 +76,20 @@ class Phonons(Record):
     @property
     def verdict(self) -> str:
         """What to make of it, in a few sentences."""
-        told = [self._orientation(), self._split(), self._rest(), self._stability(), self._error()]
-        return " ".join(sentence for sentence in told if sentence)
+        sentences = [self._orientation(), self._split(), self._rest(), self._stability(), self._error()]
+        return " ".join(sentence for sentence in sentences if sentence)
 
     def to_json(self) -> dict[str, Any]:
         """Everything and the verdict, as plain lists and numbers; undefined values are null."""
-        told = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        told["mesh"] = self.mesh._asdict()
-        told["bands"] = {name: found._asdict() for name, found in self.bands.items()}
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields["mesh"] = self.mesh._asdict()
+        fields["bands"] = {name: bands._asdict() for name, bands in self.bands.items()}
         if self.reference is not None:
-            told["reference"] = {
+            fields["reference"] = {
                 name: entry._asdict() if isinstance(entry, Difference) else entry
                 for name, entry in self.reference.items()
             }
-        return plain({**told, "verdict": self.verdict})
+        return plain({**fields, "verdict": self.verdict})
 
     def _orientation(self) -> str:
         broken = self.chain["frequencies"]["broken"]
@@ -116,15 +116,15 @@ class Phonons(Record):
         return f"rows by {rows:.0e} of their norm, forces by {forces:.0e}, frequencies by {frequencies:.4f} THz at most"
 
     def _split(self) -> str:
-        found = self.symmetry
-        if found is None or not found["num_sets"]:
+        symmetry = self.symmetry
+        if symmetry is None or not symmetry["num_sets"]:
             return "Whether degenerate modes split is not known."
-        if found["splitting"] <= TOLERANCES["frequencies"]:
-            return f"Degenerate modes stay together, to {found['splitting']:.3f} THz."
-        worst = found["worst"]
+        if symmetry["splitting"] <= TOLERANCES["frequencies"]:
+            return f"Degenerate modes stay together, to {symmetry['splitting']:.3f} THz."
+        worst = symmetry["worst"]
         return (
-            f"Modes that symmetry makes degenerate split by up to {found['splitting']:.3f} THz (at "
-            f"{found['frequency']:.2f} THz); symmetry forbids most in the force constants of {worst['element']} "
+            f"Modes that symmetry makes degenerate split by up to {symmetry['splitting']:.3f} THz (at "
+            f"{symmetry['frequency']:.2f} THz); symmetry forbids most in the force constants of {worst['element']} "
             f"{worst['atom']}, {worst['asymmetry']:.2g} of their size."
         )
 
@@ -132,8 +132,8 @@ class Phonons(Record):
         lowest, reference = self.lowest, self.reference
         dft = ""
         if reference is not None:
-            told = f"has them, down to {reference['lowest']:.2f} THz" if reference["imaginary"] else "has none"
-            dft = f"; DFT {told}"
+            extent = f"has them, down to {reference['lowest']:.2f} THz" if reference["imaginary"] else "has none"
+            dft = f"; DFT {extent}"
         if not lowest["imaginary"]:
             return f"There are no imaginary modes{dft}."
         atom = int(np.argmax(lowest["share"]))
@@ -143,29 +143,31 @@ class Phonons(Record):
         )
 
     def _rest(self) -> str:
-        found = self.residual
-        if found["largest"] <= RESIDUAL:
+        residual = self.residual
+        if residual["largest"] <= RESIDUAL:
             return ""
         return (
-            f"The crystal is not at rest in this model: a force of {found['largest']:.2f} eV/Å acts on "
-            f"{found['element']} {found['atom']} of the supercell; relax it with the model for phonons of its own."
+            f"The crystal is not at rest in this model: a force of {residual['largest']:.2f} eV/Å acts on "
+            f"{residual['element']} {residual['atom']} of the supercell. Relax it with the model first for the phonons "
+            "of the model's own minimum."
         )
 
     def _error(self) -> str:
         if self.reference is None:
             return "There is no reference to tell the error of its frequencies."
-        found: Difference = self.reference["polar"] or self.reference["plain"]
+        difference: Difference = self.reference["polar"] or self.reference["plain"]
         atom = int(np.argmax(self.reference["constants"]))
-        way = "softer" if found.slope < 1 else "stiffer"
+        way = "softer" if difference.slope < 1 else "stiffer"
         factor = (
-            f", and with this factor taken out err by {found.rescaled:.2f}"
-            if found.rescaled < found.mean_absolute
+            f"; rescaled by this factor, the MAE is {difference.rescaled:.2f} THz"
+            if difference.rescaled < difference.mean_absolute
             else ""
         )
         return (
-            f"Against DFT the frequencies err by {found.mean_absolute:.2f} THz on average (who knows the mean alone: "
-            f"{found.null:.2f}); they are {100 * abs(1 - found.slope):.0f} % {way}{factor}. Force constants err most "
-            f"at {self.crystal['elements'][atom]} {atom}, by {100 * self.reference['constants'][atom]:.0f} %."
+            f"Frequency MAE against DFT: {difference.mean_absolute:.2f} THz (constant-mean baseline: "
+            f"{difference.null:.2f} THz). Frequencies are {100 * abs(1 - difference.slope):.0f} % {way}{factor}. The "
+            f"largest relative error of force constants is {100 * self.reference['constants'][atom]:.0f} %, at "
+            f"{self.crystal['elements'][atom]} {atom}."
         )
 
 
@@ -215,8 +217,8 @@ def phonons(table: EmbeddingTable, displaced: Displaced, *, density: float = 30.
         return at_home[(displaced.role == role) & (displaced.view == view)]
 
     views = range(len(displaced.turns))
-    made = [diagnostics.force_constants(phonon, of("reduced", view)) for view in views]
-    summed = [diagnostics.summed(phonon, constants) for constants in made]
+    raw = [diagnostics.force_constants(phonon, of("reduced", view)) for view in views]
+    summed = [diagnostics.summed(phonon, constants) for constants in raw]
     meshes = [diagnostics.mesh(phonon, constants, density=density) for constants in summed]
     every = None
     if (displaced.role == "every").any():
@@ -285,33 +287,33 @@ def _chain(displaced: Displaced, rows: np.ndarray, forces: np.ndarray, meshes: l
                 "largest": float(np.linalg.norm(pulled, axis=3).max()),
             },
             "frequencies": {
-                "mean": max(found.mean_absolute for found in tuned),
-                "largest": max(found.largest for found in tuned),
+                "mean": max(difference.mean_absolute for difference in tuned),
+                "largest": max(difference.largest for difference in tuned),
             },
         }
 
     rotated = range(REFLECTED + 1, len(displaced.turns))
-    found = {"rotated": changed(rotated), "reflected": changed([REFLECTED]), "shifted": changed([SHIFTED])}
+    changes = {"rotated": changed(rotated), "reflected": changed([REFLECTED]), "shifted": changed([SHIFTED])}
     return {
         link: {
-            **{way: entry[link] for way, entry in found.items()},
+            **{way: entry[link] for way, entry in changes.items()},
             "tolerance": tolerance,
-            "broken": [way for way, entry in found.items() if entry[link][JUDGED[link]] > tolerance],
+            "broken": [way for way, entry in changes.items() if entry[link][JUDGED[link]] > tolerance],
         }
         for link, tolerance in TOLERANCES.items()
     }
 
 
 def _symmetry(phonon: Any, every: np.ndarray, qpoints: np.ndarray, elements: list[str]) -> dict[str, Any]:
-    found, asymmetry = diagnostics.splitting(phonon, every, qpoints), diagnostics.asymmetry(phonon, every)
+    splitting, asymmetry = diagnostics.splitting(phonon, every, qpoints), diagnostics.asymmetry(phonon, every)
     atom = int(asymmetry.argmax())
-    worst = int(found.splitting.argmax()) if len(found.splitting) else None
+    worst = int(splitting.splitting.argmax()) if len(splitting.splitting) else None
     return {
-        "num_sets": len(found.splitting),
-        "splitting": np.nan if worst is None else float(found.splitting[worst]),
-        "frequency": np.nan if worst is None else float(found.frequency[worst]),
-        "qpoint": None if worst is None else qpoints[found.qpoint[worst]].tolist(),
-        "mean": np.nan if worst is None else float(found.splitting.mean()),
+        "num_sets": len(splitting.splitting),
+        "splitting": np.nan if worst is None else float(splitting.splitting[worst]),
+        "frequency": np.nan if worst is None else float(splitting.frequency[worst]),
+        "qpoint": None if worst is None else qpoints[splitting.qpoint[worst]].tolist(),
+        "mean": np.nan if worst is None else float(splitting.splitting.mean()),
         "asymmetry": asymmetry.tolist(),
         "worst": {"atom": atom, "element": elements[atom], "asymmetry": float(asymmetry[atom])},
     }
@@ -330,10 +332,10 @@ def _acoustic(phonon: Any, every: np.ndarray) -> dict[str, Any]:
 
 def _lowest(phonon: Any, constants: np.ndarray, mesh: Mesh, *, polar: bool) -> dict[str, Any]:
     point = int(mesh.frequencies[:, 0].argmin())
-    found = diagnostics.loaded(phonon, constants, polar=polar).run_qpoints(
+    modes = diagnostics.loaded(phonon, constants, polar=polar).run_qpoints(
         mesh.qpoints[[point]], with_eigenvectors=True
     )
-    share = (np.abs(found.eigenvectors[0][:, 0].reshape(-1, 3)) ** 2).sum(axis=1)
+    share = (np.abs(modes.eigenvectors[0][:, 0].reshape(-1, 3)) ** 2).sum(axis=1)
     frequency = float(mesh.frequencies[point, 0])
     return {
         "frequency": frequency,

@@ -71,29 +71,29 @@ class Reactions(Record):
     @property
     def verdict(self) -> str:
         """Whether vectors tell energies, and how far a model's own energies go."""
-        said = [
+        sentences = [
             f"{entry['name']} is {entry['id']}, of {len(entry['phases'])} phases, by {entry['because']}."
             for entry in self.phases
         ]
         if CONSTANT not in self.errors:
             largest = {model: self.equations[int(np.argmax(norm))] for model, norm in self.norms.items()}
-            said += [f"{model}: environments change most in {equation}." for model, equation in largest.items()]
-            return " ".join(said)
+            sentences += [f"{model}: environments change most in {equation}." for model, equation in largest.items()]
+            return " ".join(sentences)
         base, num = self.errors[CONSTANT], self.groups
-        said.append(f"The constant-mean baseline has an MAE of {in_words(base, digits=3)} eV/atom.")
+        sentences.append(f"The constant-mean baseline has an MAE of {in_words(base, digits=3)} eV/atom.")
         bounded = np.isfinite(base["low"])
         for name in self.predicted:
-            found = self.errors[name]
-            told = ""
+            error = self.errors[name]
+            comparison = ""
             if bounded:
-                told = ", less than the baseline" if found["high"] < base["low"] else ", not certainly less"
-            said.append(f"A readout of {name} has {in_words(found, digits=3)}{told}.")
+                comparison = ", less than the baseline" if error["high"] < base["low"] else ", not certainly less"
+            sentences.append(f"A readout of {name} has {in_words(error, digits=3)}{comparison}.")
         apart = (
             f"The {num['reactions']} reactions fall into {num['num']} groups that share no "
             f"compound, the largest of {num['largest']}"
         )
-        said.append(f"{apart}; {meaning(num)}.")
-        return " ".join(said)
+        sentences.append(f"{apart}; {meaning(num)}.")
+        return " ".join(sentences)
 
 
 def reactions(
@@ -136,7 +136,7 @@ def reactions(
     common = pair(*tables) if len(tables) > 1 else list(tables)
     names = display_names(common)
     crystals = _terms.Crystals(common, names)
-    sides, found = _coefficients(equations, crystals)
+    sides, matches = _coefficients(equations, crystals)
     size = np.abs(sides[1] @ _sizes(crystals))
     given = np.full(len(equations), np.nan) if energies is None else np.asarray(energies, float)
     if given.shape != (len(equations),):
@@ -178,14 +178,14 @@ def reactions(
             if "energy" in table.properties:
                 own = np.asarray(table.properties["energy"], float)[crystals.present] / _formula_units(crystals)
                 predictions[f"{name}, {OWN}"] = (sides.sum(axis=0) @ own / size)[known]
-        judged = np.isfinite(predictions[CONSTANT])
-        if not judged.any():
+        evaluated = np.isfinite(predictions[CONSTANT])
+        if not evaluated.any():
             raise ValueError(f"`energies` must be of {LEAST} reactions that share no compound with a sixth, got fewer.")
         group = connected_groups(*np.nonzero(compounds), num_units=len(compounds))
-        connected = {**described(np.unique(group[judged], return_counts=True)[1]), "reactions": int(judged.sum())}
+        connected = {**described(np.unique(group[evaluated], return_counts=True)[1]), "reactions": int(evaluated.sum())}
         for i, (name, guess) in enumerate(predictions.items()):
             errors[name] = with_interval(
-                np.where(judged, np.abs(guess - y[known]), np.nan),
+                np.where(evaluated, np.abs(guess - y[known]), np.nan),
                 clusters=group,
                 scale="positive",
                 num_bootstraps=num_bootstraps,
@@ -208,7 +208,7 @@ def reactions(
         errors=errors,
         groups=connected,
         projections=projections,
-        phases=[entry for entry in _terms.told(found) if entry["phases"]],
+        phases=[entry for entry in _terms.told(matches) if entry["phases"]],
         settings={
             **place.told(),
             "pooling": "sum over a formula unit, rows less the mean of their element",
@@ -234,8 +234,8 @@ def _coefficients(equations: Sequence[str], crystals: _terms.Crystals) -> tuple[
         compositions = [crystals.composition(one.structure) for one in of_equation]
         lost = _terms.imbalance(list(zip(amounts, compositions, strict=True)))
         if lost:
-            told = ", ".join(f"{element} {number:+g}" for element, number in lost.items())
-            raise ValueError(f"the reaction must be balanced, got products with {told} in {equation!r}.")
+            surplus = ", ".join(f"{element} {number:+g}" for element, number in lost.items())
+            raise ValueError(f"the reaction must be balanced, got products with {surplus} in {equation!r}.")
         for one, amount in zip(of_equation, amounts, strict=True):
             sides[int(amount > 0), i, where[one.structure]] += amount
             terms.setdefault(one.term.name, one)
@@ -260,11 +260,11 @@ def _compounds(sides: np.ndarray, crystals: _terms.Crystals) -> np.ndarray:
 
 def _left_out(x: np.ndarray, y: np.ndarray, apart: np.ndarray) -> np.ndarray:
     """(r,) the prediction of each row by a ridge regression of those apart, the penalty chosen among them too."""
-    found = np.full(len(y), np.nan)
+    predictions = np.full(len(y), np.nan)
     for i, others in enumerate(apart):
         if others.sum() >= LEAST:
-            found[i] = _ridge(x[others].astype(float), y[others], x[i].astype(float))
-    return found
+            predictions[i] = _ridge(x[others].astype(float), y[others], x[i].astype(float))
+    return predictions
 
 
 def _ridge(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> float:

@@ -69,24 +69,24 @@ class Symmetry(Record):
     @property
     def broken(self) -> list[str]:
         """The kinds of image under which some atom moves by more than the tolerance in raw space."""
-        return [kind for kind, found in self.images["raw"].items() if found["largest"] > TOLERANCE]
+        return [kind for kind, entry in self.images["raw"].items() if entry["largest"] > TOLERANCE]
 
     @property
     def verdict(self) -> str:
         """What to make of it, in a few sentences."""
         name = f"{self.model} ({'random weights, ' if self.kind == 'random' else ''}layer {self.layer})"
-        found, orbits = self.images["raw"], self.orbits["raw"]
-        told = _collapse_told(orbits)
+        images, orbits = self.images["raw"], self.orbits["raw"]
+        collapse = _collapse_told(orbits)
         if not self.broken:
-            largest = max(entry["largest"] for entry in found.values())
+            largest = max(entry["largest"] for entry in images.values())
             return (
                 f"{name} keeps every symmetry that was tried, to the precision of its arithmetic: no image of an atom "
-                f"moves by more than {largest:.0e} of its norm (tolerance {TOLERANCE:.0e}). {told}"
+                f"moves by more than {largest:.0e} of its norm (tolerance {TOLERANCE:.0e}). {collapse}"
             )
-        worst = max(self.broken, key=lambda kind: found[kind]["largest"])
-        entry = found[worst]
+        worst = max(self.broken, key=lambda kind: images[kind]["largest"])
+        entry = images[worst]
         where = entry["worst"]
-        kept = [kind for kind in found if kind not in self.broken]
+        kept = [kind for kind in images if kind not in self.broken]
         against = (
             f", {_number(entry['median_against'])} and {_number(entry['largest_against'])} of the distance between "
             "different environments"
@@ -97,8 +97,8 @@ class Symmetry(Record):
             f"{name} does not keep {_series(self.broken)}{f'; it keeps {_series(kept)}' if kept else ''}.",
             f"By a {worst} an atom moves by {_number(entry['median'])} of its norm at the median, "
             f"{_number(entry['largest'])} at most ({_place(where)}){against}.",
-            told,
-            _advice(self.broken, found),
+            collapse,
+            _advice(self.broken, images),
         ]
         return " ".join(sentences)
 
@@ -146,7 +146,7 @@ def symmetry(table: EmbeddingTable, images: Images, *, k: int = 100, seed: int =
     def label(row: int) -> dict[str, Any]:
         return {"structure": name[row], "atom": int(table.atom_index[row]), "element": str(symbols[row])}
 
-    found, collapse, relative = {}, {}, {}
+    per_space, collapse, relative = {}, {}, {}
     with jax.enable_x64(True):  # noqa: FBT003
         x = jnp.asarray(table.x)
         rows = np.asarray(anchors.random(x[:number], min(k, number), key=key))
@@ -155,14 +155,14 @@ def symmetry(table: EmbeddingTable, images: Images, *, k: int = 100, seed: int =
             distance, norm = (np.asarray(values) for values in _distances(seen, jnp.asarray(images.image_of)))
             relative[space] = distance / np.where(norm > 0, norm, 1)
             ruler, nearest, collapse[space] = _rulers(seen, number, orbit, home, most, label)
-            found[space] = {
+            per_space[space] = {
                 kind: _summary(
                     np.flatnonzero(kinds == kind), relative[space], distance, ruler, nearest, images.image_of, label
                 )
                 for kind in IMAGES
                 if (kinds == kind).any()
             }
-            for kind, entry in found[space].items():
+            for kind, entry in per_space[space].items():
                 entry["num_structures"] = int((images.kind == kind).sum())
 
     turned = np.isin(kinds, _TURNING)
@@ -171,13 +171,13 @@ def symmetry(table: EmbeddingTable, images: Images, *, k: int = 100, seed: int =
         model=table.model,
         kind=table.kind,
         layer=table.layer,
-        images=found,
+        images=per_space,
         orbits=collapse,
         atoms={"structure": np.array(name), "atom": table.atom_index[:number], "element": symbols, **atoms},
         elements=_by_element(symbols, atoms),
         noise={
             "storage": float(np.finfo(np.float32).eps),
-            "rounding": found["raw"]["permutation"]["largest"],
+            "rounding": per_space["raw"]["permutation"]["largest"],
             "tolerance": TOLERANCE,
         },
         moved={known.ids[i]: float(shift) for i, shift in enumerate(images.moved) if shift >= 1e-6},
@@ -304,7 +304,7 @@ def _by_atom(relative: np.ndarray, atom: np.ndarray, number: int) -> dict[str, n
 
 
 def _by_element(symbols: np.ndarray, atoms: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    found = {
+    elements = {
         str(element): {
             "num_atoms": int((symbols == element).sum()),
             "turned": float(np.median(atoms["turned"][symbols == element])),
@@ -312,7 +312,7 @@ def _by_element(symbols: np.ndarray, atoms: Mapping[str, np.ndarray]) -> dict[st
         }
         for element in np.unique(symbols)
     }
-    return dict(sorted(found.items(), key=lambda entry: -entry[1]["turned"]))
+    return dict(sorted(elements.items(), key=lambda entry: -entry[1]["turned"]))
 
 
 def _borrowed(images: Images, home: np.ndarray) -> list[str]:
@@ -332,35 +332,35 @@ def _collapse_told(orbits: Mapping[str, Any]) -> str:
     )
 
 
-def _advice(broken: list[str], found: Mapping[str, Mapping[str, Any]]) -> str:
+def _advice(broken: list[str], images: Mapping[str, Mapping[str, Any]]) -> str:
     """What a user can do about it, by what is broken."""
-    told = []
+    sentences = []
     if {"translation", "permutation"} & set(broken):
-        told.append(
+        sentences.append(
             "Where the origin or the order of the atoms matters, a network chooses among equally distant neighbours by "
             "rounding, as one does that keeps a fixed number of them or whose sight ends sharply: rows that differ by "
             "less mean nothing."
         )
     if turning := {"cube rotation", "rotation"} & set(broken):
-        confused = max(found[kind]["confused"] for kind in turning)
+        confused = max(images[kind]["confused"] for kind in turning)
         if confused > 0:
-            told.append(
+            sentences.append(
                 f"{100 * confused:.0f} % of turned atoms lie farther from themselves than half way to the next "
                 "environment."
             )
-        told.append(
+        sentences.append(
             "Embed it with `--orbit-average` before comparing its rows, keep every crystal in the same orientation, "
             "and check its forces with `platonic phonons`."
         )
     elif "reflection" in broken:
-        told.append(
+        sentences.append(
             "It tells left from right, as a network does that is built for rotations alone: atoms that only a mirror "
             "or an inversion makes equivalent stay apart. Turning a crystal is safe, and `--orbit-average` would not "
             "help."
         )
     elif broken == ["supercell"]:
-        told.append("It sees the choice of the cell: compare it on primitive cells alone.")
-    return " ".join(told)
+        sentences.append("It sees the choice of the cell: compare it on primitive cells alone.")
+    return " ".join(sentences)
 
 
 def _place(where: Mapping[str, Any]) -> str:

@@ -120,14 +120,14 @@ def parse_reaction(equation: str, known: Container[str] = ()) -> list[Term]:
         place = len(equation) if len(sides) < 2 else equation.rindex(ARROW)
         raise _Fault(equation, place, f"one {ARROW} between reactants and products", f"{len(sides) - 1}")
     shift = len(sides[0]) + len(ARROW)
-    found = []
+    all_terms = []
     for side, sign, offset in ((sides[0], -1, 0), (sides[1], 1, shift)):
         try:
             terms = parse(side, known)
         except _Fault as fault:
             raise _Fault(equation, fault.place + offset, fault.wanted, fault.got) from None
-        found += [term._replace(coefficient=sign * term.coefficient, place=term.place + offset) for term in terms]
-    return found
+        all_terms += [term._replace(coefficient=sign * term.coefficient, place=term.place + offset) for term in terms]
+    return all_terms
 
 
 class _Fault(ValueError):
@@ -208,8 +208,8 @@ class Crystals:
             because = "the first of the store, which has no energies to tell which is stable"
         ids = tuple(self.structures.ids[i] for i in phases)
         several = len(phases) > 1
-        said = (ids, because) if several else ((), "")
-        return Found(term, table, phases[0], ids[0], formula or "", *said, units)
+        ambiguity = (ids, because) if several else ((), "")
+        return Found(term, table, phases[0], ids[0], formula or "", *ambiguity, units)
 
     def composition(self, structure: int) -> dict[str, float]:
         """Atoms of every element in a formula unit of a structure of the tables."""
@@ -230,14 +230,14 @@ class Crystals:
         )
 
 
-def imbalance(found: Sequence[tuple[float, Mapping[str, float]]]) -> dict[str, float]:
+def imbalance(terms: Sequence[tuple[float, Mapping[str, float]]]) -> dict[str, float]:
     """By element, atoms of products less those of reactants, where they differ.
 
     Args:
-        found: coefficient and composition of a formula unit of every term.
+        terms: coefficient and composition of a formula unit of every term.
     """
     total: Counter[str] = Counter()
-    for coefficient, composition in found:
+    for coefficient, composition in terms:
         for element, amount in composition.items():
             total[element] += coefficient * amount  # type: ignore[assignment]
     return {element: round(value, 6) for element, value in total.items() if abs(value) > 1e-6}
@@ -259,7 +259,7 @@ def _elements(formula: str) -> frozenset[str]:
     return frozenset(re.findall(r"[A-Z][a-z]?", formula))
 
 
-def told(found: Sequence[Found]) -> list[dict[str, Any]]:
+def told(matches: Sequence[Found]) -> list[dict[str, Any]]:
     """Terms and what they mean, as plain values."""
     return [
         {
@@ -271,5 +271,5 @@ def told(found: Sequence[Found]) -> list[dict[str, Any]]:
             "phases": list(one.phases),
             "because": one.because,
         }
-        for one in found
+        for one in matches
     ]

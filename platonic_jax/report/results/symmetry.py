@@ -13,38 +13,40 @@ _NAMED = 8  # Elements that the table names.
 _TOLERANCE = {"tolerance": 1e-5}
 
 
-def title(found: Sequence[Symmetry]) -> str:
+def title(results: Sequence[Symmetry]) -> str:
     """The heading."""
     return (
-        f"Do {_named(found)} keep the symmetries of space?"
-        if len(found) > 1
-        else (f"Does {_named(found)} keep the symmetries of space?")
+        f"Do {_named(results)} keep the symmetries of space?"
+        if len(results) > 1
+        else (f"Does {_named(results)} keep the symmetries of space?")
     )
 
 
-def intro(found: Sequence[Symmetry]) -> str:
+def intro(results: Sequence[Symmetry]) -> str:
     """What was looked at."""
-    atoms = len(found[0].atoms["atom"])
+    atoms = len(results[0].atoms["atom"])
     return (
         f"Structures with {atoms:,} atoms were turned, reflected, shifted, reordered and repeated; how far does each "
         "atom move from itself?"
     )
 
 
-def verdicts(found: Sequence[Symmetry]) -> list[str]:
+def verdicts(results: Sequence[Symmetry]) -> list[str]:
     """A paragraph a model."""
-    return [entry.verdict for entry in found]
+    return [entry.verdict for entry in results]
 
 
-def tables(found: Sequence[Symmetry]) -> list[Table]:
+def tables(results: Sequence[Symmetry]) -> list[Table]:
     """Images and orbits, a row for each model and space; and the elements that move most."""
-    kinds = list(found[0].images["raw"])
+    kinds = list(results[0].images["raw"])
     images, orbits, elements = [], [], []
-    for entry in found:
+    for entry in results:
         for space in entry.images:
-            of = entry.images[space]
+            by_kind = entry.images[space]
             cells = [
-                f"{number(of[kind]['largest'])} ({number(of[kind]['largest_against'])})" if kind in of else "–"
+                f"{number(by_kind[kind]['largest'])} ({number(by_kind[kind]['largest_against'])})"
+                if kind in by_kind
+                else "–"
                 for kind in kinds
             ]
             images.append((entry.model, space, *cells))
@@ -52,12 +54,12 @@ def tables(found: Sequence[Symmetry]) -> list[Table]:
             collapsed = f"{100 * orbit['collapsed']:.0f} %" if orbit["num_orbits"] else "–"
             figures = (number(orbit["ratio"]), number(orbit["largest"]))
             orbits.append((entry.model, space, str(orbit["num_orbits"]), collapsed, *figures))
-        told = [
+        parts = [
             f"{element}: {number(moved['turned'])} ({number(moved['largest'])})"
             for element, moved in list(entry.elements.items())[:_NAMED]
         ]
-        elements.append((entry.model, ", ".join(told)))
-    noise = found[0].noise["storage"]
+        elements.append((entry.model, ", ".join(parts)))
+    noise = results[0].noise["storage"]
     return [
         Table(
             "Largest distance of an image to its atom, in parts of its norm (of other environments)",
@@ -81,10 +83,10 @@ def tables(found: Sequence[Symmetry]) -> list[Table]:
     ]
 
 
-def charts(found: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
+def charts(results: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
     """Every kind of image, and the most sensitive elements."""
-    kinds = list(found[0].images["raw"])
-    symbols = list(dict.fromkeys(symbol for entry in found for symbol in entry.elements))[:_MOST]
+    kinds = list(results[0].images["raw"])
+    symbols = list(dict.fromkeys(symbol for entry in results for symbol in entry.elements))[:_MOST]
     style = lambda entry: "random" if entry.kind == "random" else "model"
     return [
         (
@@ -97,7 +99,7 @@ def charts(found: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
                         [entry.images["raw"].get(kind, {}).get("largest") for kind in kinds],
                         style=style(entry),
                     )
-                    for entry in found
+                    for entry in results
                 ],
                 axis="parts of the atom's norm",
                 log=True,
@@ -114,7 +116,7 @@ def charts(found: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
                         [entry.elements.get(symbol, {}).get("largest") for symbol in symbols],
                         style=style(entry),
                     )
-                    for entry in found
+                    for entry in results
                 ],
                 axis="parts of the atom's norm",
                 log=True,
@@ -124,6 +126,6 @@ def charts(found: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
     ]
 
 
-def _named(found: Sequence[Symmetry]) -> str:
-    *others, last = (entry.model for entry in found)
+def _named(results: Sequence[Symmetry]) -> str:
+    *others, last = (entry.model for entry in results)
     return f"{', '.join(others)} and {last}" if others else last

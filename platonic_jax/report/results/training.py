@@ -23,22 +23,22 @@ _BASELINES = {"constant": "none: a constant", "composition": "none: the composit
 _STYLES = {"plain": "null", "direct": "baseline", "learned": "model"}
 
 
-def title(found: Trained) -> str:
+def title(result: Trained) -> str:
     """The heading."""
-    return f"A learned space for {', '.join(found.models[: found.num_trained])}"
+    return f"A learned space for {', '.join(result.models[: result.num_trained])}"
 
 
-def intro(found: Trained) -> str:
+def intro(result: Trained) -> str:
     """What was looked at."""
-    return f"{len(found.anchors)} anchors; training ended: {found.stopped}."
+    return f"{len(result.anchors)} anchors; training ended: {result.stopped}."
 
 
-def verdicts(found: Trained) -> list[str]:
+def verdicts(result: Trained) -> list[str]:
     """A paragraph for agreement, and one for each task."""
-    told = []
-    for place, what in found.places.items():
-        plain, learned = (found.judged[place][space] for space in ("plain", "learned"))
-        said = [
+    sentences = []
+    for place, what in result.places.items():
+        plain, learned = (result.judged[place][space] for space in ("plain", "learned"))
+        changes = [
             f"{measure_text(name).title} {with_interval(plain[name]['trained'])} before and "
             f"{with_interval(learned[name]['trained'])} after"
             + (
@@ -49,35 +49,35 @@ def verdicts(found: Trained) -> list[str]:
             )
             for name in plain
         ]
-        told.append(f"On held-out chemical systems, {what}: {'; '.join(said)}.")
-    for name, task in found.tasks.items():
-        of = task["reduction"]["trained"]
-        told.append(
-            f"{name}: learned anchors reduce the held-out error of DIRECT's by {100 * of['value']:.0f} % "
-            f"({100 * of['low']:.0f} to {100 * of['high']:.0f} %)."
+        sentences.append(f"On held-out chemical systems, {what}: {'; '.join(changes)}.")
+    for name, task in result.tasks.items():
+        reduction = task["reduction"]["trained"]
+        sentences.append(
+            f"{name}: learned anchors reduce the held-out error of DIRECT's by {100 * reduction['value']:.0f} % "
+            f"({100 * reduction['low']:.0f} to {100 * reduction['high']:.0f} %)."
         )
-    return told or ["Nothing was judged: agreement needs two trained models, and a task its targets."]
+    return sentences or ["Nothing was judged: agreement needs two trained models, and a task its targets."]
 
 
-def tables(found: Trained) -> list[Table]:
+def tables(result: Trained) -> list[Table]:
     """Agreement before and after, on held-out atoms of all elements and of one; then the errors of tasks."""
     return [
-        *(_agreement(found, place, told) for place, told in found.places.items()),
-        *(_task(found, name) for name in found.tasks),
+        *(_agreement(result, place, description) for place, description in result.places.items()),
+        *(_task(result, name) for name in result.tasks),
     ]
 
 
-def _agreement(found: Trained, place: str, told: str) -> Table:
-    judged = found.judged[place]
-    shown = [kind for kind in _KINDS if kind in judged["plain"]["procrustes"]]
+def _agreement(result: Trained, place: str, description: str) -> Table:
+    scores = result.judged[place]
+    shown = [kind for kind in _KINDS if kind in scores["plain"]["procrustes"]]
     rows = [
-        (measure_text(name).title, space, *(with_interval(judged[space][name][kind]) for kind in shown))
-        for name in judged["plain"]
-        for space in _spaces(judged)
+        (measure_text(name).title, space, *(with_interval(scores[space][name][kind]) for kind in shown))
+        for name in scores["plain"]
+        for space in _spaces(scores)
     ]
     alone = "no model with random weights among the stores: how much is chance is not told"
     return Table(
-        f"{judged['num_atoms']} held-out atoms, {told}: mean over pairs of models [95 % interval]",
+        f"{scores['num_atoms']} held-out atoms, {description}: mean over pairs of models [95 % interval]",
         ("measure", "space", *(_KINDS[kind] for kind in shown)),
         rows,
         words=(0, 1),
@@ -85,38 +85,38 @@ def _agreement(found: Trained, place: str, told: str) -> Table:
     )
 
 
-def _task(found: Trained, name: str) -> Table:
-    task = found.tasks[name]
+def _task(result: Trained, name: str) -> Table:
+    task = result.tasks[name]
     shown = [kind for kind in _MODELS if kind in task["learned"]]
-    rows = [(told, *(with_interval(task[space][kind]) for kind in shown)) for space, told in _SPACES.items()]
+    rows = [(label, *(with_interval(task[space][kind]) for kind in shown)) for space, label in _SPACES.items()]
     rows.append(("reduction, learned from DIRECT", *(with_interval(task["reduction"][kind]) for kind in shown)))
     rows += [(_BASELINES[what], *(with_interval(entry) for _ in shown)) for what, entry in task["baselines"].items()]
     title = f"{name}: {task['unit']} of a linear read-out, {task['num']['judged']} held out [95 % interval]"
     return Table(title, ("anchors", *(_MODELS[kind] for kind in shown)), rows)
 
 
-def charts(found: Trained) -> list[tuple[str, _charts.Spec]]:
+def charts(result: Trained) -> list[tuple[str, _charts.Spec]]:
     """Agreement before and after, and the course of training."""
-    made = []
-    for place, told in found.places.items():
-        judged = found.judged[place]
-        names = list(judged["plain"])
+    specs = []
+    for place, description in result.places.items():
+        scores = result.judged[place]
+        names = list(scores["plain"])
         series = [
-            _charts.entries(_SPACES[space], [judged[space][name]["trained"] for name in names], style=_STYLES[space])
-            for space in _spaces(judged)
+            _charts.entries(_SPACES[space], [scores[space][name]["trained"] for name in names], style=_STYLES[space])
+            for space in _spaces(scores)
         ]
         rows = [measure_text(name).title for name in names]
-        made.append(
-            (f"Agreement of trained models on held-out atoms, {told}.", _charts.dots(rows, series, axis="value"))
+        specs.append(
+            (f"Agreement of trained models on held-out atoms, {description}.", _charts.dots(rows, series, axis="value"))
         )
-    losses = np.asarray(found.losses)
-    validation = np.asarray(found.validation_losses)
+    losses = np.asarray(result.losses)
+    validation = np.asarray(result.validation_losses)
     series = [_charts.curve("training", np.arange(1, len(losses) + 1), losses, style="baseline")]
     if len(validation):
         series.append(_charts.curve("held-out chemical systems", *validation.T, markers=True))
-    made.append(("The course of training.", _charts.lines(series, x="step", y="loss")))
-    return made
+    specs.append(("The course of training.", _charts.lines(series, x="step", y="loss")))
+    return specs
 
 
-def _spaces(judged: Mapping[str, Any]) -> list[str]:
-    return [space for space in _SPACES if space in judged]
+def _spaces(scores: Mapping[str, Any]) -> list[str]:
+    return [space for space in _SPACES if space in scores]
