@@ -145,7 +145,7 @@ def _thinned(rows: np.ndarray, blocks: np.ndarray, key: Array) -> np.ndarray:
 
 
 def _filled(spaces: Sequence[np.ndarray], block: np.ndarray) -> tuple[Array, Array, Array, Array]:
-    """Rows, their components, their weights and blocks, filled up to one of `SIZES`, so that few are compiled."""
+    """Pad rows, components, weights and blocks to one of `SIZES`, so that few shapes are compiled."""
     n, width = spaces[0].shape
     size = next(size for size in SIZES if size >= n)
     rows = np.zeros((len(spaces), size, width), np.float32)

@@ -45,5 +45,5 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequen
 
 
 def record(name: str, *parts: str) -> str:
-    """What a notebook shows of a result: its name above parts that are HTML; colours are the notebook's own."""
+    """Render a result as HTML for a notebook: its name above its parts; colours are inherited from the notebook."""
     return f"<div><p><strong>{text(name)}</strong></p>{''.join(parts)}</div>"

@@ -1,4 +1,4 @@
-"""Every pair of a set of embeddings of the same rows, draw after draw, from what does not change between draws.
+"""Measures of all pairs of embeddings of the same rows, for many draws; what draws share is computed once.
 
 Procrustes and CKA need the products of the centred rows and their norms; mutual neighbours need lists of neighbours. A
 permutation moves rows and lists, a weight counts rows more or less, and neither needs more than one product for a pair:
@@ -39,7 +39,7 @@ MEASURES = ("procrustes", "cka", *NEIGHBOURS)
 
 
 class Cloud(NamedTuple):
-    """A cloud and what is computed of it once.
+    """An embedding matrix, and what is computed from it once.
 
     Attributes:
         rows: (n, p) centred under the weights.

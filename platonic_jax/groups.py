@@ -1,4 +1,4 @@
-"""Labels of atoms by what is known of their structures: what nulls shuffle within, and what results are resolved by.
+"""Labels of atoms and structures, used to restrict permutations and to resolve results.
 
 Host-side: from structures, not from embeddings. Labels are whole numbers or words, one for each row.
 """
@@ -32,7 +32,7 @@ SYMPREC = 0.05  # Å, within which spglib takes places for equal.
 
 @contextmanager
 def _noble_gases() -> Iterator[None]:
-    """Wherever pymatgen orders a formula, it says that they have no electronegativity."""
+    """Suppress pymatgen's warnings that noble gases have no electronegativity."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "No Pauling electronegativity")
         yield
@@ -93,7 +93,7 @@ def element_groups(structures: Any) -> np.ndarray:
 
 
 def families(structures: Any) -> np.ndarray:
-    """Anonymous formula of every structure, such as `AB2`: the same word for all compounds of one stoichiometry.
+    """Anonymous formula of every structure, such as `AB2`: one label for all compounds of one stoichiometry.
 
     Args:
         structures: Structures with `formulas`, as a table brings them.
@@ -107,7 +107,7 @@ def families(structures: Any) -> np.ndarray:
 
 
 def chemical_systems(structures: Any) -> np.ndarray:
-    """The elements of every structure, such as `O-Ti`: what must be held out together where chemistry is to be new.
+    """Elements of every structure, such as `O-Ti`: the groups to hold out together for unseen chemistry.
 
     Args:
         structures: Structures with `formulas`, as a table brings them.
@@ -138,7 +138,7 @@ def reduced_formulas(structures: Any) -> np.ndarray:
 
 
 class Prototypes(NamedTuple):
-    """What every structure is a case of.
+    """Prototype of every structure.
 
     Attributes:
         label: (s,) words: space group, and of every element how many atoms a primitive cell has, on sites of which

@@ -1,4 +1,4 @@
-"""Structures that put a question to a model: images of a structure that physics does not tell apart, displaced atoms.
+"""Structure generators for symmetry and phonon tests: symmetry-transformed copies, displaced supercells.
 
 Host-side. A probe is a list of structures, to be embedded as any other, with the record of what each of them is. Draw i
 of anything random depends on the seed and on i alone.
@@ -48,7 +48,7 @@ class Images:
     settings: dict[str, Any]
 
     def among(self, ids: Collection[str]) -> "Images":
-        """The structures with these ids alone: what is left where a model left some out, an original with its images.
+        """Restrict to the structures with these ids, each original with its images.
 
         Raises:
             ValueError: an image is left without its original.
@@ -70,7 +70,7 @@ class Images:
 
 
 def images(structures: Structures, *, seed: int, num_draws: int = 4, tolerance: float = 0.01) -> Images:
-    """Images of structures under what must not change an atom: turned, reflected, shifted, reordered, repeated.
+    """Generate copies under operations that must not change an atom: rotations, reflections, translations, supercells.
 
     Every structure is first made exactly symmetric, if it nearly is, so that equivalent atoms differ by the model's
     doing alone. Its images are the 23 turns of a cube (rotations that a grid aligned with the axes survives, and a
@@ -240,7 +240,7 @@ def read_phonopy(path: str | Path) -> Any:
 
 
 def displaced(phonon: Any, *, seed: int, num_rotations: int = 1, unreduced: bool = True) -> Displaced:
-    """The supercells whose forces make the phonons, and what tells whether these are the crystal's or the grid's.
+    """Generate the displaced supercells of a phonon calculation, and copies that reveal broken invariance.
 
     Args:
         phonon: A `phonopy.Phonopy` with displacements, as from `crystal` or `read_phonopy`.

@@ -1,4 +1,4 @@
-"""What stands in the JSON that commands write, as JSON Schema (draft 2020-12).
+"""JSON Schema (draft 2020-12) of the JSON output of commands.
 
 Schemas are made of the records themselves: names and types from the fields, their meaning from the `Attributes` of the
 docstrings. Nothing is written down twice, and so nothing can say what is no longer so.
@@ -81,7 +81,7 @@ _ARRAY = {
 
 
 def schema(command: str) -> dict[str, Any]:
-    """What a command writes with `--json`.
+    """Return the JSON Schema of a command's output.
 
     Args:
         command: its name, one of `COMMANDS`.
@@ -126,7 +126,7 @@ def _root(document: _Document, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _object(record: type, definitions: dict[str, Any], *, without: Sequence[str] = ()) -> dict[str, Any]:
-    """A record, all of whose names are always there."""
+    """Schema of a record, all of whose fields are required."""
     hints, descriptions = typing.get_type_hints(record), _attributes(record)
     properties = {
         name: {**_type(hints[name], definitions), "description": descriptions[name]}
@@ -149,7 +149,7 @@ def _fields(record: type) -> Sequence[str]:
 
 
 def _attributes(record: type) -> dict[str, str]:
-    """What each field means: the entries of `Attributes` in the docstring."""
+    """Descriptions of the fields: the entries of `Attributes` in the docstring."""
     section = inspect.cleandoc(record.__doc__ or "").partition("Attributes:\n")[2]
     entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section, flags=re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in entries}

@@ -1,4 +1,4 @@
-"""Stitching: maps from the space of one model to that of another, and what the other's read-out makes of them.
+"""Stitching maps from the space of one model to that of another, and readouts applied to mapped embeddings.
 
 | method         | the map, of rows x to rows y                                               | fitted                |
 |----------------|----------------------------------------------------------------------------|-----------------------|
@@ -247,7 +247,7 @@ def _least(x: Float[Array, "n p"]) -> float:
 
 
 def _mean(x: Float[Array, "n p"], around: Float[Array, "n p"]) -> Float[Array, " p"]:
-    """What was taken from each row."""
+    """Return the offset that was subtracted from each row."""
     return x[0] - around[0]
 
 
@@ -268,7 +268,7 @@ def _zero_shot(
     similarity: str,
     num_components: int | None,
 ) -> Map:
-    """The images of the origin and of unit vectors tell a linear map whole."""
+    """Fit a linear map from the images of the origin and of unit vectors."""
     around_x, around_y = centre(x), centre(y)
     mean_x, mean_y = _mean(x, around_x), _mean(y, around_y)
     if num_components is not None:
@@ -293,7 +293,7 @@ def _zero_shot(
 
 
 def _lengths(rows: Float[Array, "m p"], around: Float[Array, "n p"], similarity: str) -> Float[Array, " m"]:
-    """Lengths of rows as the similarity sees them: in the metric of the cloud's covariance, if it is whitened."""
+    """Norms of rows in the metric of the similarity: that of the covariance if it is whitened."""
     if similarity == "cosine":
         return safe_norm(rows)
     covariance = matmul(around.T, around) / around.shape[0]
@@ -312,7 +312,7 @@ def energies(
     readout: Any,
     num_structures: int,
 ) -> Float[Array, " {num_structures}"]:
-    """Energies that a model's read-out makes of rows: E_s = Σ_i scale(z_i) f(x_i) + shift(z_i) over the atoms of s.
+    """Energies of a model's readout from embeddings: E_s = Σ_i scale(z_i) f(x_i) + shift(z_i) over the atoms of s.
 
     f is the read-out's dense layers, with its activation between them. The rows may be the model's own, which give its
     own energies, or rows of another model that were mapped to its space.

@@ -1,4 +1,4 @@
-"""How much of a comparison is its anchors: values against their number, per method; and layer against layer.
+"""Dependence of a comparison on its anchors (their number and method) and on its layers.
 
 The value of a pair depends on how many anchors there are, on how they were chosen, and on chance in choosing them. Here
 all three are varied while the atoms stay the same, and beside the space of k anchors stands the plain one: the
@@ -79,7 +79,7 @@ class Layers:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sweep:
-    """What `sweep` found.
+    """Result of `sweep`.
 
     Attributes:
         models: m display names.
@@ -123,7 +123,7 @@ def sweep(
     max_atoms: int = 20_000,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Sweep:
-    """Compare models with ever more anchors.
+    """Compare models with increasing numbers of anchors.
 
     Args:
         tables: two or more tables of the same atoms.

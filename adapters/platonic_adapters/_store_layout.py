@@ -102,7 +102,7 @@ def _make_room(group: zarr.Group, name: str, shape: tuple[int, ...], block_rows:
 
 
 def row_array(name: str) -> str:
-    """Where a property is written block by block: as rows, because blocks share structures but never rows."""
+    """Return the array to which a property is written block by block: as rows, which blocks never share."""
     return name if PROPERTIES[name][0] else f"by_row/{name}"
 
 
@@ -125,7 +125,7 @@ def flag_file(block: int) -> str:
 
 
 def kind(file: str, attributes: Mapping[str, Any]) -> str | int:
-    """What a file of a store is: the number of its block, `gathered` at the end from the blocks, or `fixed` before."""
+    """Classify a file of a store: the number of its block, `gathered` from the blocks at the end, or `fixed` before."""
     name, _, chunk = file.partition("/c/")
     if chunk and (name == "done" or name in row_arrays(attributes["layers"], attributes["properties"])):
         return int(chunk.partition("/")[0])

@@ -64,7 +64,7 @@ class Writer:
         return layout.array(self.group, "done").shape[0]
 
     def is_done(self, block: int) -> bool:
-        """Whether a block is written, by this writer or by another."""
+        """Test whether a block is written, by this writer or by another."""
         return bool(flag(layout.array(self.group, "done"), block).any())
 
     def pending(self) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Crystals of a CIF, taken only where all that the file states agrees with the atoms that it makes.
+"""Crystals of a CIF, accepted only if all stated information agrees with the atoms.
 
 A CIF states the contents of its cell (formula × Z), and lists sites and symmetry operations, which make the atoms. ASE
 makes them here. Where nothing that is stated confirms the result, pymatgen must make the same contents; and where the
@@ -190,13 +190,13 @@ def _ask_pymatgen(
 
 
 def _names_more(block: CIFBlock, operations: list[str]) -> bool:
-    """Whether the space group that is named has another number of operations than are listed."""
+    """Test whether the named space group and the listed operations differ in number."""
     orders = spacegroups.orders(block)
     return bool(orders) and len(operations) not in orders
 
 
 class _Stated:
-    """What a block says of its contents: `formula`, and `cells`, what may be in the cell; None and empty if unknown."""
+    """Stated contents of a block: `formula`, and `cells`, the possible contents; None and empty if unknown."""
 
     def __init__(self, block: CIFBlock) -> None:
         self.formula = _formula(block.get("_chemical_formula_sum"))
@@ -261,7 +261,7 @@ def _same(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
 
 
 def _proportional(contents: Mapping[str, float], formula: Mapping[str, float]) -> bool:
-    """Whether a cell holds any number of formula units; exactly, unless the formula has decimals."""
+    """Test whether a cell holds any number of formula units; exactly, unless the formula has decimals."""
     if contents.keys() != formula.keys():
         return False
     units = np.array([contents[element] / formula[element] for element in formula])
@@ -274,7 +274,7 @@ def _written(contents: Mapping[str, float]) -> str:
 
 
 def _different(one: Atoms, other: Atoms) -> bool:
-    """Whether two cells hold different crystals, by all their distances."""
+    """Test whether two cells hold different crystals, by all their distances."""
     if _contents(one) != _contents(other):
         return True
     apart = [np.sort(atoms.get_all_distances(mic=True), axis=None) for atoms in (one, other)]

@@ -309,7 +309,7 @@ def verify(args: argparse.Namespace) -> int:
 
 
 def _verdict(verification: Verification, most: int = 10) -> str:
-    """What was found in a store: a line if it is intact, else a line for each fault and one for the structures."""
+    """Describe the state of a store: a line if it is intact, else a line for each fault and one for the structures."""
     if verification.intact:
         what = f"{verification.num_structures} structures, {verification.num_rows} atoms"
         limits = "" if verification.checksums else " (of an older version, without checksums: as far as can be seen)"

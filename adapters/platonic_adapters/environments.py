@@ -96,7 +96,7 @@ def ensure(family: Family) -> Path:
 
 
 def key(family: Family) -> str:
-    """What makes two environments the same: every requirement, and the version of Python."""
+    """Hash everything that distinguishes two environments: every requirement, and the version of Python."""
     locked = lock_file(family).read_text() if _is_locked(family) else ""
     parts = [_wanted(family), family.constraints, family.overrides, sys.version_info[:2], locked]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
@@ -117,7 +117,7 @@ def _wanted(family: Family) -> list[str]:
 
 
 def _limits(family: Family, folder: Path) -> list[str]:
-    """What uv has to know of constraints and overrides, which it reads from files."""
+    """Write constraints and overrides to the files that uv reads them from, and return its options."""
     options = []
     for option, lines in (("--constraints", family.constraints), ("--overrides", family.overrides)):
         if lines:
@@ -128,7 +128,7 @@ def _limits(family: Family, folder: Path) -> list[str]:
 
 
 def lock_file(family: Family) -> Path:
-    """Where the versions and hashes of all that a family needs are kept; families of other packages have none."""
+    """Path of a family's lock file, with versions and hashes; families of other packages have none."""
     return Path(__file__).parent / "locks" / f"{family.name}.txt"
 
 

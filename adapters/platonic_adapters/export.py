@@ -36,7 +36,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Summary:
-    """What an export did.
+    """Summary of an export.
 
     Attributes:
         store: where it stands.
@@ -145,7 +145,7 @@ def already_complete(
     layers: Sequence[str] = (),
     properties: Sequence[str] = (),
 ) -> Summary | None:
-    """What stands at `output` if it is what this run would make, without loading the model; None if work is left.
+    """Return the summary of a complete store of this very run at `output`, without loading the model; else None.
 
     A damaged store is work: `export` sees whether it is of the same run, and mends it.
 

@@ -126,7 +126,7 @@ def by_number(numbers: Sequence[int], values: Any) -> np.ndarray:
 
 
 def num_cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

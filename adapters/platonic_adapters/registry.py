@@ -123,7 +123,7 @@ class ModelSpec:
 
     @property
     def random_weights(self) -> bool:
-        """Whether the weights are re-drawn."""
+        """True if the weights are re-drawn."""
         return self.seed is not None
 
 
@@ -628,6 +628,6 @@ def _refuse_code(family: Family, rest: str, path: Path, sha256: str) -> None:
         return
     reason = f"here {code}" if code else f"as checkpoints of {family.name} are pickles"
     raise UserError(
-        f"`{family.name}:{rest}` is not trusted: reading it can run code contained in the file ({reason}); if you know who "
-        f"made it, add `--trust` or set {VARIABLE}={sha256}."
+        f"`{family.name}:{rest}` is not trusted: reading it can run code contained in the file ({reason}); if you know "
+        f"who made it, add `--trust` or set {VARIABLE}={sha256}."
     )

@@ -156,7 +156,7 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def is_one(value: Any) -> bool:
-    """Whether an occupancy is that of one whole atom."""
+    """Test whether an occupancy is that of one whole atom."""
     try:
         return abs(float(value) - 1) < 1e-6
     except (TypeError, ValueError):

@@ -76,7 +76,7 @@ def listed(block: CIFBlock) -> list[str]:
 
 
 def orders(block: CIFBlock) -> set[int]:
-    """How many operations the named space group has, in any of its settings; empty where that is not known."""
+    """Numbers of operations of the named space group, in all of its settings; empty if unknown."""
     try:
         return {len(_operations(setting.hall_number)) for setting in _settings(_said(block))}
     except ImportError:
@@ -147,7 +147,7 @@ def _operations(hall_number: int) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _fits(setting: Setting, block: CIFBlock) -> bool:
-    """Whether every operation keeps the lengths and angles of the cell, to 2 %."""
+    """Test whether every operation keeps the lengths and angles of the cell, to 2 %."""
     cell = block.get_cell().array
     metric = cell @ cell.T
     scale = np.sqrt(np.outer(np.diag(metric), np.diag(metric)))

@@ -1,4 +1,4 @@
-"""What the methods share that take one row from each of k clusters; in numpy, a tile of rows at a time."""
+"""Helpers of the methods that take one row from each of k clusters; in numpy, a tile of rows at a time."""
 
 import warnings
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The anchors of Li & Walsh, for whoever holds the data set from which they were chosen."""
+"""The anchors published by Li & Walsh, for users who have the data set that they index."""
 
 import numpy as np
 from platonic_adapters.structures import Structures

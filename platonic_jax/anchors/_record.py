@@ -1,4 +1,4 @@
-"""Anchors as atoms of structures: what can be saved, read back, and found again in another table."""
+"""Anchors as atoms of structures, which can be saved, loaded, and located in other tables."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ _STRUCTURE_TEXTS = ("ids", "hashes", "formulas")
 
 
 class LinearMap(NamedTuple):
-    """What is done to one model's rows before their similarities to the anchors are taken: x → (x − origin) matrix.
+    """Affine map applied to one model's embeddings before their similarities to anchors: x → (x − origin) matrix.
 
     Attributes:
         layer: The layer whose rows it takes.
@@ -134,7 +134,7 @@ class Anchors:
         )
 
     def rows(self, structures: Structures, structure_index: np.ndarray) -> np.ndarray:
-        """The rows of these very atoms in another table; structures are known by their content, not by their names.
+        """Locate these atoms in another table; structures are matched by content, not by name.
 
         Args:
             structures: the structures of the table.
@@ -160,7 +160,7 @@ class Anchors:
         return (first[self.structure_index] + self.atom_index).astype(np.int32)
 
     def mapped(self, x: np.ndarray, *, model: str, layer: str) -> np.ndarray:
-        """Rows of a model, after the metric that was learned for it; as they are, where none was learned for any.
+        """Apply the metric learned for a model to its embeddings; without learned metrics, return them unchanged.
 
         Args:
             x: (n, p) rows.

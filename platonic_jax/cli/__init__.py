@@ -1,4 +1,4 @@
-"""`platonic …`: the command line. It parses, asks, prints and writes; it computes nothing.
+"""The `platonic` command line: it parses arguments, runs analyses, prints and writes; it computes nothing itself.
 
 Results go to stdout, messages and progress to stderr. Exit codes: 0 fine, 1 a failure, 2 the user's mistake, 130
 interrupted.
@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Wrong use is one sentence, as every other mistake."""
+    """Parser that reports wrong use in one sentence, like every other user error."""
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message}; see `{self.prog} --help`.")

@@ -1,4 +1,4 @@
-"""`platonic arithmetic`: crystals as vectors, added and subtracted; and how far that carries."""
+"""`platonic arithmetic`: sums of crystal vectors, and benchmarks of them."""
 
 import argparse
 from collections.abc import Sequence
@@ -86,7 +86,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def find(args: argparse.Namespace) -> "Arithmetic | Analogies | Polymorphs | Reactions":
-    """Read, and reckon."""
+    """Read the stores and compute the sum, reaction or benchmark."""
     from platonic_jax import studies, tables
 
     kind = (
@@ -119,7 +119,7 @@ def find(args: argparse.Namespace) -> "Arithmetic | Analogies | Polymorphs | Rea
 
 
 def _check_options(args: argparse.Namespace, kind: str) -> None:
-    """Refuse what would be ignored."""
+    """Refuse options that would be ignored."""
     where = {
         "how": "sums",
         "answers": "sums",
@@ -133,7 +133,7 @@ def _check_options(args: argparse.Namespace, kind: str) -> None:
 
 
 def _default_store(args: argparse.Namespace) -> Path:
-    """Prototypes and elements by a model that brings its weights, with energies to tell the stable phase; made once."""
+    """Return a store of prototypes and elements with energies, made once by a model with bundled weights."""
     from ase.build import bulk
     from ase.data import chemical_symbols
     from platonic_adapters import caches, reading, store, structures
@@ -160,7 +160,7 @@ def _default_store(args: argparse.Namespace) -> Path:
 def _files(
     args: argparse.Namespace, loaded: "Sequence[EmbeddingTable]", folder: Path
 ) -> "dict[str, list[EmbeddingTable]]":
-    """The structure files that are named, as each model sees them."""
+    """Embed the structure files named in the expression with every model."""
     from platonic_adapters import reading
 
     from platonic_jax import tables

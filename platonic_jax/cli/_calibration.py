@@ -1,4 +1,4 @@
-"""`platonic calibrate`: does the geometry of a model's rows tell where it errs?"""
+"""`platonic calibrate`: rank errors of forces and energies by scores of the embeddings."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -40,7 +40,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def find(args: argparse.Namespace) -> "Calibration":
-    """Read, and judge."""
+    """Read the stores and evaluate the scores."""
     from platonic_jax import tables
     from platonic_jax.studies import calibration, typicality
 

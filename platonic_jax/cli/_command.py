@@ -1,4 +1,4 @@
-"""What every command that computes does around its work: check, find, write, print."""
+"""Steps shared by all commands that compute: check arguments, compute, write, print."""
 
 import argparse
 import hashlib
@@ -14,7 +14,7 @@ Find = Callable[[argparse.Namespace], Any]
 
 
 class Failed(Exception):
-    """What was asked of another program did not come about, which has said why itself."""
+    """Failure of another program, which has reported it itself."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -22,11 +22,11 @@ class Failed(Exception):
 
 
 class Unequal(Exception):
-    """What should be the same is not."""
+    """Difference between results that should be equal."""
 
 
 def run(find: Find, args: argparse.Namespace) -> int:
-    """Find a result, write it where it is asked for, and print it."""
+    """Compute a result, write it where requested, and print it."""
     _arguments.check_targets(args.json, args.folder)
     keep_compiled()
     deliver(find(args), args)
@@ -50,7 +50,7 @@ def deliver(result: Any, args: argparse.Namespace) -> None:
 
 
 def keep_compiled() -> None:
-    """Keep what is compiled for the next call: to be called before JAX is imported, and for this process alone."""
+    """Keep compiled functions on disk; call it before JAX is imported. It affects this process only."""
     from platonic_adapters import caches
 
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(caches.directory() / "compiled" / _processor()))

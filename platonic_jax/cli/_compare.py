@@ -1,4 +1,4 @@
-"""`platonic compare`: do models agree, and beyond what?"""
+"""`platonic compare`: agreement of models beyond baselines."""
 
 import argparse
 from pathlib import Path
@@ -78,7 +78,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def find(args: argparse.Namespace) -> "Comparison":
-    """Compare."""
+    """Read the stores and compare the models."""
     _arguments.check_stores(args.stores)
     if len(args.layer) not in (1, len(args.stores)):
         raise ValueError(

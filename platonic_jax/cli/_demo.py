@@ -1,4 +1,4 @@
-"""`platonic demo`: the whole line, on crystal prototypes."""
+"""`platonic demo`: embedding and comparison of three models on crystal prototypes."""
 
 import argparse
 from pathlib import Path

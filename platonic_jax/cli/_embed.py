@@ -1,4 +1,4 @@
-"""`platonic embed`: hands the work to the adapters."""
+"""`platonic embed`: passes its arguments on to the adapters."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""`platonic learn`: anchors, weights and metrics by gradient."""
+"""`platonic learn`: anchors, weights and metrics, learned by gradient descent."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -68,7 +68,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Learn, or extend what was learned."""
+    """Learn a shared space, or extend a learned one."""
     if args.extend:
         return _extend(args)
     code = _command.run(find, args)

@@ -1,4 +1,4 @@
-"""`platonic phonons`: are a model's phonons those of the crystal?"""
+"""`platonic phonons`: phonons of a crystal by a model, tested and compared with a reference."""
 
 import argparse
 from pathlib import Path
@@ -44,7 +44,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def find(args: argparse.Namespace) -> "Phonons":
-    """Embed the supercells, and judge."""
+    """Embed the supercells and evaluate the phonons."""
     from platonic_adapters.reading import read
 
     from platonic_jax import probes

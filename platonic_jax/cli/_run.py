@@ -1,4 +1,4 @@
-"""`platonic run`: a study from a file, again and again."""
+"""`platonic run`: a reproducible study described by a file."""
 
 import argparse
 import contextlib
@@ -61,7 +61,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what has changed, and write the report and the lock."""
+    """Run the steps that changed, and write the report and the lock file."""
     path = Path(args.study).absolute()
     folder = Path(args.folder or path.with_suffix("")).absolute()
     target = Path(args.json).absolute() if args.json else None
@@ -120,7 +120,7 @@ def _lock(path: Path) -> Mapping[str, Any]:
 
 
 def _embedded(study: _study.Study, folder: Path, options: Sequence[str]) -> dict[str, str]:
-    """The stores of [embed] by model, made where they are not there."""
+    """Return the stores of [embed] by model, embedding those that do not exist."""
     structures, models = study.embed.get("structures", ""), study.embed.get("models", ())
     return {model: str(_probes.export(model, structures, folder, *options)) for model in models}
 
@@ -133,7 +133,7 @@ def _do(
     *,
     args: argparse.Namespace,
 ) -> dict[str, Any]:
-    """What a step found, which is kept until something of it changes."""
+    """Return the result of a step, from the cache unless one of its inputs changed."""
     from platonic_jax import report
 
     inputs = _study.inputs(step, folder)
@@ -168,7 +168,7 @@ def _do(
 
 
 def _believed(kept: Path, step: _study.Step, folder: Path) -> dict[str, Any] | None:
-    """What was kept of a step, if neither that nor a file of it was changed since."""
+    """Return the cached result of a step, if neither it nor its files changed."""
     try:
         entry = json.loads(kept.read_text(encoding="utf-8"))
         digest = entry.pop("digest")
@@ -179,7 +179,7 @@ def _believed(kept: Path, step: _study.Step, folder: Path) -> dict[str, Any] | N
 
 
 def _files(step: _study.Step, folder: Path) -> dict[str, str]:
-    """The fingerprints of what a step wrote: its result, and what other steps may read."""
+    """Fingerprint the files that a step wrote: its result, and those that other steps may read."""
     result = folder / f"{step.name}.json"
     return {Path(path).name: _study.fingerprint(Path(path)) for path in (result, *step.outputs)}
 

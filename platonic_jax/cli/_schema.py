@@ -1,4 +1,4 @@
-"""`platonic schema`: what stands in the JSON of a command."""
+"""`platonic schema`: JSON Schema of a command's output."""
 
 import argparse
 import json

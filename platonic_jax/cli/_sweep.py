@@ -1,4 +1,4 @@
-"""`platonic sweep`: how much of a comparison is its anchors, and its layers?"""
+"""`platonic sweep`: dependence of a comparison on its anchors and layers."""
 
 import argparse
 import dataclasses
@@ -56,7 +56,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def find(args: argparse.Namespace) -> "Sweep":
-    """Sweep."""
+    """Read the stores and sweep the number of anchors."""
     from platonic_jax.sweep import layers, load_layers, sweep
 
     _arguments.check_stores(args.stores)

@@ -1,4 +1,4 @@
-"""`platonic symmetry`: does a model keep the symmetries of space, and those of the crystal?"""
+"""`platonic symmetry`: invariance of a model's embeddings under rigid motions and crystal symmetry."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -37,7 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def find(args: argparse.Namespace) -> "list[Symmetry]":
-    """Embed the images with every model, and judge; a result for each."""
+    """Embed the symmetry-transformed copies with every model; one result for each."""
     from platonic_adapters.reading import read
 
     from platonic_jax import probes

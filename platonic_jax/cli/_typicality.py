@@ -1,4 +1,4 @@
-"""`platonic typicality`: how typical are structures of what a reference holds?"""
+"""`platonic typicality`: outlier scores of structures relative to reference sets."""
 
 import argparse
 from collections.abc import Sequence
@@ -77,7 +77,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def find(args: argparse.Namespace) -> "Typicality":
-    """Read the stores, and judge."""
+    """Read the stores and score the query structures."""
     from platonic_jax.anchors import Anchors
     from platonic_jax.studies import typicality
 
@@ -103,7 +103,7 @@ def find(args: argparse.Namespace) -> "Typicality":
 
 
 def _grouped(stores: Sequence[str], *, limit: int | None = None) -> dict[str, list["EmbeddingTable"]]:
-    """Tables by name: that given, or that of the file that was embedded."""
+    """Group tables by name: the given one, or that of the embedded file."""
     from platonic_jax.tables import load
 
     groups: dict[str, list[EmbeddingTable]] = {}

@@ -1,4 +1,4 @@
-"""Does a score tell where a model errs?"""
+"""Error ranking: measures of whether a score orders errors."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from platonic_jax.numerics import as_float, safe_sqrt
 
 
 class Coverage(NamedTuple):
-    """The mean error of what is kept when the rows of the largest scores are left out.
+    """Risk-coverage curve: mean error of the rows kept when those of the largest scores are left out.
 
     Attributes:
         coverage: (m,) share of the rows that is kept, from 1 / m to 1.

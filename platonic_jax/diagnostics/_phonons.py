@@ -1,4 +1,4 @@
-"""What forces in displaced supercells say of a crystal's lattice vibrations; host-side, on arrays, through phonopy.
+"""Lattice vibrations from forces in displaced supercells; host-side, on arrays, through phonopy.
 
 Frequencies are in THz, imaginary ones negative. `phonon` is a `phonopy.Phonopy` throughout: the crystal and its
 displacements; it is never changed: shallow copies are loaded with what is computed, since a fresh one would look for
@@ -40,7 +40,7 @@ def force_constants(phonon: Any, forces: Float[np.ndarray, "d n 3"]) -> Float[np
 
 
 def acoustic_violation(constants: Float[np.ndarray, "n n 3 3"]) -> float:
-    """How far force constants are from letting a crystal move as a whole: max |Σ_j Φ_ij|, in eV/Å²; 0 if they do.
+    """Violation of the acoustic sum rule: max |Σ_j Φ_ij|, in eV/Å²; 0 if translational invariance holds.
 
     Args:
         constants: Force constants that no sum rule was imposed on.
@@ -204,7 +204,7 @@ def splitting(phonon: Any, constants: Float[np.ndarray, "n n 3 3"], qpoints: Flo
 
 
 def asymmetry(phonon: Any, constants: Float[np.ndarray, "n n 3 3"]) -> Float[np.ndarray, " a"]:
-    """What part of each atom's force constants symmetry forbids: ‖Φ_i − Φ̄_i‖ / ‖Φ̄_i‖, Φ̄ averaged over the space group.
+    """Symmetry-forbidden part of each atom's force constants: ‖Φ_i − Φ̄_i‖ / ‖Φ̄_i‖, Φ̄ averaged over the group.
 
     Args:
         phonon: The crystal, with its symmetry.

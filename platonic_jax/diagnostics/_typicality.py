@@ -1,4 +1,4 @@
-"""How far an atom lies from the atoms of its element in a reference, and what that is worth.
+"""Distances of atoms from the atoms of their element in a reference set, and their conformal p-values.
 
 A score is large where the reference is far, in whatever unit. Two steps make it a statement. `typicality` puts the
 scores of all elements on one scale, from the reference alone. `conformal_p_values` compares them with atoms, or
@@ -70,7 +70,7 @@ def density_ratio(
     among: Bool[AnyArray, " m"] | None = None,
     spacing: Numeric[AnyArray, " m"] | None = None,
 ) -> Float[Array, " n"]:
-    """How much thinner the reference is around a row than around its neighbours: the local outlier factor, simplified.
+    """Simplified local outlier factor: neighbour spacing around a row over that around its neighbours.
 
     Mean distance of the row to its nearest rows of the reference, over the mean distance of these to theirs. Unlike
     `neighbour_distance` it calls no row atypical for lying where the reference is thin everywhere, and none typical
@@ -313,7 +313,7 @@ def typicality(
     scores: Sequence[str] = DEFAULT_SCORES,
     most: int = 16384,
 ) -> np.ndarray:
-    """How far atoms lie from the atoms of their element in a reference, on a scale that all elements share.
+    """Distances of atoms from the reference atoms of their element, on a scale common to all elements.
 
     z = (log s − m) / w, where s is a score and m and w are median and spread (1.48 times the median absolute deviation)
     of log s over atoms of the reference, each judged by that half of its structures to which it does not belong; of
@@ -379,7 +379,7 @@ def typicality(
 
 
 def _representatives(x: np.ndarray, structures: np.ndarray) -> np.ndarray:
-    """(n,) whether a row is the first of those in its structure that it coincides with."""
+    """(n,) mask of the first row of each set of coinciding rows of a structure."""
     first = np.ones(len(x), bool)
     tolerance = _SAME_ORBIT * np.sqrt(np.mean(np.sum((x - x.mean(axis=0)) ** 2, axis=1))) if len(x) else 0.0
     for lag in range(1, len(x)):

@@ -1,4 +1,4 @@
-"""Rows to learn from, in batches of structures."""
+"""Training data, in batches of structures."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from platonic_jax._typing import Scalar, TypedKey
 
 
 class Batch(NamedTuple):
-    """What an objective sees.
+    """Input of an objective.
 
     Attributes:
         clouds: For each model its rows of the same n atoms, (n, p).
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
 
 class Data:
-    """Rows of several models, of the same atoms, and what is known of them; host-side.
+    """Embeddings of the same atoms by several models, and their targets; host-side.
 
     Args:
         clouds: For each model its rows, (n, p).
@@ -136,7 +136,7 @@ class Data:
 
 
 def held_out_groups(groups: ArrayLike, *, fraction: float, key: TypedKey) -> np.ndarray:
-    """(n,) whether each row's group is among those drawn."""
+    """Draw held-out groups, and return the mask of their rows, (n,)."""
     check_key(key)
     check_fraction("fraction", fraction)
     labels, place = np.unique(np.asarray(groups), return_inverse=True)

@@ -1,4 +1,4 @@
-"""What can be learned of a shared space: metrics before the similarity, mixtures of atoms as anchors, their weights."""
+"""Learnable parts of a shared space: metrics before the similarity, mixtures of atoms as anchors, their weights."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -24,7 +24,7 @@ _Module = TypeVar("_Module", bound=nnx.Module)
 
 
 class Fixed(nnx.Variable[Array]):
-    """What a module holds and training leaves alone."""
+    """Variables of a module that training leaves unchanged."""
 
 
 class Metric(nnx.Module):
@@ -155,7 +155,7 @@ class AnchorWeights(nnx.Module):
 
 
 class Attention(nnx.Module):
-    """How much each atom counts where crystals are pooled: softmax over its atoms of a score that is linear in rows.
+    """Attention weights for pooling crystals: softmax over the atoms of a score that is linear in their embeddings.
 
     All atoms of a crystal count alike at first. Weights of a crystal sum to 1 whatever its cell, so that
     `arithmetic.pool(x, structure_index, weights=…)` is the same for a supercell.
@@ -245,7 +245,7 @@ class SharedSpace(nnx.Module):
 
     @property
     def num_models(self) -> int:
-        """How many models it knows."""
+        """Number of models in the space."""
         return len(self.candidates)
 
     def anchor_rows(self, model: int, *, temperature: float | Float[Array, ""] = 1.0) -> Float[Array, "k r"]:

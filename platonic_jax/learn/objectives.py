@@ -1,4 +1,4 @@
-"""What to minimise: pure differentiable functions of a space, the rows it gave, and the batch they came from.
+"""Objectives: pure differentiable functions of a space, the rows it gave, and the batch they came from.
 
 An objective is any function `(space, rows, batch) -> scalar`; those here are made by functions that take its settings.
 One of your own is a few lines:
@@ -58,7 +58,7 @@ def weighted(*terms: tuple[float, Objective]) -> Objective:
 
 
 def agreement(measure: str = "matching", *, temperatures: Temperatures = (0.1, 0.01)) -> Objective:
-    """How far models disagree, the mean over all pairs of them.
+    """Disagreement of models, averaged over all pairs of them.
 
     - `"matching"`: −log of the probability with which an atom of one model finds itself among all atoms of the other,
       by a softmax of squared distances over the temperature, over log n: 0 if it always does, 1 if all are as near,
@@ -142,7 +142,7 @@ def _neighbours_missed(
 
 
 def values(target: str, *, per: str = "structure", ridge: float = 1e-3) -> Objective:
-    """Error of a linear read-out of values, mean over models: Σ (y − ŷ)² / Σ (y − ȳ)² on held-out structures.
+    """Error of a linear readout of values, mean over models: Σ (y − ŷ)² / Σ (y − ȳ)² on held-out structures.
 
     Of every two structures in a batch the read-out, a ridge regression with an intercept, is fitted on one and judged
     on the other; ȳ is the mean of the former, which would give 1. Left out are structures without the value,
@@ -169,7 +169,7 @@ def values(target: str, *, per: str = "structure", ridge: float = 1e-3) -> Objec
 
 
 def classes(target: str, *, num_classes: int, per: str = "atom", ridge: float = 1e-3) -> Objective:
-    """Error of a linear read-out of classes, ridge regression onto their indicators; otherwise as `values`.
+    """Error of a linear readout of classes, ridge regression onto their indicators; otherwise as `values`.
 
     Args:
         target: A name in `Batch.targets`: classes as numbers from 0.
@@ -197,7 +197,7 @@ def classes(target: str, *, num_classes: int, per: str = "atom", ridge: float = 
 
 
 def _target(batch: Batch, name: str, per: str) -> tuple[Float[Array, " n"], Bool[Array, " n"], Bool[Array, " n"]]:
-    """Values, 0 where unknown; where they are known; and which of those judge the read-out."""
+    """Return values (0 where unknown), the mask of known ones, and the mask of those the readout is evaluated on."""
     if name not in batch.targets:
         raise ValueError(f"`target` must be one of {', '.join(sorted(batch.targets)) or 'none'}, got {name!r}.")
     value, structure = batch.targets[name], batch.structure
@@ -259,7 +259,7 @@ def coverage(*, temperature: float = 0.05) -> Objective:
 
 
 def conditioning(*, ridge: float = 1e-4) -> Objective:
-    """How redundant the anchors are: −log det((G + ridge) / (1 + ridge)) / k of their cosines G, mean over models.
+    """Redundancy of the anchors: −log det((G + ridge) / (1 + ridge)) / k of their cosines G, mean over models.
 
     From 0, where they are orthogonal, to about −log ridge, where all are equal.
 
@@ -280,7 +280,7 @@ def conditioning(*, ridge: float = 1e-4) -> Objective:
 
 
 def sparsity() -> Objective:
-    """How many anchors are in use: ‖w‖₁ / (√k ‖w‖₂) of their weights, from 1 / √k, one alone, to 1, all alike."""
+    """Sparsity of the anchor weights w: ‖w‖₁ / (√k ‖w‖₂), from 1 / √k (one anchor) to 1 (equal weights)."""
 
     def objective(space: Any, rows: tuple[Array, ...], batch: Batch) -> Scalar:
         if space.weights is None:

@@ -1,4 +1,4 @@
-"""Measures of how alike two embeddings are, and of what a single one fills.
+"""Similarity measures of two embeddings, and dimension and duplicates of a single one.
 
 All but the last two take `x: (n, p)` and `y: (n, q)`, two embeddings of the same n atoms, and return a number; all but
 those that count neighbours can be differentiated. None of them means anything alone: compare it with its permutation

@@ -1,4 +1,4 @@
-"""How much of one cloud a linear map of the other recovers: everywhere alike, or anew in each neighbourhood."""
+"""Reconstruction of one embedding by linear maps of the other: one global map, or one per neighbourhood."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""How models, pairs and atoms are arranged, wherever people see them: names, order, frames."""
+"""Names, order and frames of models, pairs and atoms in figures and tables."""
 
 import re
 
@@ -10,7 +10,7 @@ from platonic_jax.compare import Comparison, Matrix
 
 
 def labels(comparison: Comparison) -> list[str]:
-    """What each model is called wherever a person reads: a random-weight network never by the model's name alone."""
+    """Display name of each model; untrained networks are always marked as such."""
     return [_label(name, kind) for name, kind in zip(comparison.models, comparison.kinds, strict=True)]
 
 
@@ -58,12 +58,12 @@ def means_within(comparison: Comparison, grouping: str, measure: str) -> tuple[n
 
 
 def mapped(comparison: Comparison) -> list[int]:
-    """The models whose maps are worth a look: a one-hot of the element has no arrangement."""
+    """Models whose maps are shown: a one-hot encoding of the element has no geometry to show."""
     return [i for i, kind in enumerate(comparison.kinds) if kind != "element"]
 
 
 def distances(measure: Matrix) -> np.ndarray:
-    """How far apart the models are by one measure: 1 − similarity, or the divergence itself.
+    """Distances between models by one measure: 1 − similarity, or the divergence itself.
 
     Args:
         measure: one entry of `Comparison.measures`.
@@ -89,7 +89,7 @@ def leaf_order(measure: Matrix) -> list[int]:
 
 
 def window(points: np.ndarray) -> np.ndarray:
-    """The frame of a map: a few atoms far from all others should not shrink these to a dot.
+    """Axis limits of a map, such that a few distant atoms do not shrink the others to a dot.
 
     Args:
         points: (r, 2).

@@ -159,7 +159,7 @@ def null(comparison: Comparison, measure: str, *, ax: Axes | None = None) -> Axe
 
 
 def dendrogram(comparison: Comparison, measure: str, *, ax: Axes | None = None) -> Axes:
-    """Which models stand nearest each other by one measure: average linkage of 1 − similarity, or of the divergence.
+    """Dendrogram of the models by one measure: average linkage of 1 − similarity, or of the divergence.
 
     Args:
         comparison: the result.

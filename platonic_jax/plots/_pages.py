@@ -46,7 +46,7 @@ def sweep_page(result: Sweep) -> Figure:
 
 
 def typicality_page(result: Typicality, *, reference: str | None = None) -> Figure:
-    """How far each set lies from a reference, and the p-values of its structures: `auroc` and `p_values`.
+    """AUROC of each set against a reference, and the p-values of its structures: `auroc` and `p_values`.
 
     Args:
         result: the result.
@@ -65,7 +65,7 @@ def typicality_page(result: Typicality, *, reference: str | None = None) -> Figu
 
 
 def stitching_page(result: Stitching) -> Figure:
-    """What each map misses, and how far the read-out is off on its rows: `stitching`, of rows and of energies.
+    """Errors of each stitching map, in embeddings and in energies: `stitching` for both.
 
     Args:
         result: the result.
@@ -103,7 +103,7 @@ def raw_spaces_page(comparison: Comparison) -> Figure:
 
 
 def shared_space_page(comparison: Comparison) -> Figure:
-    """The space of the anchors: every model's map in it, and how far models agree there.
+    """The shared space: every model's map in it, and the agreement of models there.
 
     The counterpart of the figure of Li & Walsh (2026) on the unified space and its measures. Values have intervals, a
     network with random weights and the element alone stand beside the models where the comparison has them, and
@@ -128,7 +128,7 @@ def failures_page(
     calibration: Calibration | None = None,
     named: Sequence[str] = (),
 ) -> Figure:
-    """What distortions of the space say of a model: symmetry, phonons, what is atypical, drift, errors of forces.
+    """Failure modes of one model: symmetry, phonons, outliers, displacement by training, force errors.
 
     The counterpart of the figure of Li & Walsh (2026) on physical failures and on typicality. Each distortion stands
     beside what rounding or chance gives.
@@ -167,7 +167,7 @@ def arithmetic_page(
     reactions: Reactions | None = None,
     stitching: Stitching | None = None,
 ) -> Figure:
-    """What adds up, and what fits together: sums of crystals, phases, reactions, and one model's rows in another.
+    """Arithmetic and transfer: sums of crystals, phases, reactions, and one model's embeddings in another's readout.
 
     The counterpart of the figure of Li & Walsh (2026) on arithmetic and stitching. Beside every model stands what its
     composition alone would do, or chance.

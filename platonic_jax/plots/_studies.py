@@ -1,4 +1,4 @@
-"""Studies of what a model knows, one axes at a time: typicality, errors, drift, sums, read-outs, learned spaces."""
+"""Figures of studies, one axes at a time: typicality, errors, drift, sums, readouts, learned spaces."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +16,7 @@ _DARK = 150  # meV/atom, from where on a matrix of errors needs white numbers.
 
 
 def auroc(result: Typicality, *, reference: str | None = None, ax: Axes | None = None) -> Axes:
-    """How far each set lies from a reference: AUROC against its held-out structures, by each model.
+    """AUROC of each set against the held-out structures of a reference, by each model.
 
     Args:
         result: the result.
@@ -37,7 +37,7 @@ def auroc(result: Typicality, *, reference: str | None = None, ax: Axes | None =
 
 
 def p_values(result: Typicality, *, reference: str | None = None, ax: Axes | None = None) -> Axes:
-    """The share of each set's structures with a p-value of at most so much; held-out ones follow the dotted line.
+    """Cumulative distribution of each set's p-values; held-out structures follow the dotted line.
 
     Args:
         result: the result.
@@ -68,7 +68,7 @@ def p_values(result: Typicality, *, reference: str | None = None, ax: Axes | Non
 
 
 def coverage(result: Calibration, model: str, *, ax: Axes | None = None) -> Axes:
-    """The mean force error of the atoms that are left when those of the highest scores are left out.
+    """Risk-coverage curves: mean force error of the atoms kept when those of the highest scores are left out.
 
     Args:
         result: the result.
@@ -92,7 +92,7 @@ def coverage(result: Calibration, model: str, *, ax: Axes | None = None) -> Axes
 
 
 def drift(results: Mapping[str, Drift], *, named: Sequence[str] = (), ax: Axes | None = None) -> Axes:
-    """How far the atoms of each element moved, and by how much energies of structures that hold it changed.
+    """Displacement of the atoms of each element against the change of energy of structures that contain it.
 
     Args:
         results: by the name of a run, the result; each has energies.
@@ -122,7 +122,7 @@ def drift(results: Mapping[str, Drift], *, named: Sequence[str] = (), ax: Axes |
 
 
 def analogies(result: Analogies, figure: str = "hit_1", *, ax: Axes | None = None) -> Axes:
-    """How often a sum of crystals finds its answer, by each kind of vector; the dashed line is chance.
+    """Fraction of analogies answered correctly, by each kind of vector; the dashed line is chance level.
 
     Args:
         result: the result.
@@ -140,7 +140,7 @@ def analogies(result: Analogies, figure: str = "hit_1", *, ax: Axes | None = Non
 
 
 def polymorphs(result: Polymorphs, figure: str = "separation", *, ax: Axes | None = None) -> Axes:
-    """What is left of the phase of a crystal, by model, in means of its atoms and in clouds; the dashed line is chance.
+    """Identification of phases by mean vectors and by point clouds, by model; the dashed line is chance level.
 
     Args:
         result: the result.
@@ -160,7 +160,7 @@ def polymorphs(result: Polymorphs, figure: str = "separation", *, ax: Axes | Non
 
 
 def reactions(result: Reactions, *, ax: Axes | None = None) -> Axes:
-    """How long the vector of each reaction is, beside its energy, or in order of length where none is known.
+    """Norm of each reaction vector against its energy, or sorted where no energy is known.
 
     Args:
         result: the result.
@@ -181,7 +181,7 @@ def reactions(result: Reactions, *, ax: Axes | None = None) -> Axes:
 
 
 def stitching(result: Stitching, figure: str = "left", *, ax: Axes | None = None) -> Axes:
-    """What a model's rows miss of another's by each map, or how far its read-out is off on them.
+    """Fraction of variance unexplained by each map, or error of the target's readout on the mapped embeddings.
 
     Args:
         result: the result.
@@ -208,7 +208,7 @@ def stitching(result: Stitching, figure: str = "left", *, ax: Axes | None = None
 
 
 def stitched_pairs(results: Sequence[Stitching], method: str = "best", *, ax: Axes | None = None) -> Axes:
-    """Median error of each model's read-out on each other model's rows, by one map; darker is worse.
+    """Median error of each model's readout on each other model's embeddings, by one map; darker is worse.
 
     Args:
         results: results of pairs whose targets have a read-out.
@@ -242,7 +242,7 @@ def stitched_pairs(results: Sequence[Stitching], method: str = "best", *, ax: Ax
 
 
 def losses(result: Trained, *, ax: Axes | None = None) -> Axes:
-    """The loss of every step of training, and that on chemical systems which neither learn nor judge.
+    """Loss of every training step, and that on the chemical systems of the validation set.
 
     Args:
         result: the result.
@@ -262,7 +262,7 @@ def losses(result: Trained, *, ax: Axes | None = None) -> Axes:
 
 
 def gains(result: Trained, where: str = "all", measure: str = "mutual_knn", *, ax: Axes | None = None) -> Axes:
-    """How far each pair of models agrees on held-out atoms in the plain space and in the learned one.
+    """Agreement of each pair of models on held-out atoms, in the plain and in the learned space.
 
     Args:
         result: the result.
@@ -294,6 +294,6 @@ def gains(result: Trained, where: str = "all", measure: str = "mutual_knn", *, a
 
 
 def _with_ends(entry: Mapping[str, np.ndarray], which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values of some pairs, and how far the interval reaches below and above each."""
+    """Values of some pairs, and the lengths of their intervals below and above."""
     value, low, high = (np.asarray(entry[end])[which] for end in ("value", "low", "high"))
     return value, np.maximum([value - low, high - value], 0)

@@ -1,4 +1,4 @@
-"""What a comparison puts on the page, from top to bottom. Whatever comes from data passes through `text`."""
+"""Page content of a comparison, from top to bottom. Everything that comes from data is escaped with `text`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ def title(comparison: Comparison) -> str:
 
 
 def part(comparison: Comparison) -> Part:
-    """What a comparison puts on the page.
+    """Assemble the page content of a comparison.
 
     Args:
         comparison: the result.
@@ -108,7 +108,7 @@ def _measure(comparison: Comparison, i: int) -> str:
 
 
 def _groups(comparison: Comparison) -> str:
-    """Agreement within each element, family or label, where it was asked for."""
+    """Agreement within each element, family or label, where requested."""
     if not comparison.resolved:
         return ""
     return (
@@ -237,7 +237,7 @@ def _store(comparison: Comparison, i: int) -> str:
 
 
 def _self_test(test: Mapping[str, Any]) -> str:
-    """How far the embedding departs from the symmetries that the physics has."""
+    """Deviations of the embeddings from physical symmetries."""
     changes = [f"{name.replace('_', ' ')} {value:.1e}" for name, value in test.items() if isinstance(value, float)]
     on = f"; on {', '.join(test['structures'])}" if "structures" in test else ""
     return f"largest relative change under {', '.join(changes)}{on}" if changes else ""

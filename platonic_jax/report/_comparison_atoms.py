@@ -1,4 +1,4 @@
-"""The atoms of a comparison on the page: their maps with what picks them, their elements, the anchors among them."""
+"""Atoms of a comparison on the page: maps with their selection, elements, and anchors."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ _EYE = (
 
 
 def label(comparison: Comparison, i: int) -> str:
-    """A model's name; a control wears a tag."""
+    """A model's name; untrained controls and baselines carry a tag."""
     tag = {"random": "control", "element": "baseline"}.get(comparison.kinds[i])
     return _html.text(plots.labels(comparison)[i]) + (f' <span class="tag">{tag}</span>' if tag else "")
 
@@ -36,7 +36,7 @@ def pick(word: str, content: str, *, kind: str = "pick") -> str:
 
 
 def maps(comparison: Comparison) -> str:
-    """Every model's atoms in its own space and in the shared one, and what picks, hides and colours them."""
+    """Maps of every model's atoms in its own and in the shared space, with their selection, filters and colours."""
     shown, total = len(comparison.rows), len(comparison.species)
     thinned = (
         f"<p>The maps show {shown:,} of the {total:,} atoms: whole structures, drawn at random. Axes and neighbours "
@@ -110,7 +110,7 @@ def _outside(points: np.ndarray) -> str:
 
 
 def elements(comparison: Comparison) -> str:
-    """What there is of each element, and how far the models agree on its atoms."""
+    """Numbers of atoms of each element, and the agreement of the models on them."""
     values = _comparison_data.values(comparison)
     in_maps = comparison.species[comparison.rows]
     anchored = comparison.species[np.asarray(comparison.anchors["row"])]
@@ -142,7 +142,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _agreement(comparison: Comparison) -> str:
-    """What neighbours in common are, beside their null."""
+    """Describe the share of common neighbours and its null."""
     text = (
         f" <i>Neighbours in common</i>: the share of an atom's {comparison.provenance['num_neighbours']} nearest "
         "neighbours that two models agree on, mean over pairs of models and over the element's atoms in the maps"

@@ -60,7 +60,7 @@ def _allowed(script: str) -> str:
 
 
 def _data(parts: Sequence[Part]) -> str:
-    """What the script draws, as JSON without `<`, so that no name in the data can end the element."""
+    """JSON data of the page's script, without `<`, so that no name in the data can end the element."""
     comparison = next((part.comparison for part in parts if part.comparison is not None), None)
     charts = {name: spec for part in parts for name, spec in part.charts.items()}
     data = {"comparison": comparison, "charts": charts}

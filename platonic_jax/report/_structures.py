@@ -1,4 +1,4 @@
-"""The structures behind the maps in 3-D, their atoms coloured by how far the models agree on them.
+"""The structures behind the maps in 3-D, with atoms coloured by the agreement of the models.
 
 Twice: as a file for chemiscope, a viewer that the field knows (https://chemiscope.org), with every map in it; and
 inside the report, where chemiscope's own script is stored compressed, and unpacked only when a reader asks for it.
@@ -89,7 +89,7 @@ def embedded(comparison: Comparison) -> str:
 
 
 class Viewer(NamedTuple):
-    """What the page needs to show structures in its element `viewer`.
+    """Page content for the 3-D viewer of structures.
 
     Attributes:
         html: Scripts and a style.
@@ -127,7 +127,7 @@ def viewer(payload: str) -> Viewer:
 
 
 def note(comparison: Comparison) -> str:
-    """Why no structure can be shown, and what to do about it; empty where they can."""
+    """Explain why no structure can be shown, and what to do about it; empty if they can be shown."""
     if comparison.structures is None:
         return "Structures are not shown: the tables brought none."
     if importlib.util.find_spec("chemiscope") is None:
@@ -179,7 +179,7 @@ def _shown(comparison: Comparison) -> list[int]:
 
 
 def _agreement(comparison: Comparison) -> dict[str, list[float]]:
-    """What atoms are coloured by; nothing where no two models are trained."""
+    """Values that atoms are coloured by; nothing without two trained models."""
     agreement = comparison.agreement
     return {} if np.isnan(agreement).any() else {COLOUR: _rounded(agreement, 3)}
 
@@ -191,7 +191,7 @@ def _colour(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _told(comparison: Comparison) -> str:
-    """What the colour means, beside its nulls."""
+    """Explain the colour scale and its nulls."""
     pairs = [(i, j) for i, j, kind in plots.pairs(comparison) if kind == "model"]
     if not pairs:
         return "Atoms are coloured by their element: no two trained models are compared."
@@ -208,7 +208,7 @@ def _told(comparison: Comparison) -> str:
 
 
 def _description(comparison: Comparison) -> str:
-    """Where the numbers come from, in a sentence or two."""
+    """Describe the origin of the numbers in a sentence or two."""
     run = comparison.provenance
     versions = ", ".join(f"{name} {version}" for name, version in run["packages"].items())
     checkpoints = [

@@ -1,4 +1,4 @@
-"""What each measure is called and means, and how a number is written."""
+"""Titles and meanings of measures, and the format of numbers."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ PAPER = "https://doi.org/10.1038/s42256-026-01235-7"
 
 
 class MeasureText(NamedTuple):
-    """The title of a measure, and what its values mean."""
+    """Title of a measure, and the meaning of its values."""
 
     title: str
     meaning: str
@@ -76,5 +76,5 @@ _MEASURES = {
 
 
 def measure_text(name: str) -> MeasureText:
-    """The texts of a measure; one without a text of its own goes by its name."""
+    """Texts of a measure; without texts of its own, its name is its title."""
     return _MEASURES.get(name, MeasureText(name.replace("_", " "), ""))

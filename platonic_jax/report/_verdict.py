@@ -33,7 +33,7 @@ class Answer(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """One sentence, and the answers it rests on."""
+    """Leading sentence, and the answers that support it."""
 
     lead: str
     answers: list[Answer]
@@ -49,7 +49,7 @@ class Verdict(NamedTuple):
 
 
 def verdict(comparison: Comparison) -> Verdict:
-    """What a comparison says, for someone who has not seen its figures.
+    """Summarise a comparison in plain sentences, for a reader who has not seen its figures.
 
     Args:
         comparison: the result.
@@ -109,7 +109,7 @@ def _tested(measure: Matrix, trained: list[tuple[int, int]], suffix: str) -> boo
 
 
 def _untested(measure: Matrix) -> str:
-    """Why there is no test."""
+    """Explain why there is no test."""
     fewest = statistics.fewest_permutations(SIGNIFICANT)
     if (number := measure.settings["num_permutations"]) < fewest:
         return f"{number} permutations cannot reach p ≤ {SIGNIFICANT:g}; use at least {fewest}."
@@ -128,7 +128,7 @@ def _effect(
 
 
 def _moved(measure: Matrix, null: str) -> str:
-    """How much a permutation can move."""
+    """Describe the number of atoms that permutations can move."""
     exchange = measure.settings.get("exchange", {}).get(null)
     if not exchange:
         return ""
@@ -139,7 +139,7 @@ def _moved(measure: Matrix, null: str) -> str:
 
 
 def _claim(counts: Mapping[str, int | None], trained: list[tuple[int, int]], names: list[str]) -> str:
-    """Beyond what, and how many of the pairs."""
+    """State the nulls that the agreement exceeds, and for how many of the pairs."""
     total = len(trained)
     untested = [what for what, count in counts.items() if count is None]
     beyond = {what: count for what, count in counts.items() if count is not None}

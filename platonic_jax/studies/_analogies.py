@@ -1,4 +1,4 @@
-"""How often does chemistry add up? A₁B : A₂B :: A₁C : A₂C, for all crystals of one prototype."""
+"""Analogies A₁B : A₂B :: A₁C : A₂C between crystals of one prototype."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ MOST_OF_PROTOTYPE = 200  # Quadruples of one prototype, lest perovskites and Heu
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Analogies(Record):
-    """How often the nearest crystal to A₁C − A₁B + A₂B is A₂C.
+    """Fraction of quadruples for which the crystal nearest to A₁C − A₁B + A₂B is A₂C.
 
     Attributes:
         models: names.
@@ -54,7 +54,7 @@ class Analogies(Record):
 
     @property
     def verdict(self) -> str:
-        """How much adds up, and how much of it composition does alone."""
+        """Hit rates of the models, and those of the composition baseline."""
         sentences = []
         alone = next(name for name, kind in self.kinds.items() if kind == "composition")
         for name, kind in self.kinds.items():
@@ -124,7 +124,7 @@ def analogies(
     num_bootstraps: int = 200,
     seed: int = 0,
 ) -> Analogies:
-    """Rank all crystals by how near they lie to A₁C − A₁B + A₂B, for every such quadruple of one prototype.
+    """Rank all crystals by their cosine with A₁C − A₁B + A₂B, for quadruples of one prototype.
 
     Vectors are means over atoms. The three terms are no answers. Mean one-hot vectors of the elements add up exactly
     within a prototype, so composition fails by its polymorphs alone: what a model adds is telling those apart, what it
@@ -237,7 +237,7 @@ def _phases(formulas: np.ndarray, answers: np.ndarray) -> list[np.ndarray]:
 
 
 def _judged(v: np.ndarray, four: np.ndarray, phases: list[np.ndarray]) -> tuple[vectors.Ranks, np.ndarray]:
-    """Where answers stand among all, and whether each is the nearest of its phases, NaN where it has one alone."""
+    """Rank answers among all crystals, and test whether each is the nearest of its phases (NaN for a single phase)."""
     targets = v[four[:, 2]] - v[four[:, 0]] + v[four[:, 1]]
     ranked = _ranks(jnp.asarray(targets), jnp.asarray(v), jnp.asarray(four[:, 3]), left_out=jnp.asarray(four[:, :3]))
     origin = v.mean(axis=0)

@@ -1,4 +1,4 @@
-"""Sums of crystals, and the crystals that lie nearest to them."""
+"""Sums of crystal vectors, and the crystals nearest to them."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _NOTHING = 1e-5  # Of the size of the terms: what rounding leaves of a sum that 
 
 
 class Space(NamedTuple):
-    """How rows become coordinates.
+    """Coordinate system of the vectors: shared space, or each model's own.
 
     Attributes:
         choice: the anchors, None where each model's own rows are taken.
@@ -34,9 +34,9 @@ class Space(NamedTuple):
     choice: Choice | None
     similarity: str
 
-    def rows(self, table: EmbeddingTable, *, reference: EmbeddingTable | None = None) -> np.ndarray:
-        """(n, w) the coordinates of a table's rows, or of other rows, `of`, by the same model."""
-        other = table if reference is None else reference
+    def rows(self, table: EmbeddingTable, *, other: EmbeddingTable | None = None) -> np.ndarray:
+        """(n, w) coordinates of a table, or of `other`, of the same model, on the scales of the table."""
+        other = table if other is None else other
         if self.choice is None:
             return other.x
         known = self.choice.mapped(table)
@@ -51,7 +51,7 @@ class Space(NamedTuple):
         )
 
     def told(self) -> dict[str, Any]:
-        """What a record says of it."""
+        """Describe the space in plain values."""
         if self.choice is None:
             return {"space": "each model's own rows"}
         return {
@@ -65,7 +65,7 @@ class Space(NamedTuple):
 def space_of(
     space: str, tables: Sequence[EmbeddingTable], *, anchors: Any, k: int, similarity: str, key: Array
 ) -> Space:
-    """The space that is asked for, of models on the same atoms."""
+    """Return the requested space, of models on the same atoms."""
     check_choice("space", space, SPACES)
     choice = choose_anchors(anchors, tables[0], k=min(k, len(tables[0].x)), key=key) if space == "shared" else None
     return Space(choice, similarity)
@@ -92,7 +92,7 @@ def element_means(rows: np.ndarray, species: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Arithmetic(Record):
-    """A sum of crystals, and what lies nearest to it.
+    """A sum of crystals, and the crystals nearest to it.
 
     Attributes:
         expression: as it was written.
@@ -116,7 +116,7 @@ class Arithmetic(Record):
 
     @property
     def verdict(self) -> str:
-        """What lies nearest, and whether something lies as near to any sum."""
+        """Nearest crystals, and a comparison with random sums."""
         sentences = [
             f"{term['name']} is {term['id']}, of {len(term['phases'])} phases, by {term['because']}."
             for term in self.terms
@@ -152,7 +152,7 @@ def arithmetic(
     num_draws: int = 1000,
     seed: int = 0,
 ) -> Arithmetic:
-    """Add and subtract crystals, and rank those of the tables by how near they lie.
+    """Add and subtract crystals, and rank those of the tables by similarity to the sum.
 
     Each model's vectors are taken from the mean of its crystals, so that a term by one model may stand beside one by
     another, where the space is shared.
@@ -195,7 +195,7 @@ def arithmetic(
         table = common[i]
         of_files = [_by_model(seen, table) for seen in (files or {}).values()]
         v = crystals_of(place.rows(table), table, how=how)
-        extra = [crystals_of(place.rows(table, reference=file_table), file_table, how=how) for file_table in of_files]
+        extra = [crystals_of(place.rows(table, other=file_table), file_table, how=how) for file_table in of_files]
         centred[i] = np.concatenate([v, *extra]) - v.mean(axis=0)
     candidates = centred[0][: len(crystals.present)]
     where = {int(structure): row for row, structure in enumerate(crystals.present)}

@@ -1,4 +1,4 @@
-"""Does the geometry of a model's rows tell where it errs? Scores beside errors of forces and energies."""
+"""Error ranking: scores of embeddings and baselines against errors of forces and energies."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ FIGURES = ("rank_correlation", "worst_auroc", "gain")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Calibration(Record):
-    """How well each score orders the errors of each model.
+    """Error ranking of each score for each model.
 
     Attributes:
         models: names.
@@ -66,7 +66,7 @@ class Calibration(Record):
 
     @property
     def verdict(self) -> str:
-        """Which score tells most, and whether geometry is worth its price."""
+        """Best score of each model, and its gain over baselines that need no embeddings."""
         sentences = [
             f"{sum(counts.values())} atoms are left out, for which {score} has no value "
             f"({listed(sorted(counts, key=lambda symbol, counts=counts: -counts[symbol]), most=_NAMED)})."
@@ -109,7 +109,7 @@ def calibration(
     num_bootstraps: int = 200,
     seed: int = 0,
 ) -> Calibration:
-    """Judge scores by how they order the errors of models.
+    """Evaluate scores by how well they rank the errors of models.
 
     Beside the scores given stand `disagreement`, the share of an atom's neighbours in the shared space that another
     model does not see (of two or more models), and baselines: `force size`, that which the model itself predicts,
@@ -264,7 +264,7 @@ def _shares(table: EmbeddingTable) -> tuple[np.ndarray, np.ndarray]:
 def _disagreement(
     tables: Sequence[EmbeddingTable], known: np.ndarray, *, num_neighbours: int, num_anchors: int, key: Any
 ) -> list[np.ndarray] | None:
-    """For each model, the share of neighbours that the others do not see, (n,)."""
+    """Fraction of each atom's neighbours that the other models do not share, (n,) for each model."""
     if len(tables) < 2:
         return None
     seen = [jnp.asarray(table.x[known]) for table in tables]

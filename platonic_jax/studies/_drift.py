@@ -377,7 +377,7 @@ def _displacement(
 
 
 def _among_runs(between: np.ndarray) -> dict[str, Any]:
-    """Say what runs of training tell: their spread, and p-values where there are enough of them to reach the level.
+    """Compare runs of training: their spread, and p-values where there are enough of them to reach the level.
 
     Args:
         between: (1 + r, 1 + r) mean displacements between the earlier model and r runs.

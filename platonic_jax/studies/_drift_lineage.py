@@ -1,4 +1,4 @@
-"""Whether two tables are of two versions of one model."""
+"""Checks that two tables come from two versions of one model."""
 
 from platonic_jax.tables import EmbeddingTable
 
@@ -72,6 +72,6 @@ def _kin(table: EmbeddingTable) -> set[str]:
 
 
 def _unknown(table: EmbeddingTable) -> bool:
-    """Whether a table is of a local checkpoint whose origin nobody told, `FAMILY:PATH`."""
+    """Test whether a table is of a local checkpoint of unknown origin, `FAMILY:PATH`."""
     named = table.model.startswith(f"{table.provenance['family']}:")
     return named and not table.provenance.get("relatives")

@@ -72,7 +72,7 @@ class Drift(Record):
 
     @property
     def verdict(self) -> str:
-        """What to make of it, in a few sentences."""
+        """Summary in a few sentences."""
         return " ".join([*self._displacement(), *self._runs(), *self._elements(), *self._energies()])
 
     def _displacement(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Are a model's phonons those of the crystal? From forces in displaced supercells to a verdict.
+"""Phonons of a crystal from a model's forces in displaced supercells, with tests of symmetry and accuracy.
 
 One chain is followed: a rotated or reflected crystal must have the same rows, so the same forces, so the same
 frequencies. Beside each link stands its noise: the same crystal, only shifted.
@@ -75,7 +75,7 @@ class Phonons(Record):
 
     @property
     def verdict(self) -> str:
-        """What to make of it, in a few sentences."""
+        """Summary in a few sentences."""
         sentences = [self._orientation(), self._split(), self._rest(), self._stability(), self._error()]
         return " ".join(sentence for sentence in sentences if sentence)
 
@@ -172,7 +172,7 @@ class Phonons(Record):
 
 
 def phonons(table: EmbeddingTable, displaced: Displaced, *, density: float = 30.0) -> Phonons:
-    """Judge a model by the lattice vibrations that its forces give.
+    """Evaluate a model's lattice vibrations from its forces.
 
     Args:
         table: a model's table of `displaced.structures`, with the forces that it predicts.
@@ -271,7 +271,7 @@ def _forces(table: EmbeddingTable, displaced: Displaced) -> np.ndarray:
 
 
 def _chain(displaced: Displaced, rows: np.ndarray, forces: np.ndarray, meshes: list[Mesh]) -> dict[str, Any]:
-    """What a rotation, a reflection and a shift change: rows, forces, frequencies."""
+    """Changes of embeddings, forces and frequencies under rotation, reflection and translation."""
     shown = [(displaced.role != "every") & (displaced.view == view) for view in range(len(displaced.turns))]
     norm = np.linalg.norm(rows[shown[AS_IS]], axis=2)
     size = np.sqrt(np.mean(forces[shown[AS_IS]] ** 2))

@@ -1,4 +1,4 @@
-"""Does a crystal's vector keep its phase, or its composition alone? Pooled vectors beside clouds of atoms."""
+"""Identification of polymorphs by pooled vectors and by point clouds of atoms."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ MOST = 2000  # Crystals, of which all pairs are compared.
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Polymorphs(Record):
-    """What is left of the phase.
+    """Identification of phases, beyond composition.
 
     Attributes:
         models: names.
@@ -59,7 +59,7 @@ class Polymorphs(Record):
 
     @property
     def verdict(self) -> str:
-        """Whether identity and phase are kept, and what not pooling is worth."""
+        """Identification of formula and phase, and the gain of clouds over pooled vectors."""
         sentences = []
         for model, entries in self.within.items():
             sentence = (
@@ -209,7 +209,7 @@ def polymorphs(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Seen:
-    """Crystals as one model sees them: pooled, and as clouds."""
+    """Crystals in the space of one model: pooled, and as point clouds."""
 
     mean: np.ndarray
     covariance: np.ndarray
@@ -222,7 +222,7 @@ class _Seen:
         """Of a table, or of other structures by the model of `by`."""
         known = place.rows(table if by is None else by)
         origin = known.mean(axis=0)
-        rows = (known if by is None else place.rows(by, reference=table)) - origin
+        rows = (known if by is None else place.rows(by, other=table)) - origin
         cloud, mass = clouds_of(rows, table)
         # One scale for all that is compared: twice the variance of the model's atoms.
         scale = float(2 * ((known - origin) ** 2).sum(axis=1).mean())
@@ -261,7 +261,7 @@ def _clouds(x: Array, mass_x: Array, y: Array, mass_y: Array, pairs: Array, scal
 
 
 def clouds_of(rows: np.ndarray, table: EmbeddingTable) -> tuple[np.ndarray, np.ndarray]:
-    """Every structure's atoms, those that symmetry makes equal once, with their share of the structure as mass.
+    """Atoms of every structure, symmetry-equivalent ones once, with their share of the structure as mass.
 
     Returns:
         (s, a, w) rows, filled up with zeros, and (s, a) masses, which sum to 1.

@@ -1,4 +1,4 @@
-"""Does what changes in a reaction tell its energy? Products less reactants, as vectors."""
+"""Reaction vectors (products less reactants), and linear readouts of reaction energies from them."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ _RIDGES = 10.0 ** np.arange(-6, 3)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Reactions(Record):
-    """Vectors of reactions, and how well they tell energies.
+    """Vectors of reactions, and errors of energies read out from them.
 
     Attributes:
         models: names.
@@ -70,7 +70,7 @@ class Reactions(Record):
 
     @property
     def verdict(self) -> str:
-        """Whether vectors tell energies, and how far a model's own energies go."""
+        """Errors of energies from reaction vectors, and of the models' own energies."""
         sentences = [
             f"{entry['name']} is {entry['id']}, of {len(entry['phases'])} phases, by {entry['because']}."
             for entry in self.phases
@@ -108,7 +108,7 @@ def reactions(
     num_bootstraps: int = 1000,
     seed: int = 0,
 ) -> Reactions:
-    """Products less reactants, of balanced reactions, and what a linear read-out of it knows of their energies.
+    """Compute vectors of balanced reactions, and cross-validate a linear readout of their energies.
 
     Vectors are sums over the atoms of formula units. Whatever an element's rows have in common cancels, so composition
     tells nothing here. Nor do cycles, by which some reactions are sums of others (Hess): a reaction is judged by a
@@ -253,7 +253,7 @@ def _formula_units(crystals: _terms.Crystals) -> np.ndarray:
 
 
 def _compounds(sides: np.ndarray, crystals: _terms.Crystals) -> np.ndarray:
-    """(r, c) whether each compound takes part in a reaction; elements, which most reactions share, are left out."""
+    """(r, c) mask of the compounds in each reaction; elements, which most reactions share, are left out."""
     compound = np.array([len(crystals.composition(int(i))) > 1 for i in crystals.present])
     return (sides != 0).any(axis=0)[:, compound]
 

@@ -82,7 +82,7 @@ class Stitching(Record):
 
     @property
     def verdict(self) -> str:
-        """What to make of it, in a few sentences."""
+        """Summary in a few sentences."""
         best, zero, element = self.methods[self.best], self.methods["zero-shot"], self.baselines["element"]
         sentences = [
             f"On unseen chemical systems the {self.best} map from {self.source}, chosen on others, leaves a fraction "
@@ -254,7 +254,7 @@ def _fit(x: Array, y: Array, rows: np.ndarray, *, method: str, c: int) -> Map:
 
 
 class _Judge:
-    """Errors of rows and energies on held-out atoms, with intervals over chemical systems."""
+    """Errors of embeddings and energies on held-out atoms, with intervals over chemical systems."""
 
     def __init__(
         self,
@@ -293,7 +293,7 @@ class _Judge:
             self.told = {"spread": float(self.own.std()), "deviation": deviation}
 
     def of_rows(self, rows: Array) -> dict[str, Any]:
-        """What mapped rows miss of the target's, overall and within elements, and what its read-out makes of them."""
+        """Unexplained variance of mapped embeddings, overall and within elements, and the readout's errors on them."""
         mapped = np.asarray(rows)
         missed = ((mapped - self.y) ** 2).sum(axis=1)
         within = {}
@@ -355,7 +355,7 @@ def _energies(x: np.ndarray, species: np.ndarray, index: np.ndarray, readout: An
 
 
 def _of_composition(table: EmbeddingTable, judge: _Judge) -> np.ndarray:
-    """Energies per atom of what is judged, from one energy an element, fitted to the target's own."""
+    """Energies per atom of the test set from one energy per element, fitted to the target's own energies."""
     elements, column = np.unique(table.species, return_inverse=True)
     share = np.zeros((len(judge.all_own), len(elements)))
     np.add.at(share, (table.structure_index, column), 1)
@@ -374,7 +374,7 @@ def _reconstruction(
     num_neighbours: int,
     key: Array,
 ) -> dict[str, dict[str, float]]:
-    """GFRE and LFRE on what is judged, the latter among atoms of some structures alone."""
+    """GFRE and LFRE on the test set, the latter on atoms of some structures only."""
     x, y = (jnp.asarray(table.x, jnp.float64) for table in (source, target))
     system = np.full(len(source.x), -1)
     system[test] = judge.of_atom

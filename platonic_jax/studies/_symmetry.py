@@ -1,4 +1,4 @@
-"""Does a model keep the symmetries of space, and those of the crystal? From a table of images to a verdict."""
+"""Invariance of embeddings under rigid motions, supercells and crystal symmetry, from a table of transformed copies."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _SPACES = ("raw", "shared")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Symmetry(Record):
-    """How far images of atoms lie from the atoms, and how well equivalent atoms coincide.
+    """Distances between atoms and their transformed copies, and the spread of equivalent atoms.
 
     Attributes:
         model: its name.
@@ -73,7 +73,7 @@ class Symmetry(Record):
 
     @property
     def verdict(self) -> str:
-        """What to make of it, in a few sentences."""
+        """Summary in a few sentences."""
         name = f"{self.model} ({'random weights, ' if self.kind == 'random' else ''}layer {self.layer})"
         images, orbits = self.images["raw"], self.orbits["raw"]
         collapse = _collapse_told(orbits)
@@ -104,7 +104,7 @@ class Symmetry(Record):
 
 
 def symmetry(table: EmbeddingTable, images: Images, *, k: int = 100, seed: int = 0) -> Symmetry:
-    """Judge a model by its rows of images that physics does not tell apart.
+    """Test the invariance of a model from its embeddings of symmetry-transformed copies.
 
     Args:
         table: a model's table of `images.structures`; structures that it skipped are left out.
@@ -231,7 +231,7 @@ def _compact(orbit: np.ndarray, structure: np.ndarray) -> tuple[np.ndarray, np.n
 def _rulers(
     seen: Array, number: int, orbit: np.ndarray, home: np.ndarray, most: int, label: Any
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """For every original atom the distance between environments and to the nearest one; and the collapse of orbits."""
+    """Distance between environments and to the nearest one, for every original atom; and the collapse of orbits."""
     ruler, nearest = np.full(number, np.nan), np.full(number, np.nan)
     known = np.flatnonzero(orbit >= 0)
     empty = {"num_orbits": 0, "collapsed": np.nan, "largest": np.nan, "within": np.nan, "between": np.nan}
@@ -333,7 +333,7 @@ def _collapse_told(orbits: Mapping[str, Any]) -> str:
 
 
 def _advice(broken: list[str], images: Mapping[str, Mapping[str, Any]]) -> str:
-    """What a user can do about it, by what is broken."""
+    """Advice on each broken invariance."""
     sentences = []
     if {"translation", "permutation"} & set(broken):
         sentences.append(

@@ -36,7 +36,7 @@ class Term(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A term, and the crystal that it means.
+    """A term, and the crystal that it refers to.
 
     Attributes:
         term: as it was written.
@@ -131,7 +131,7 @@ def parse_reaction(equation: str, known: Container[str] = ()) -> list[Term]:
 
 
 class _Fault(ValueError):
-    """Something that is missing from an expression, and where."""
+    """Missing part of an expression, and its position."""
 
     def __init__(self, expression: str, place: int, wanted: str, got: str) -> None:
         super().__init__(f"the expression must have {wanted} here, got {got}:\n  {expression}\n  {' ' * place}^")
@@ -183,7 +183,7 @@ class Crystals:
         return frozenset([*self._by_id, *self.files])
 
     def find(self, term: Term) -> Found:
-        """The crystal that a term means.
+        """Return the crystal that a term refers to.
 
         Raises:
             ValueError: a model that is none of these, or a name that is no crystal's, with the nearest formulas.
@@ -260,7 +260,7 @@ def _elements(formula: str) -> frozenset[str]:
 
 
 def told(matches: Sequence[Found]) -> list[dict[str, Any]]:
-    """Terms and what they mean, as plain values."""
+    """Describe terms and their crystals in plain values."""
     return [
         {
             "coefficient": one.term.coefficient,

@@ -1,4 +1,4 @@
-"""How typical are structures of what a reference holds? Ground-truth-free, atom by atom, by several models at once.
+"""Outlier scores of structures relative to reference sets: per atom, by several models, without ground truth.
 
 The structures of a reference are parted at random, whole: most are what others are judged by, some calibrate, and some
 are held out to see whether the calibration holds. One more structure drawn as those of the reference were is
@@ -35,7 +35,7 @@ _STREAMS = ("parts", "anchors", "fit")
 
 
 class _Set(NamedTuple):
-    """Atoms to judge: one table a model, and the structure of each atom, counted from 0."""
+    """Atoms to score: one table per model, and the structure of each atom, counted from 0."""
 
     tables: list[EmbeddingTable]
     structure: np.ndarray
@@ -61,7 +61,7 @@ class _Set(NamedTuple):
 
 
 class _Parts(NamedTuple):
-    """A reference: the structures that others are judged by, those that calibrate, and those held out."""
+    """A reference set in three parts: fitting, calibration, and held-out structures."""
 
     name: str
     fitted: _Set
@@ -109,7 +109,7 @@ def typicality(
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Typicality:
-    """Judge sets of structures by how far they lie from references, each a manifold of its own.
+    """Score query structures by their distance to reference sets.
 
     Args:
         references: by name, the tables of what is typical, one a model, of the same structures.
@@ -258,7 +258,7 @@ def _parted(
 def _anchored(
     anchors: Any, first: list[EmbeddingTable], fitted: _Set, *, k: int, similarity: str, key: Array
 ) -> _Anchored:
-    """A method chooses among the atoms that others are judged by; given atoms may be any of the first reference."""
+    """Choose anchors among the fitting atoms by a method, or take given atoms of the first reference."""
     tables = fitted.tables if isinstance(anchors, str) else first
     if isinstance(anchors, str) and k > len(fitted.species):
         raise ValueError(f"`k` must be at most the number of atoms to choose from = {len(fitted.species)}, got {k}.")
@@ -280,7 +280,7 @@ def _anchored(
 
 
 def _rows(sets: Sequence[_Set], model: int, anchored: _Anchored | None) -> list[np.ndarray]:
-    """The rows of each set by one model, in the space where they are judged."""
+    """Embeddings of each set by one model, in the space where they are scored."""
     tables = [entry.tables[model] for entry in sets]
     if anchored is None:
         return [table.x for table in tables]
@@ -302,7 +302,7 @@ def _scores(
     most: int,
     key: Array,
 ) -> list[np.ndarray]:
-    """Scores of the atoms that calibrate, of those held out, and of each set asked about."""
+    """Scores of the calibration atoms, of those held out, and of each query set."""
     sets = (part.calibration, part.held_out, *asked.values())
     z = diagnostics.typicality(
         np.concatenate(queried),
@@ -347,7 +347,7 @@ def _against(
     of_structures: str,
     level: float,
 ) -> tuple[np.ndarray, list[Against]]:
-    """Scores of the calibration structures, and what is found for each set."""
+    """Scores of the calibration structures, and the results of each set."""
     known = np.isfinite(of_calibration)
     atom_p_values = _p_values(
         np.concatenate(scores),
@@ -406,7 +406,7 @@ def _uniform(held_out: _Set, against: Against, typical: np.ndarray, level: float
 
 
 def _auroc(score: np.ndarray, typical: np.ndarray) -> dict[str, float]:
-    """Compute how well a set is told from what is typical, with a 95 % interval over the structures of the smaller."""
+    """Compute the AUROC of a set against held-out structures, with a 95 % interval over structures."""
     score, typical = (values[np.isfinite(values)] for values in (score, typical))
     if not len(score):
         return {"value": np.nan, "low": np.nan, "high": np.nan}

@@ -1,4 +1,4 @@
-"""What is typical, and what is not: the record of a study, and its verdict."""
+"""Record of typicality: outlier scores of query sets, and their verdict."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,7 +73,7 @@ class Judged:
     known: Mapping[str, int]
 
     def told_unscored(self, reference: str) -> str:
-        """Say how many structures have no p-value, and why; nothing where all have one."""
+        """Describe how many structures have no p-value, and why; empty if all have one."""
         unscored = self.unscored[reference]
         if not unscored["num"]:
             return ""
@@ -92,7 +92,7 @@ class Judged:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Typicality(Record):
-    """What is typical, and what is not.
+    """Outlier scores of query sets relative to reference sets.
 
     Attributes:
         models: their names.
@@ -116,17 +116,17 @@ class Typicality(Record):
 
     @property
     def judge(self) -> str:
-        """Whose word counts: that of all models together where there are several."""
+        """Name of the model used for the verdict; the ensemble if there is more than one."""
         return self.models[0] if len(self.models) == 1 else ALL
 
     def ranked(self, reference: str) -> list[str]:
-        """Names of the queries, those that lie farthest from a reference first."""
+        """Names of the query sets, those farthest from a reference first."""
         auroc = {name: query.against[reference][self.judge].auroc["value"] for name, query in self.queries.items()}
         return sorted(auroc, key=lambda name: -np.nan_to_num(auroc[name], nan=-1.0))
 
     @property
     def verdict(self) -> str:
-        """What to make of it, in a few sentences."""
+        """Summary in a few sentences."""
         return " ".join([*self._calibration(), *self._sets()])
 
     def to_json(self, *, atoms: bool = True) -> dict[str, Any]:

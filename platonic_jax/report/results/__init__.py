@@ -1,4 +1,4 @@
-"""What every result says: a module for each kind, with its heading, verdict, tables and charts.
+"""Presenters: one module for each kind of result, with its heading, verdict, tables and charts.
 
 To add one: a module with `NAME`, `title`, `intro`, `tables` and `charts`, and its line in `_MODULES`; and `verdicts`,
 where the record's own `verdict` is not the whole of it.
@@ -53,24 +53,24 @@ _MODULES: dict[type, ModuleType] = {
 
 
 def name(result: Any) -> str:
-    """The name of its files."""
+    """Return the base name of the result's files."""
     return _module(result).NAME
 
 
 def verdicts(result: Any) -> list[str]:
-    """What to make of it, a paragraph each."""
+    """Return the verdict, one string per paragraph."""
     module = _module(result)
     paragraphs = module.verdicts(result) if hasattr(module, "verdicts") else [result.verdict]
     return [defined(paragraph) for paragraph in paragraphs]
 
 
 def tables(result: Any) -> list[Table]:
-    """Its numbers; a dash where there is none."""
+    """Return the tables of the result, with dashes for undefined numbers."""
     return [_defined_table(table) for table in _module(result).tables(result)]
 
 
 def part(result: Any, *, name: str | None = None) -> Part:
-    """What it puts on the page.
+    """Assemble the page content of the result.
 
     Args:
         result: a result; of symmetry, a list of them, one a model.
@@ -119,7 +119,7 @@ def _provenance(result: Any) -> str:
 
 
 def _stores(provenance: dict[str, Any]) -> str:
-    """Where the numbers come from: a fold for each model, and the rest."""
+    """Provenance of the numbers: a collapsible block for each model, and the rest."""
     nested = {key: value for key, value in provenance.items() if isinstance(value, dict)}
     flat = {key: value for key, value in provenance.items() if key not in nested}
     folds = "".join(

@@ -1,4 +1,4 @@
-"""How often A₁C − A₁B + A₂B is A₂C."""
+"""Presenter of analogies A₁B : A₂B :: A₁C : A₂C."""
 
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Table, with_interval
@@ -12,12 +12,12 @@ _STYLES = {"random": "random", "elements": "baseline", "composition": "baseline"
 
 
 def title(result: Analogies) -> str:
-    """The heading."""
+    """Return the heading."""
     return f"Do crystals add up in {' and '.join(result.models)}?"
 
 
 def intro(result: Analogies) -> str:
-    """What was looked at."""
+    """Summarise the input in a sentence."""
     num = result.num
     return f"{num['quadruples']:,} quadruples of {num['prototypes']:,} prototypes, {num['candidates']:,} candidates."
 

@@ -1,4 +1,4 @@
-"""A sum of crystals, and what lies nearest to it."""
+"""Presenter of a sum of crystals and the crystals nearest to it."""
 
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Table
@@ -8,12 +8,12 @@ NAME = "arithmetic"
 
 
 def title(result: Arithmetic) -> str:
-    """The heading."""
+    """Return the heading."""
     return f"What is {result.expression}?"
 
 
 def intro(result: Arithmetic) -> str:
-    """What was looked at."""
+    """Summarise the input in a sentence."""
     return (
         f"{result.provenance['num_structures']:,} crystals as vectors of {', '.join(result.models)}, ranked by their "
         "similarity to the sum."

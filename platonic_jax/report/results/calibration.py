@@ -1,4 +1,4 @@
-"""Scores beside the errors of models."""
+"""Presenter of the error ranking of scores."""
 
 from typing import Any
 
@@ -17,12 +17,12 @@ _PLACES = {
 
 
 def title(result: Calibration) -> str:
-    """The heading."""
+    """Return the heading."""
     return f"Does geometry tell where {' and '.join(result.models)} err?"
 
 
 def intro(result: Calibration) -> str:
-    """What was looked at."""
+    """Summarise the input in a sentence."""
     left_out = "".join(
         f" {sum(counts.values()):,} more have no {score} ({listed(list(counts), most=_NAMED)})."
         for score, counts in result.left_out.items()

@@ -11,12 +11,12 @@ _AXIS = "displacement, in distances between distinct environments"
 
 
 def title(result: Drift) -> str:
-    """The heading."""
+    """Return the heading."""
     return f"Displacement from {result.before} to {result.after}"
 
 
 def intro(result: Drift) -> str:
-    """What was looked at."""
+    """Summarise the input in a sentence."""
     all_atoms = result.overall
     floors = ", ".join(
         name if floor["noise"] is None else f"{name} ({floor['noise']:.0e} of an embedding)"

@@ -16,12 +16,12 @@ _LINKS = {
 
 
 def title(result: Phonons) -> str:
-    """The heading."""
+    """Return the heading."""
     return f"Phonons of {result.crystal['formula']} by {result.model}"
 
 
 def intro(result: Phonons) -> str:
-    """What was looked at."""
+    """Summarise the input in a sentence."""
     beside = "without a reference" if result.reference is None else "beside those of a reference in the same supercells"
     return f"Forces in displaced supercells, and in these turned, reflected and shifted, {beside}."
 

@@ -1,4 +1,4 @@
-"""What vectors and clouds keep of the phase."""
+"""Presenter of the identification of phases by mean vectors and point clouds."""
 
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Table, with_interval
@@ -13,12 +13,12 @@ _FIGURES = {
 
 
 def title(result: Polymorphs) -> str:
-    """The heading."""
+    """Return the heading."""
     return f"Do {' and '.join(result.models)} keep the phase?"
 
 
 def intro(result: Polymorphs) -> str:
-    """What was looked at."""
+    """Summarise the input in a sentence."""
     return f"{result.num['phases']:,} pairs of phases of {result.num['formulas']:,} formulas."
 
 

@@ -1,4 +1,4 @@
-"""Vectors of reactions, and what they tell of energies."""
+"""Presenter of reaction vectors and of energies read out from them."""
 
 import numpy as np
 
@@ -11,18 +11,18 @@ NAME = "reactions"
 
 
 def title(result: Reactions) -> str:
-    """The heading."""
+    """Return the heading."""
     return result.equations[0] if len(result.equations) == 1 else "Do vectors of reactions tell their energies?"
 
 
 def intro(result: Reactions) -> str:
-    """What was looked at."""
+    """Summarise the input in a sentence."""
     number = len(result.equations)
     return f"{number:,} reaction{'' if number == 1 else 's'} as vectors of {', '.join(result.models)}."
 
 
 def tables(result: Reactions) -> list[Table]:
-    """Errors of energies where these are known, or else how far environments change."""
+    """Errors of energies where these are known, or else the norms of the reaction vectors."""
     if result.errors:
         rows = [(name, with_interval(entry)) for name, entry in result.errors.items()]
         num = result.groups
@@ -36,7 +36,7 @@ def tables(result: Reactions) -> list[Table]:
 
 
 def charts(result: Reactions) -> list[tuple[str, _charts.Spec]]:
-    """What is read out beside what is known, or else how far environments change."""
+    """Predicted against known energies, or else the norms of the reaction vectors."""
     if result.errors:
         errors = list(result.errors)
         series = [_charts.entries("mean absolute error", [result.errors[name] for name in errors])]

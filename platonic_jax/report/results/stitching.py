@@ -12,12 +12,12 @@ _MILLI = 1e-3
 
 
 def title(result: Stitching) -> str:
-    """The heading."""
+    """Return the heading."""
     return f"Readout transfer from {result.source} to {result.target}"
 
 
 def intro(result: Stitching) -> str:
-    """What was looked at."""
+    """Summarise the input in a sentence."""
     num = result.num
     return (
         f"Maps fitted on {num['fitted']:,} atoms, one of them chosen on {num['validated']:,} of other chemical "
@@ -27,7 +27,7 @@ def intro(result: Stitching) -> str:
 
 
 def tables(result: Stitching) -> list[Table]:
-    """A row for each way to make the target's rows."""
+    """One row for each way to obtain the target's embeddings."""
     num = result.num
     entries = dict(result.methods)
     entries |= {
@@ -57,7 +57,7 @@ def tables(result: Stitching) -> list[Table]:
 
 
 def charts(result: Stitching) -> list[tuple[str, _charts.Spec]]:
-    """What each map misses, and how far the read-out is off on it."""
+    """Fraction of variance unexplained by each map, and the error of the readout on the mapped embeddings."""
     specs = [
         (
             "Fraction of variance unexplained of the target's embeddings.",

@@ -11,12 +11,12 @@ NAME = "sweep"
 
 
 def title(result: Sweep) -> str:
-    """The heading."""
+    """Return the heading."""
     return f"How many anchors are enough for {len(result.models)} models?"
 
 
 def intro(result: Sweep) -> str:
-    """What was looked at."""
+    """Summarise the input in a sentence."""
     return (
         f"Means over {len(result.pairs)} pair{'' if len(result.pairs) == 1 else 's'} of models, of "
         f"{', '.join(result.models)}, with {', '.join(str(k) for k in result.ks)} anchors."

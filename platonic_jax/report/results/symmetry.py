@@ -14,7 +14,7 @@ _TOLERANCE = {"tolerance": 1e-5}
 
 
 def title(results: Sequence[Symmetry]) -> str:
-    """The heading."""
+    """Return the heading."""
     return (
         f"Do {_named(results)} keep the symmetries of space?"
         if len(results) > 1
@@ -23,7 +23,7 @@ def title(results: Sequence[Symmetry]) -> str:
 
 
 def intro(results: Sequence[Symmetry]) -> str:
-    """What was looked at."""
+    """Summarise the input in a sentence."""
     atoms = len(results[0].atoms["atom"])
     return (
         f"Structures with {atoms:,} atoms were turned, reflected, shifted, reordered and repeated; how far does each "
@@ -37,7 +37,7 @@ def verdicts(results: Sequence[Symmetry]) -> list[str]:
 
 
 def tables(results: Sequence[Symmetry]) -> list[Table]:
-    """Images and orbits, a row for each model and space; and the elements that move most."""
+    """Copies and orbits, one row for each model and space; and the elements that move most."""
     kinds = list(results[0].images["raw"])
     images, orbits, elements = [], [], []
     for entry in results:

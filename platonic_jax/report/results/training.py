@@ -1,4 +1,4 @@
-"""Learned anchors, and what they are worth on held-out structures."""
+"""Presenter of learned anchors and their results on held-out structures."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,12 +24,12 @@ _STYLES = {"plain": "null", "direct": "baseline", "learned": "model"}
 
 
 def title(result: Trained) -> str:
-    """The heading."""
+    """Return the heading."""
     return f"A learned space for {', '.join(result.models[: result.num_trained])}"
 
 
 def intro(result: Trained) -> str:
-    """What was looked at."""
+    """Summarise the input in a sentence."""
     return f"{len(result.anchors)} anchors; training ended: {result.stopped}."
 
 

@@ -1,4 +1,4 @@
-"""What is typical of a reference, and what is not."""
+"""Presenter of typicality: outlier scores of sets relative to references."""
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -13,12 +13,12 @@ _POINTS = 200  # Of a curve; a screen has no more.
 
 
 def title(result: Typicality) -> str:
-    """The heading."""
+    """Return the heading."""
     return f"What is typical of {' and '.join(result.references)}?"
 
 
 def intro(result: Typicality) -> str:
-    """What was looked at."""
+    """Summarise the input in a sentence."""
     number = sum(len(query.ids) for query in result.queries.values())
     sets = f"{number:,} structures of {len(result.queries)} set{'' if len(result.queries) == 1 else 's'}"
     return f"{sets}, judged without energies or forces by {', '.join(result.models)}."
