@@ -90,7 +90,7 @@ def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="OUT.zarr",
         required=True,
-        help="the store to write; the same command again goes on where it stopped",
+        help="store to write; the same command resumes where it stopped",
     )
     parser.add_argument(
         "--layers", metavar="A,B", type=_names, default=(), help="layers to store besides the default one, or `all`"
@@ -103,50 +103,53 @@ def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
         help="also store the model's energy (eV), forces (eV/Å), stress (eV/Å³)",
     )
     parser.add_argument(
-        "--batch-atoms", metavar="N", type=_positive, help="atoms a batch at most (default: what suits the device)"
+        "--batch-atoms",
+        metavar="N",
+        type=_positive,
+        help="maximum number of atoms in a batch (default: chosen for the device)",
     )
     parser.add_argument(
         "--orbit-average",
         metavar="N",
         nargs="?",
         const="24",
-        help="average over N rotations of the structure (24, those of the cube, without a number) and store the spread:"
-        " for models that are not invariant",
+        help="average over N rotations of the structure and store the spread, for models that are not invariant (24,"
+        " the rotations of the cube, if N is left out)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     parser.add_argument(
         "--threads", metavar="N", type=_positive, help="CPU threads of each process (default: all cores)"
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--workers", metavar="N", type=_positive, help="embed with N processes of this machine (Dask)")
+    where.add_argument("--workers", metavar="N", type=_positive, help="embed with N processes on this machine (Dask)")
     where.add_argument(
         "--scheduler", metavar="ADDRESS", help="embed with the workers of a Dask scheduler, such as tcp://host:8786"
     )
-    parser.add_argument("--limit", metavar="N", type=_positive, help="only the first N structures")
+    parser.add_argument("--limit", metavar="N", type=_positive, help="use the first N structures only (default: all)")
     parser.add_argument(
         "--duplicates",
         choices=("refuse", "skip", "keep"),
         default="refuse",
-        help="what to do with identical structures (default: refuse)",
+        help="treatment of identical structures (default: refuse)",
     )
     parser.add_argument(
         "--trust",
         action="store_true",
-        help="let a checkpoint file of your own run the code that it may hold (or set PLATONIC_TRUST=1, or to its"
+        help="allow a local checkpoint file to run the code that it may contain (or set PLATONIC_TRUST=1, or to its"
         " SHA-256)",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="make the store anew instead of going on with it; the old one stays until the new one is complete",
+        help="rebuild the store instead of resuming it; the old one is kept until the new one is complete",
     )
-    parser.add_argument("--json", metavar="PATH", help="write the summary here as JSON")
+    parser.add_argument("--json", metavar="PATH", help="file for the summary as JSON")
 
 
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of a verification, the same for `platonic verify` and `platonic-embed verify`."""
     parser.add_argument("stores", metavar="STORE", nargs="+", help="stores made by `platonic embed`")
-    parser.add_argument("--json", metavar="PATH", help="write what is found here as JSON, with every structure named")
+    parser.add_argument("--json", metavar="PATH", help="file for the result as JSON, with every structure named")
 
 
 def exit_code(command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:

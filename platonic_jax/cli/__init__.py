@@ -41,9 +41,9 @@ from platonic_jax.cli import (
 __all__ = ["main"]
 
 TASKS = """\
-Do two interatomic potentials know the same chemistry in the same way?
+Compare the learned representations of interatomic potentials.
 
-  see it work             platonic demo
+  try an example          platonic demo
   choose models           platonic models
   embed structures        platonic embed MODEL INPUT -o OUT.zarr
   check stores            platonic verify STORE.zarr …
@@ -52,18 +52,18 @@ Do two interatomic potentials know the same chemistry in the same way?
   learn the anchors       platonic learn A.zarr B.zarr … -o anchors.safetensors
   test symmetry           platonic symmetry MODEL STRUCTURES
   test phonons            platonic phonons MODEL CRYSTAL
-  find the atypical       platonic typicality --reference R.zarr QUERY.zarr …
-  foresee errors          platonic calibrate A.zarr B.zarr --labels DFT.extxyz
-  see what training moved platonic drift BEFORE.zarr AFTER.zarr --seen Cu
-  add and subtract        platonic arithmetic "TiO2 - Ti + Zr" A.zarr
-  swap read-outs          platonic stitch FROM.zarr TO.zarr
-  repeat a whole study    platonic run STUDY.toml
-  read the JSON           platonic schema COMMAND
+  detect outliers         platonic typicality --reference R.zarr QUERY.zarr …
+  rank errors             platonic calibrate A.zarr B.zarr --labels DFT.extxyz
+  measure training drift  platonic drift BEFORE.zarr AFTER.zarr --seen Cu
+  add crystal vectors     platonic arithmetic "TiO2 - Ti + Zr" A.zarr
+  transfer readouts       platonic stitch FROM.zarr TO.zarr
+  run a whole study       platonic run STUDY.toml
+  describe JSON output    platonic schema COMMAND
   complete commands       platonic completion SHELL
 
-Every command explains itself, with an example: platonic COMMAND --help
+Help and examples of a command: platonic COMMAND --help
 """
-# Each has `add`, and `run`, or `find` for what is written, printed and reported in the same way.
+# Each has `add`, and either `run`, or `find` if its result is written, printed and reported in the common way.
 COMMANDS: dict[str, ModuleType] = {
     "demo": _demo,
     "models": _models,
@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _say(_explain(error), code=2)
     except MemoryError:
-        return _say("the memory does not hold this comparison; give it fewer structures.", code=1)
+        return _say("out of memory: use fewer structures, for instance with --limit.", code=1)
     except _command.Failed as failure:
         return failure.code
     except _command.Unequal as error:

@@ -16,10 +16,10 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of every such command."""
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     parser.add_argument(
-        "--trust", action="store_true", help="let a checkpoint file of your own run the code that it may hold"
+        "--trust", action="store_true", help="allow a local checkpoint file to run the code that it may contain"
     )
     _arguments.add_seed(parser)
-    _arguments.add_report(parser, more=", and for the stores, from which a killed run goes on")
+    _arguments.add_report(parser, more=", and the stores, from which an interrupted run resumes")
 
 
 @contextmanager

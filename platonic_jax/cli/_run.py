@@ -12,13 +12,10 @@ from platonic_jax._files import replacing
 from platonic_jax.cli import _arguments, _command, _print, _probes, _study
 
 DESCRIPTION = (
-    "Run the steps of a study that a TOML file describes, and write one report of them. A table is a command, its "
-    "entries are\n"
-    "the command's options; `stores` are the stores of all steps, and [embed] makes them, in one thread, so that\n"
-    "rows come out bit for bit. What has not changed is not done again.\n"
-    "The lock beside the file says which versions and inputs the numbers come from, and by their hashes whether they "
-    "come out\n"
-    "the same."
+    "Run the steps of a study described by a TOML file, and write one report. Each table is a command, its entries\n"
+    "are the command's options; `stores` are the stores of all steps, and [embed] makes them, in one thread, so\n"
+    "that embeddings are reproducible bit for bit. Unchanged steps are skipped. A lock file next to the study\n"
+    "records versions, inputs and hashes of the numbers, so that a later run can verify that it reproduces them."
 )
 EXAMPLES = """\
   platonic run study.toml
@@ -50,14 +47,14 @@ a study:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("study", metavar="FILE", help="a TOML file; paths in it are those beside it")
-    parser.add_argument("--fresh", action="store_true", help="do every step again")
+    parser.add_argument("study", metavar="FILE", help="a TOML file; paths in it are relative to its folder")
+    parser.add_argument("--fresh", action="store_true", help="repeat every step, even if nothing changed")
     parser.add_argument(
         "--locked",
         action="store_true",
-        help="refuse other versions and inputs than those of the lock, and fail where a number is another one",
+        help="refuse versions and inputs that differ from the lock file, and fail if any number differs",
     )
-    _arguments.add_report(parser, more=", with what every step made (default: a folder named after the file)")
+    _arguments.add_report(parser, more=", with the results of every step (default: a folder named after the file)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -113,9 +110,7 @@ def _lock(path: Path) -> Mapping[str, Any]:
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
         known, whole = {}, False
     if not whole:
-        raise ValueError(
-            f"`{path.name}` was changed or damaged: take it from where it was made, or run once without it."
-        )
+        raise ValueError(f"`{path.name}` was changed or damaged: restore the original, or delete it and run again.")
     return known
 
 
@@ -144,7 +139,7 @@ def _do(
     if kept.is_file() and not args.fresh:
         entry = _believed(kept, step, folder)
         if entry is None:
-            _print.say(f"{step.name} is done again: what was kept of it was changed or damaged.")
+            _print.say(f"{step.name} is repeated, because its cached result was changed or damaged.")
         elif entry["key"] == key:
             _print.say(f"{step.name}, unchanged: {' '.join(entry['part']['verdict'])}")
             return entry
@@ -188,8 +183,8 @@ def _check_same(what: str, known: Mapping[str, str], now: Mapping[str, str]) -> 
     for name, value in now.items():
         if known.get(name) != value:
             raise ValueError(
-                f"`--locked` must find the {what} of the lock, got another {name}: {value[:16]}, not "
-                f"{str(known.get(name))[:16]}. Install what the lock names, or run without `--locked`."
+                f"`--locked` refuses {what} that differ from the lock file: {name} is {value[:16]}, not "
+                f"{str(known.get(name))[:16]}. Restore those of the lock file, or run without `--locked`."
             )
 
 
