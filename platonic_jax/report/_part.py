@@ -40,7 +40,7 @@ class Part:
 # A number that is none, not a part of a name; with its unit; in brackets, an interval.
 _NAN = re.compile(r"(?<![\w.-])nan(?: %| THz)?(?![\w-]|\.\w)")
 _BRACKETS = re.compile(r" ?\([^()]*\)")
-_REASON = "What is undefined cannot be computed because too few atoms are left for it, or they do not differ."
+_REASON = "Values are undefined where too few atoms are left, or where their embeddings are equal."
 
 
 def undefined(text: str) -> bool:

@@ -1,7 +1,7 @@
 """The verdict in plain sentences, each with its numbers.
 
-Only pairs of trained models are judged. Four baselines stand beside them: whole structures exchanged, the atoms of one
-structure exchanged within each element, the chemical element alone, and a network whose weights were never trained.
+Only pairs of trained models are tested, against four baselines: permutation of whole structures, permutation within
+each element, the element-only baseline, and an untrained network.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ __all__ = ["Answer", "Verdict", "verdict"]
 
 SIGNIFICANT = 0.05
 
-# Measures of global geometry, the first one present is judged; and what a value of 1 means.
+# Measures of global geometry, of which the first one present is used, and the meaning of a value of 1.
 _GLOBAL = {
     "procrustes": ("Procrustes similarity", "1 would be the same arrangement of atoms, up to rotation and scale"),
     "cka": ("CKA", "1 would be the same similarities between all atoms"),
@@ -59,7 +59,7 @@ def verdict(comparison: Comparison) -> Verdict:
     """
     trained = [(i, j) for i, j, kind in plots.pairs(comparison) if kind == "model"]
     if not trained:
-        lead = "Fewer than two trained models are compared here: what follows shows controls, not agreement."
+        lead = "Fewer than two trained models are compared, so the numbers below show controls, not agreement."
         return Verdict(lead, [])
     names = plots.labels(comparison)
     elements, untrained = ([i for i, kind in enumerate(comparison.kinds) if kind == k] for k in ("element", "random"))
@@ -90,7 +90,7 @@ def verdict(comparison: Comparison) -> Verdict:
         if untrained:
             beyond["an untrained network"] = _above(measure, trained, untrained)
         answers.append(_neighbours(measure, trained, names, untrained, beyond, others=True))
-    return Verdict(" ".join(lead) or "Neither global geometry nor neighbours were compared: see the figures.", answers)
+    return Verdict(" ".join(lead) or "Neither global geometry nor neighbours were compared; see the figures.", answers)
 
 
 def _beyond(measure: Matrix, trained: list[tuple[int, int]], suffix: str) -> int | None:
@@ -162,7 +162,7 @@ def _extremes(measure: Matrix, trained: list[tuple[int, int]], names: list[str],
     title, meaning = _GLOBAL[chosen]
     trained = [pair for pair in trained if np.isfinite(measure.value[pair])]
     if not trained:
-        return Answer("How far do they agree?", "Undefined.", f"{title} has no value where all atoms look the same.")
+        return Answer("How far do they agree?", "Undefined.", f"{title} is undefined if all embeddings are equal.")
     most, least = _most_and_least(measure, trained)
     first = f"{names[most[0]]} and {names[most[1]]}"
     text = f"{title} {measure.value[most]:.2f} (95 % CI {measure.low[most]:.2f}–{measure.high[most]:.2f})"
@@ -176,20 +176,20 @@ def _extremes(measure: Matrix, trained: list[tuple[int, int]], names: list[str],
 
 
 def _against_exchange(measure: Matrix, trained: list[tuple[int, int]]) -> Answer:
-    question = "More than any two structures share?"
+    question = "Beyond permuted structures?"
     if not _tested(measure, trained, ""):
         return Answer(question, "Cannot be tested.", _untested(measure))
     count = sum(bool(measure.p[pair] <= SIGNIFICANT) for pair in trained)
     return Answer(
         question,
         _yes(count, len(trained)),
-        f"With whole structures exchanged the similarity is {_span(measure.null, trained)} on average, an effect of "
+        f"The mean similarity under permutation of whole structures is {_span(measure.null, trained)}, an effect of "
         f"{_effect(measure, trained, '')} (p = {_span(measure.p, trained, digits=3)}{_moved(measure, 'null')}).",
     )
 
 
 def _against_element(measure: Matrix, trained: list[tuple[int, int]], controls: list[int]) -> Answer:
-    question = "Between crystals, beyond the element?"
+    question = "Beyond the element?"
     baseline = ""
     if controls:
         reached = _span(measure.value, _with(controls, trained))
@@ -200,8 +200,8 @@ def _against_element(measure: Matrix, trained: list[tuple[int, int]], controls: 
     return Answer(
         question,
         _yes(count, len(trained)),
-        "With the atoms of one structure exchanged for those of another within each element, "
-        f"{_span(measure.null_within_element, trained)} remains: an effect of "
+        "The mean similarity under permutation within each element is "
+        f"{_span(measure.null_within_element, trained)}, an effect of "
         f"{_effect(measure, trained, '_within_element')} (p = {_span(measure.p_within_element, trained, digits=3)}"
         f"{_moved(measure, 'null_within_element')}).{baseline}",
     )
@@ -215,7 +215,7 @@ def _against_random(
     return Answer(
         "More than an untrained network?",
         _yes(count, len(trained)),
-        f"{who}, never trained, still reaches {reached} with the models: so much comes with architecture and input. "
+        f"Without training, {who} reaches {reached} with the models: this much is explained by architecture and input. "
         "A pair counts as above.",
     )
 
@@ -224,10 +224,9 @@ def _no_control(comparison: Comparison) -> Answer:
     model = comparison.models[comparison.kinds.index("model")]
     return Answer(
         "More than an untrained network?",
-        "Not known.",
-        "No random-weight control is among the models, so how much of the agreement comes from training cannot be "
-        "told. "
-        "Embed the same structures with one, and compare again:",
+        "Not tested.",
+        "The comparison has no untrained control, so agreement from training cannot be separated from agreement by "
+        "architecture. Embed the same structures with one, and compare again:",
         f'platonic embed "random:{model}?seed=0" INPUT -o random.zarr',
     )
 
@@ -257,8 +256,8 @@ def _neighbours(
         detail += f" {_untested(measure)}"
     else:
         detail += (
-            f" With the atoms of one structure exchanged within each element it would be "
-            f"{_span(100 * measure.null_within_element, trained, digits=0)} %: an effect of "
+            f" Under permutation within each element the share is "
+            f"{_span(100 * measure.null_within_element, trained, digits=0)} %, an effect of "
             f"{_effect(measure, trained, '_within_element', scale=100.0, digits=0)} percentage points "
             f"(p = {_span(measure.p_within_element, trained, digits=3)})."
         )
@@ -275,7 +274,7 @@ def _neighbours(
         for what, count in beyond.items()
     }
     answer = "; ".join(f"beyond {what}: {count}" for what, count in short.items())
-    question = "Do neighbours in other structures agree?" if others else "Down to an atom's neighbours?"
+    question = "Do neighbours in other structures agree?" if others else "Do nearest neighbours agree?"
     return Answer(question, f"{answer.capitalize()}.", detail)
 
 
@@ -284,9 +283,11 @@ def _relatives(comparison: Comparison, trained: list[tuple[int, int]], names: li
     if not related:
         return []
     pairs = _series([f"{names[i]} and {names[j]}" for i, j in related])
-    reason = "share weights, data or code (one is a fine-tune of the other, say)"
+    reason = "share weights, data or code (for example, one is a fine-tune of the other)"
     return [
-        Answer("Independent models?", "Not all.", f"{pairs} {reason}: that they agree is no evidence of convergence.")
+        Answer(
+            "Independent models?", "Not all.", f"{pairs} {reason}, so their agreement is no evidence of convergence."
+        )
     ]
 
 

@@ -61,16 +61,16 @@ class Analogies(Record):
             if kind != "model":
                 continue
             hit, of_composition = self.found[name]["hit_1"], self.found[alone]["hit_1"]
-            sentence = f"{name} finds {percent(hit)} of {self.num['quadruples']} answers"
-            sentence += f", composition {percent(of_composition)}"
+            sentence = f"{name} answers {percent(hit)} of {self.num['quadruples']} analogies correctly"
+            sentence += f", the composition baseline {percent(of_composition)}"
             if self.num["phase"]:
                 phase, blind = self.found[name]["phase"], self.chance["phase"]
-                says = "the phase is not certainly right more often: "
+                says = "the phase is not significantly more often right than for the composition baseline: "
                 if not np.isfinite(phase["low"]):
                     says = "the phase is right in "
                 elif phase["low"] > blind:
-                    says = "the phase is right more often than by composition: "
-                sentence += f"; among polymorphs {says}{percent(phase)}, by composition {100 * blind:.0f} %"
+                    says = "the phase is right more often than for the composition baseline: "
+                sentence += f"; among polymorphs {says}{percent(phase)} (composition baseline: {100 * blind:.0f} %)"
             sentences.append(f"{sentence}.")
         num = self.groups
         apart = f"The quadruples fall into {num['num']} groups that share no crystal, the largest of {num['largest']}"
@@ -151,7 +151,7 @@ def analogies(
     common = pair(*tables) if len(tables) > 1 else list(tables)
     names, first = display_names(common), common[0]
     if first.structures is None:
-        raise ValueError("`tables` must bring structures, got none: prototypes are told from them.")
+        raise ValueError("`tables` must bring structures, got none: prototypes are determined from them.")
     key = jax.random.key(seed)
     present = np.unique(first.structure_index)
     every = groups.prototypes(first.structures)

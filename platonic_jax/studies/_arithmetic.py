@@ -118,22 +118,25 @@ class Arithmetic(Record):
     def verdict(self) -> str:
         """Nearest crystals, and a comparison with random sums."""
         sentences = [
-            f"{term['name']} is {term['id']}, of {len(term['phases'])} phases, by {term['because']}."
+            f"{term['name']} is {term['id']}, chosen among {len(term['phases'])} phases as {term['because']}."
             for term in self.terms
             if term["phases"]
         ]
         others = [answer for answer in self.answers if not answer["is_term"]]
         best = self.answers[0]
-        sentences.append(f"Nearest is {best['formula']} ({best['id']}), with a similarity of {best['similarity']:.3f}.")
+        sentences.append(
+            f"The nearest crystal is {best['formula']} ({best['id']}), similarity {best['similarity']:.3f}."
+        )
         if best["is_term"] and others:
             then = others[0]
             sentences.append(
-                f"It is a term itself; of the others, {then['formula']} ({then['id']}), with {then['similarity']:.3f}."
+                f"It is itself a term; the nearest other crystal is {then['formula']} ({then['id']}), similarity "
+                f"{then['similarity']:.3f}."
             )
         null = self.null
         sentences.append(
-            f"To sums of random crystals the nearest has {null['mean']:.3f} on average, {null['high']:.3f} in one of "
-            f"twenty: something lies as near to {100 * null['p_value']:.1f} % of them."
+            f"Random sums have a nearest crystal with similarity {null['mean']:.3f} on average and above "
+            f"{null['high']:.3f} in 5 %; {100 * null['p_value']:.1f} % of them have one at least as near."
         )
         return " ".join(sentences)
 
@@ -186,7 +189,7 @@ def arithmetic(
     crystals = _terms.Crystals(common, names, files)
     matches = [crystals.find(term) for term in _terms.parse(expression, crystals.known)]
     if space == "own" and any(one.table for one in matches):
-        raise ValueError("`space` must be 'shared' where terms are by several models, got 'own'.")
+        raise ValueError("`space` must be 'shared' if terms are of several models, got 'own'.")
     key = jax.random.key(seed)
     place = space_of(space, common, anchors=anchors, k=k, similarity=similarity, key=jax.random.fold_in(key, 0))
 
@@ -205,7 +208,7 @@ def arithmetic(
     coefficients = np.array([one.term.coefficient for one in matches], candidates.dtype)
     target = coefficients @ terms
     if np.linalg.norm(target) <= _NOTHING * np.linalg.norm(terms):
-        raise ValueError(f"`expression` must not cancel, got {expression!r}: nothing is near to nothing.")
+        raise ValueError(f"`expression` sums to zero, so no direction is defined: {expression!r}.")
     near = np.asarray(_similarity(target, candidates))
 
     drawn = jax.random.randint(jax.random.fold_in(key, 1), (num_draws, len(matches)), 0, len(candidates))
@@ -241,7 +244,7 @@ def _by_model(tables: Sequence[EmbeddingTable], table: EmbeddingTable) -> Embedd
     for other in tables:
         if (other.model, other.layer) == (table.model, table.layer):
             return other
-    raise ValueError(f"`files` must be seen by {table.model} {table.layer} too: embed them with it.")
+    raise ValueError(f"`files` lacks a table of {table.model} {table.layer}: embed the files with this model too.")
 
 
 @jax.jit

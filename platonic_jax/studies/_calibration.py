@@ -68,31 +68,31 @@ class Calibration(Record):
     def verdict(self) -> str:
         """Best score of each model, and its gain over baselines that need no embeddings."""
         sentences = [
-            f"{sum(counts.values())} atoms are left out, for which {score} has no value "
+            f"{sum(counts.values())} atoms without a value of {score} are left out "
             f"({listed(sorted(counts, key=lambda symbol, counts=counts: -counts[symbol]), most=_NAMED)})."
             for score, counts in self.left_out.items()
         ]
         for model, scores in self.scores.items():
             # Within elements, unless there are too few atoms of any.
             place = "within" if all("within" in entries for entries in scores.values()) else "atoms"
-            where = "within each element" if place == "within" else "over all elements, for want of atoms of any,"
+            where = "within each element" if place == "within" else "over all elements (too few atoms of any one),"
             figures = {name: entries[place]["rank_correlation"] for name, entries in scores.items()}
             worth = {name: np.nan_to_num(entry["value"], nan=-1.0) for name, entry in figures.items()}
             geometric = [name for name in figures if name not in self.baselines]
             if not geometric:
-                sentences.append(f"{model}: no score of geometry was given.")
+                sentences.append(f"{model}: no score of the embeddings was given.")
                 continue
             leader, best = max(geometric, key=worth.__getitem__), max(worth, key=worth.__getitem__)
             sentence = (
-                f"{model}: {where} the score of geometry that tells most about force errors is {leader}, with a rank "
+                f"{model}: {where} the score of the embeddings that best ranks force errors is {leader}, with a rank "
                 f"correlation of {in_words(figures[leader], digits=2)}"
             )
             if best != leader:
-                sentence += f"; {best} tells more, {in_words(figures[best], digits=2)}"
+                sentence += f"; the baseline {best} ranks them better, {in_words(figures[best], digits=2)}"
             if place == "within":
                 beyond = scores[leader]["within"]["beyond_force_size"]
-                adds = in_words(beyond, digits=2) if beyond["low"] > 0 else "nothing that is certain"
-                sentence += f". Once the size of the force is known, it adds {adds}"
+                adds = in_words(beyond, digits=2) if beyond["low"] > 0 else "not significant"
+                sentence += f". The partial rank correlation given the force magnitude is {adds}"
             sentences.append(f"{sentence}.")
         return " ".join(sentences)
 
@@ -139,7 +139,7 @@ def calibration(
     for table in common:
         if "forces" not in table.properties:
             raise ValueError(
-                f"`tables` must bring forces, got none of {table.model}: embed with `--properties energy,forces`."
+                f"`tables` must have forces, got none of {table.model}: embed with `--properties energy,forces`."
             )
     first = common[0]
     truth = np.asarray(labels["forces"], float)
@@ -160,7 +160,7 @@ def calibration(
     least = max(num_neighbours, LEAST_ATOMS)
     if known.sum() <= least:
         without = f", of which {num_labelled - int(known.sum())} have no {' or '.join(left_out)}" if left_out else ""
-        raise ValueError(f"`labels` must be of more than {least} atoms, got {num_labelled}{without}.")
+        raise ValueError(f"`labels` must have forces of more than {least} atoms, got {num_labelled}{without}.")
     structure = np.unique(first.structure_index[known], return_inverse=True)[1]
     species = first.species[known]
     forces = [table.properties["forces"][known].astype(float) for table in common]

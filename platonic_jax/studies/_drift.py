@@ -109,7 +109,7 @@ def drift(
     """
     check_count("num_neighbours", num_neighbours)
     if unknown := [symbol for symbol in seen if symbol not in atomic_numbers]:
-        raise ValueError(f"`seen` must be symbols of elements, got {unknown[0]!r}: say Cu, Au.")
+        raise ValueError(f"`seen` must be symbols of elements, such as Cu,Au, got {unknown[0]!r}.")
     checked = check_lineage(before, after)
     for table in reseeded:
         check_lineage(before, table)
@@ -119,7 +119,7 @@ def drift(
     first, last, *others = pair(before, after, *reseeded, *repeats)
     if labels is not None and len(first.x) < given:
         raise ValueError(
-            f"`labels` must be of structures that every model takes, got {given - len(first.x)} atoms more."
+            f"`labels` must match the structures that all tables share, got {given - len(first.x)} atoms more."
         )
     key = {name: jax.random.fold_in(jax.random.key(seed), i) for i, name in enumerate(_STREAMS)}
     number = min(k, len(first.x)) if isinstance(anchors, str) else k
@@ -247,13 +247,15 @@ def _shared(x: Array, rows: Array, *, similarity: str) -> Array:
 def _unit(x: Array, rows: Array, environments: np.ndarray, *, num_neighbours: int, similarity: str) -> float:
     """Compute the median distance of an environment to its last neighbour, root mean square over anchors."""
     if len(environments) < 2:
-        raise ValueError("`before` must have two environments at least, got one: embed more structures.")
+        raise ValueError("`before` must have at least two environments, got one: embed more structures.")
     chosen = _shared(x, rows, similarity=similarity)[environments]
     most = min(num_neighbours, len(environments) - 1)
     distance = numerics.neighbours(chosen, num_neighbours=most, metric="l2")[1][:, -1]
     unit = float(np.median(distance)) / math.sqrt(chosen.shape[1])
     if not unit > 0:
-        raise ValueError("`before` must tell environments apart, got the same embedding for most of them.")
+        raise ValueError(
+            "`before` has the same embedding for most environments, so no distance between environments is defined."
+        )
     return unit
 
 

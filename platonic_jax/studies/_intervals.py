@@ -153,10 +153,10 @@ def meaning(groups: Mapping[str, Any]) -> str:
     """Say of `described` groups how much their intervals rest on, or why there are none."""
     if groups["num"] < LEAST_GROUPS or groups["effective"] < LEAST_EFFECTIVE:
         return (
-            f"too few for intervals, which take {LEAST_GROUPS} independent groups, and none that outweighs the others "
-            f"(these vary as {groups['effective']:.1f} of equal size would)"
+            f"too few for intervals, which need {LEAST_GROUPS} independent groups of similar size (the effective "
+            f"number is {groups['effective']:.1f})"
         )
-    return f"intervals are as wide as {groups['effective']:.1f} independent groups of equal size make them"
+    return f"the effective number of independent groups is {groups['effective']:.1f}"
 
 
 _weights = jax.jit(statistics.bootstrap_weights, static_argnames="num_bootstraps")

@@ -94,38 +94,39 @@ class Phonons(Record):
     def _orientation(self) -> str:
         broken = self.chain["frequencies"]["broken"]
         who = f"{self.model}{' (random weights)' if self.kind == 'random' else ''}, {self.crystal['formula']}:"
-        shifted = f"only shifted: {self._changes('shifted')}"
+        shifted = f"under translation alone: {self._changes('shifted')}"
         if not broken:
             return (
-                f"{who} the phonons do not depend on how the crystal lies in space. Rotated, "
+                f"{who} the phonons do not depend on the orientation of the crystal. Changes under rotation: "
                 f"{self._changes('rotated')} ({shifted})."
             )
         worst = max(broken, key=lambda way: self.chain["frequencies"][way]["largest"])
         advice = (
-            "Even a shift changes them: its forces are not smooth, and no phonon of it means anything below that."
+            "Even a translation changes them: the forces are not smooth, and smaller frequency differences are not "
+            "meaningful."
             if "shifted" in broken
-            else "Average its forces over rotations and reflections, or trust no difference below that."
+            else "Average the forces over rotations and reflections, or do not interpret smaller differences."
         )
         return (
-            f"{who} the phonons change where the crystal is {', '.join(broken)}. {worst.capitalize()}, "
-            f"{self._changes(worst)} ({shifted}). {advice}"
+            f"{who} the phonons change if the crystal is {', '.join(map(_words, broken))}. "
+            f"{_words(worst).capitalize()}: {self._changes(worst)} ({shifted}). {advice}"
         )
 
     def _changes(self, way: str) -> str:
         rows, forces, frequencies = (self.chain[link][way][JUDGED[link]] for link in TOLERANCES)
-        return f"rows by {rows:.0e} of their norm, forces by {forces:.0e}, frequencies by {frequencies:.4f} THz at most"
+        return f"embeddings {rows:.0e} of their norm, forces {forces:.0e}, frequencies at most {frequencies:.4f} THz"
 
     def _split(self) -> str:
         symmetry = self.symmetry
         if symmetry is None or not symmetry["num_sets"]:
-            return "Whether degenerate modes split is not known."
+            return "Splitting of degenerate modes was not tested."
         if symmetry["splitting"] <= TOLERANCES["frequencies"]:
-            return f"Degenerate modes stay together, to {symmetry['splitting']:.3f} THz."
+            return f"Degenerate modes split by at most {symmetry['splitting']:.3f} THz."
         worst = symmetry["worst"]
         return (
-            f"Modes that symmetry makes degenerate split by up to {symmetry['splitting']:.3f} THz (at "
-            f"{symmetry['frequency']:.2f} THz); symmetry forbids most in the force constants of {worst['element']} "
-            f"{worst['atom']}, {worst['asymmetry']:.2g} of their size."
+            f"Symmetry-degenerate modes split by up to {symmetry['splitting']:.3f} THz (at "
+            f"{symmetry['frequency']:.2f} THz); the largest symmetry-forbidden fraction of force constants is "
+            f"{worst['asymmetry']:.2g}, at {worst['element']} {worst['atom']}."
         )
 
     def _stability(self) -> str:
@@ -154,7 +155,7 @@ class Phonons(Record):
 
     def _error(self) -> str:
         if self.reference is None:
-            return "There is no reference to tell the error of its frequencies."
+            return "Without a reference, the frequency error is unknown."
         difference: Difference = self.reference["polar"] or self.reference["plain"]
         atom = int(np.argmax(self.reference["constants"]))
         way = "softer" if difference.slope < 1 else "stiffer"
@@ -263,10 +264,10 @@ def _forces(table: EmbeddingTable, displaced: Displaced) -> np.ndarray:
     if table.structures is None or table.structures.hashes != displaced.structures.hashes:
         raise ValueError("`table` must be of `displaced.structures`, got other structures: embed those, all of them.")
     if "forces" not in table.properties:
-        raise ValueError("`table` must bring forces, got none: embed with `--properties forces`.")
+        raise ValueError("`table` must have forces, got none: embed with `--properties forces`.")
     forces = table.properties["forces"]
     if not np.isfinite(forces).all():
-        raise ValueError("`table` must bring finite forces, got some that are not.")
+        raise ValueError("`table` must have finite forces, got NaN or infinity.")
     return forces
 
 
@@ -361,6 +362,10 @@ def _against(
         "imaginary": lowest < IMAGINARY,
         "constants": (error / size).tolist(),
     }
+
+
+def _words(way: str) -> str:
+    return "translated" if way == "shifted" else way
 
 
 def _point(qpoint: list[float]) -> str:

@@ -62,20 +62,19 @@ class Polymorphs(Record):
         """Identification of formula and phase, and the gain of clouds over pooled vectors."""
         sentences = []
         for model, entries in self.within.items():
-            sentence = (
-                f"{model}: the nearest crystal to a mean has the same formula in {percent(entries['mean']['identity'])}"
-            )
+            identity = percent(entries["mean"]["identity"])
+            sentence = f"{model}: by mean vectors, the nearest crystal has the same formula in {identity}"
             if "separation" in entries["mean"]:
                 figures = [f"{in_words(entries[name]['separation'], digits=2)} by {name}" for name in REPRESENTATIONS]
-                sentence += f"; phases are told from copies with an AUROC of {', '.join(figures)}"
+                sentence += f"; the AUROC of phases against perturbed copies is {', '.join(figures)}"
             sentences.append(f"{sentence}.")
         for models, entries in self.across.items():
             ends = np.array([entries[how]["low"] for how in ("mean", "cloud")])
-            known, kept = np.isfinite(ends).all(), (ends > self.chance["phase"]).any()
-            certainly = "" if not known else "more often than by chance: " if kept else "not certainly more often: "
+            excess = "not significantly more often" if not (ends > self.chance["phase"]).any() else "more often"
+            extent = f"{excess} than by chance: " if np.isfinite(ends).all() else "in "
             sentences.append(
-                f"{models}: the phase is found again {certainly}{percent(entries['mean'])} by mean, "
-                f"{percent(entries['cloud'])} by cloud, {100 * self.chance['phase']:.0f} % by chance."
+                f"{models}: the same phase is nearest {extent}{percent(entries['mean'])} by mean vectors, "
+                f"{percent(entries['cloud'])} by clouds (chance: {100 * self.chance['phase']:.0f} %)."
             )
         return " ".join(sentences)
 
@@ -123,22 +122,26 @@ def polymorphs(
     common = pair(*tables) if len(tables) > 1 else list(tables)
     names, first = display_names(common), common[0]
     if first.structures is None:
-        raise ValueError("`tables` must bring structures, got none: phases are told by formula.")
+        raise ValueError("`tables` must bring structures, got none: phases are identified by formula.")
     present = np.unique(first.structure_index)
     ids = [first.structures.ids[i] for i in present]
     formula = np.unique(groups.reduced_formulas(first.structures)[present], return_inverse=True)[1]
     if len(ids) > MOST:
-        raise ValueError(f"`tables` must hold at most {MOST} crystals, got {len(ids)}: all pairs of them are compared.")
+        raise ValueError(f"`tables` must hold at most {MOST} crystals, got {len(ids)}: all pairs are compared.")
     phases = np.array([(i, j) for i, j in combinations(range(len(ids)), 2) if formula[i] == formula[j]], np.int32)
     if not len(phases):
         raise ValueError(f"`tables` must hold two structures of one formula, got none among {len(ids)}.")
     if energies is not None and len(energies) != len(first.structures):
-        raise ValueError(f"`energies` must be one a structure, got {len(energies)} for {len(first.structures)}.")
+        raise ValueError(
+            f"`energies` must have one value per structure, got {len(energies)} for {len(first.structures)}."
+        )
     gap = np.full(len(phases), np.nan)
     if energies is not None:
         gap = np.abs(energies[present][phases[:, 0]] - energies[present][phases[:, 1]])
         if not np.isfinite(gap).any():
-            raise ValueError("`energies` must be known of two phases of a formula at least, got none: leave them out.")
+            raise ValueError(
+                "`energies` must be known for at least two phases of one formula, got none: leave them out."
+            )
     known = np.isfinite(gap)
     key = jax.random.key(seed)
     place = space_of(space, common, anchors=anchors, k=k, similarity=similarity, key=jax.random.fold_in(key, 0))

@@ -72,12 +72,14 @@ class Reactions(Record):
     def verdict(self) -> str:
         """Errors of energies from reaction vectors, and of the models' own energies."""
         sentences = [
-            f"{entry['name']} is {entry['id']}, of {len(entry['phases'])} phases, by {entry['because']}."
+            f"{entry['name']} is {entry['id']}, chosen among {len(entry['phases'])} phases as {entry['because']}."
             for entry in self.phases
         ]
         if CONSTANT not in self.errors:
             largest = {model: self.equations[int(np.argmax(norm))] for model, norm in self.norms.items()}
-            sentences += [f"{model}: environments change most in {equation}." for model, equation in largest.items()]
+            sentences += [
+                f"{model}: the largest change of environments is in {equation}." for model, equation in largest.items()
+            ]
             return " ".join(sentences)
         base, num = self.errors[CONSTANT], self.groups
         sentences.append(f"The constant-mean baseline has an MAE of {in_words(base, digits=3)} eV/atom.")
@@ -86,7 +88,7 @@ class Reactions(Record):
             error = self.errors[name]
             comparison = ""
             if bounded:
-                comparison = ", less than the baseline" if error["high"] < base["low"] else ", not certainly less"
+                comparison = ", below the baseline" if error["high"] < base["low"] else ", not significantly below it"
             sentences.append(f"A readout of {name} has {in_words(error, digits=3)}{comparison}.")
         apart = (
             f"The {num['reactions']} reactions fall into {num['num']} groups that share no "
@@ -140,11 +142,11 @@ def reactions(
     size = np.abs(sides[1] @ _sizes(crystals))
     given = np.full(len(equations), np.nan) if energies is None else np.asarray(energies, float)
     if given.shape != (len(equations),):
-        raise ValueError(f"`energies` must be one an equation, got {given.size} for {len(equations)}.")
+        raise ValueError(f"`energies` must have one value per equation, got {given.size} for {len(equations)}.")
     known = np.isfinite(given)
     if known.any() and known.sum() < LEAST:
         raise ValueError(
-            f"`energies` must be known of at least {LEAST} reactions, got {known.sum()}: give more, or none."
+            f"`energies` must be known for at least {LEAST} reactions, got {known.sum()}: give more, or none."
         )
 
     key = jax.random.key(seed)
@@ -180,7 +182,9 @@ def reactions(
                 predictions[f"{name}, {OWN}"] = (sides.sum(axis=0) @ own / size)[known]
         evaluated = np.isfinite(predictions[CONSTANT])
         if not evaluated.any():
-            raise ValueError(f"`energies` must be of {LEAST} reactions that share no compound with a sixth, got fewer.")
+            raise ValueError(
+                f"`energies` must be known for {LEAST} reactions that share no compound with another, got fewer."
+            )
         group = connected_groups(*np.nonzero(compounds), num_units=len(compounds))
         connected = {**described(np.unique(group[evaluated], return_counts=True)[1]), "reactions": int(evaluated.sum())}
         for i, (name, guess) in enumerate(predictions.items()):
@@ -229,13 +233,13 @@ def _coefficients(equations: Sequence[str], crystals: _terms.Crystals) -> tuple[
         of_equation = [crystals.find(term) for term in _terms.parse_reaction(equation, crystals.known)]
         named = [one.term.model for one in of_equation if one.term.model]
         if named:
-            raise ValueError(f"a reaction must name no models, got @{named[0]} in {equation!r}: all pairs are tried.")
+            raise ValueError(f"a reaction must not name models, got @{named[0]} in {equation!r}: all models are used.")
         amounts = [one.term.coefficient * one.units for one in of_equation]
         compositions = [crystals.composition(one.structure) for one in of_equation]
         lost = _terms.imbalance(list(zip(amounts, compositions, strict=True)))
         if lost:
             surplus = ", ".join(f"{element} {number:+g}" for element, number in lost.items())
-            raise ValueError(f"the reaction must be balanced, got products with {surplus} in {equation!r}.")
+            raise ValueError(f"the reaction {equation!r} is not balanced: its products have {surplus}.")
         for one, amount in zip(of_equation, amounts, strict=True):
             sides[int(amount > 0), i, where[one.structure]] += amount
             terms.setdefault(one.term.name, one)

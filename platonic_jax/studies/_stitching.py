@@ -91,7 +91,7 @@ class Stitching(Record):
             f"{in_words(element['left'], digits=2)}."
         ]
         if not self.read_out:
-            sentences.append(f"The store of {self.target} brings no readout, so energies were not tried.")
+            sentences.append(f"The store of {self.target} has no readout, so energies were not evaluated.")
             return " ".join(sentences)
         composition = self.baselines["composition"]
         controls = {name: methods[self.chosen[name]]["mae"] for name, methods in self.controls.items()}
@@ -103,11 +103,13 @@ class Stitching(Record):
         )
         rivals = [composition["mae"], element["mae"], *controls.values()]
         if not all(np.isfinite(entry["high"]) for entry in (best["mae"], *rivals)):
-            sentences.append(f"{self.num['systems']} chemical systems are too few to compare these with certainty.")
+            sentences.append(
+                f"There are too few chemical systems ({self.num['systems']}) for a significant comparison."
+            )
         elif best["mae"]["high"] < min(rival["low"] for rival in rivals):
-            sentences.append("The readout works on these embeddings better than on what needs no trained source.")
+            sentences.append("The mapped embeddings beat every baseline.")
         else:
-            sentences.append("This is not certainly better than what needs no trained source.")
+            sentences.append("This is no significant improvement over the baselines.")
         return " ".join(sentences)
 
     def to_json(self) -> dict[str, Any]:
@@ -162,7 +164,7 @@ def stitching(
     check_count("num_components", num_components)
     first, last, *others = pair(source, target, *controls)
     if first.structures is None:
-        raise ValueError("`source` must bring its structures, got bare arrays: whole chemical systems are held out.")
+        raise ValueError("`source` must have structures, got bare arrays: whole chemical systems are held out.")
     key = {name: jax.random.fold_in(jax.random.key(seed), i) for i, name in enumerate(_STREAMS)}
     system = np.unique(groups.chemical_systems(first.structures), return_inverse=True)[1]
     held = learn.held_out_groups(system[first.structure_index], fraction=held_out, key=key["split"])
@@ -177,8 +179,8 @@ def stitching(
     check_count("k", k, most=len(fitted), bound="the number of fitted atoms", fix="ask for fewer anchors")
     if not len(test) or not len(chosen_on):
         raise ValueError(
-            "`target` must have structures to choose a map on and to evaluate it on, got none of which every element "
-            "is in the training set: give more structures."
+            "`target` must have validation and test structures whose elements are all in the training set, got none: "
+            "give more structures."
         )
 
     num_components = min(num_components, max(1, k // 10))

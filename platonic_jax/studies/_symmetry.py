@@ -80,8 +80,8 @@ class Symmetry(Record):
         if not self.broken:
             largest = max(entry["largest"] for entry in images.values())
             return (
-                f"{name} keeps every symmetry that was tried, to the precision of its arithmetic: no image of an atom "
-                f"moves by more than {largest:.0e} of its norm (tolerance {TOLERANCE:.0e}). {collapse}"
+                f"{name} is invariant under every symmetry tested, to numerical precision: no embedding changes by "
+                f"more than {largest:.0e} of its norm (tolerance {TOLERANCE:.0e}). {collapse}"
             )
         worst = max(self.broken, key=lambda kind: images[kind]["largest"])
         entry = images[worst]
@@ -89,13 +89,13 @@ class Symmetry(Record):
         kept = [kind for kind in images if kind not in self.broken]
         against = (
             f", {_number(entry['median_against'])} and {_number(entry['largest_against'])} of the distance between "
-            "different environments"
+            "distinct environments"
             if np.isfinite(entry["median_against"])
             else ""
         )
         sentences = [
-            f"{name} does not keep {_series(self.broken)}{f'; it keeps {_series(kept)}' if kept else ''}.",
-            f"By a {worst} an atom moves by {_number(entry['median'])} of its norm at the median, "
+            f"{name} is not invariant under {_series(self.broken)}{f', but under {_series(kept)}' if kept else ''}.",
+            f"Under a {worst} embeddings change by {_number(entry['median'])} of their norm at the median, "
             f"{_number(entry['largest'])} at most ({_place(where)}){against}.",
             collapse,
             _advice(self.broken, images),
@@ -211,7 +211,7 @@ _orbits = partial(jax.jit, static_argnames=("num_orbits", "most"))(diagnostics.o
 def _matching(table: EmbeddingTable, images: Images) -> Images:
     """The images that the table has rows of."""
     if table.structures is None:
-        raise ValueError("`table` must bring its structures, got bare arrays: they tell images from originals.")
+        raise ValueError("`table` must have structures, got bare arrays: images and originals are matched by them.")
     known = images.among(table.structures.ids)
     if known.structures.hashes != table.structures.hashes:
         raise ValueError("`table` must be of `images.structures`, got other structures: embed those.")
@@ -322,13 +322,13 @@ def _borrowed(images: Images, home: np.ndarray) -> list[str]:
 
 def _collapse_told(orbits: Mapping[str, Any]) -> str:
     if not orbits["num_orbits"]:
-        return "No structure has equivalent atoms, so whether these coincide is not known."
+        return "No structure has symmetry-equivalent atoms, so their agreement was not tested."
     number, collapsed = orbits["num_orbits"], round(orbits["collapsed"] * orbits["num_orbits"])
     if collapsed == number:
-        return f"Atoms that symmetry makes equivalent coincide in all {number} orbits of several atoms."
+        return f"Symmetry-equivalent atoms coincide in all {number} orbits of several atoms."
     return (
-        f"Atoms that symmetry makes equivalent coincide in {collapsed} of {number} orbits; the spread within an orbit "
-        f"is {_number(orbits['ratio'])} of that between orbits, the most in that of {_place(orbits['worst'])}."
+        f"Symmetry-equivalent atoms coincide in {collapsed} of {number} orbits; the spread within an orbit is "
+        f"{_number(orbits['ratio'])} of that between orbits, largest in the orbit of {_place(orbits['worst'])}."
     )
 
 
@@ -337,29 +337,29 @@ def _advice(broken: list[str], images: Mapping[str, Mapping[str, Any]]) -> str:
     sentences = []
     if {"translation", "permutation"} & set(broken):
         sentences.append(
-            "Where the origin or the order of the atoms matters, a network chooses among equally distant neighbours by "
-            "rounding, as one does that keeps a fixed number of them or whose sight ends sharply: rows that differ by "
-            "less mean nothing."
+            "Dependence on the origin or on the order of atoms means that rounding decides between equally distant "
+            "neighbours (a fixed number of neighbours, or a sharp cutoff): smaller differences of embeddings are not "
+            "meaningful."
         )
     if turning := {"cube rotation", "rotation"} & set(broken):
         confused = max(images[kind]["confused"] for kind in turning)
         if confused > 0:
             sentences.append(
-                f"{100 * confused:.0f} % of turned atoms lie farther from themselves than half way to the next "
-                "environment."
+                f"{100 * confused:.0f} % of rotated atoms are displaced by more than half the distance to the nearest "
+                "other environment."
             )
         sentences.append(
-            "Embed it with `--orbit-average` before comparing its rows, keep every crystal in the same orientation, "
-            "and check its forces with `platonic phonons`."
+            "Embed with `--orbit-average` before comparing embeddings, or keep every crystal in the same orientation, "
+            "and test the forces with `platonic phonons`."
         )
     elif "reflection" in broken:
         sentences.append(
-            "It tells left from right, as a network does that is built for rotations alone: atoms that only a mirror "
-            "or an inversion makes equivalent stay apart. Turning a crystal is safe, and `--orbit-average` would not "
-            "help."
+            "It distinguishes mirror images, as SO(3)-equivariant networks do: atoms that are equivalent only by a "
+            "mirror or an inversion have different embeddings. Rotating a crystal is safe, and `--orbit-average` "
+            "would not help."
         )
     elif broken == ["supercell"]:
-        sentences.append("It sees the choice of the cell: compare it on primitive cells alone.")
+        sentences.append("It depends on the choice of the cell: compare it on primitive cells only.")
     return " ".join(sentences)
 
 

@@ -163,7 +163,7 @@ class Crystals:
     ) -> None:
         structures = tables[0].structures
         if structures is None:
-            raise ValueError("`tables` must bring structures, got none: crystals are asked for by formula or id.")
+            raise ValueError("`tables` must bring structures, got none: crystals are found by formula or id.")
         self.structures = structures
         self.names = [name.replace(" ", "/") for name in names]  # `@MODEL` has no spaces.
         self.files = list(files or {})
@@ -203,9 +203,9 @@ class Crystals:
             raise ValueError(self._unknown(term.name, formula))
         if self.energy is not None and len(phases) > 1:
             phases = sorted(phases, key=lambda i: float(self.energy[i]))  # type: ignore[index]
-            because = f"the lowest energy by {self.names[0]}, {float(self.energy[phases[0]]):.3f} eV/atom"
+            because = f"the one of lowest energy ({self.names[0]}: {float(self.energy[phases[0]]):.3f} eV/atom)"
         else:
-            because = "the first of the store, which has no energies to tell which is stable"
+            because = "the first in the store, which has no energies"
         ids = tuple(self.structures.ids[i] for i in phases)
         several = len(phases) > 1
         ambiguity = (ids, because) if several else ((), "")

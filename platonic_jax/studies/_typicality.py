@@ -142,7 +142,7 @@ def typicality(
     for name, share in (("held_out", held_out), ("calibration", calibration), ("level", level)):
         check_fraction(name, share)
     if not references or not queries:
-        raise ValueError("`references` and `queries` must each name a set of structures at least, got none.")
+        raise ValueError("`references` and `queries` must each name at least one set of structures, got none.")
     paired = {name: pair(*tables) for name, tables in references.items()}
     first = next(iter(paired.values()))
     names = display_names(first)
@@ -232,7 +232,7 @@ def _matched(name: str, tables: list[EmbeddingTable], first: list[EmbeddingTable
     wanted = [identity(table) for table in first]
     if len(tables) != len(first) or set(known) != set(wanted):
         raise ValueError(
-            f"`{name}` must be seen by the same models, checkpoints and layers as the reference ({told(first)}), got "
+            f"`{name}` must have the same models, checkpoints and layers as the reference ({told(first)}), got "
             f"{told(tables)}: embed it with those."
         )
     return [known[entry] for entry in wanted]
@@ -247,8 +247,8 @@ def _parted(
     least = int(np.ceil(1 / level)) - 1
     if ends[0] < least or not 0 < ends[1] - ends[0] < len(order) - ends[0]:
         raise ValueError(
-            f"`{name}` must have enough structures for {least} to calibrate with at a level of {level:g}, and some to "
-            f"hold out, got {len(order)} in all: give a larger reference, or a larger share of it."
+            f"`{name}` must have {least} structures for calibration at a level of {level:g}, and some to hold out, "
+            f"got {len(order)} in all: give a larger reference, or a larger fraction for calibration."
         )
     structure = tables[0].structure_index
     chosen = {"fitted": order[ends[1] :], "calibration": order[: ends[0]], "held_out": order[ends[0] : ends[1]]}
@@ -318,9 +318,9 @@ def _scores(
     if not all(np.isfinite(values).any() for values in z_of[:2]):
         least = max(diagnostics.LEAST_ATOMS[score] for score in scores)
         raise ValueError(
-            f"`references[{part.name!r}]` must hold {least} or more atoms of some element to judge others by with the "
-            f"scores {', '.join(scores)}, besides those that calibrate and are held out, got fewer: give more "
-            "structures, or other scores."
+            f"`references[{part.name!r}]` must hold at least {least} atoms of some element for fitting the scores "
+            f"{', '.join(scores)}, besides those for calibration and held-out tests, got fewer: give more structures, "
+            "or other scores."
         )
     return z_of
 

@@ -159,9 +159,9 @@ class Typicality(Record):
                 f"{100 * level:g} % (KS p = {uniform['p_value']:.2g})"
             )
             if uniform["p_value"] < UNIFORM:
-                yield f"The calibration does not hold: {text}. Do not trust the p-values."
+                yield f"The p-values are not calibrated: {text}. Do not use them."
             else:
-                yield f"The calibration holds: {text}."
+                yield f"The p-values are calibrated: {text}."
 
     def _sets(self) -> Iterator[str]:
         first = self.references[0]
@@ -180,7 +180,7 @@ class Typicality(Record):
 
     def _told(self, against: Against, reference: str) -> str:
         if not np.isfinite(against.score).any():
-            return f"cannot be judged by {reference}; give a larger reference, with more atoms of its elements"
+            return f"cannot be scored by {reference}; give a larger reference, with more atoms of its elements"
         if len(against.score) == 1:
             p_value, level = against.p_value[0], self.settings["level"]
             is_atypical = "atypical" if p_value <= level else "not atypical"
