@@ -240,7 +240,7 @@ def test_one_environment_alone_has_no_ruler():
 def test_wrong_use():
     made = table(IMAGES, "invariant")
     bare = EmbeddingTable.from_arrays(made.x, made.species, made.structure_index)
-    with pytest.raises(ValueError, match="must bring its structures"):
+    with pytest.raises(ValueError, match="must have structures"):
         studies.symmetry(bare, IMAGES)
     with pytest.raises(ValueError, match="`k` must be at least 1"):
         studies.symmetry(made, IMAGES, k=0)

@@ -34,7 +34,7 @@ def images(results: Sequence[Symmetry], space: str = "raw", *, ax: Axes | None =
     ax.axhline(results[0].noise["tolerance"], color=GREY, lw=0.8)
     ax.set_yscale("log")
     ax.set_xticks(range(len(kinds)), [kind.replace(" ", "\n") for kind in kinds])
-    ax.set_ylabel(f"largest distance, {space} space,\nin parts of the norm", fontsize=TEXT)
+    ax.set_ylabel(f"largest distance, {space} space,\nrelative to the norm", fontsize=TEXT)
     thin(ax)
     ax.tick_params(axis="x", length=0, labelsize=TEXT - 1.7)
     return ax

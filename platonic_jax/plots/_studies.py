@@ -115,7 +115,7 @@ def drift(results: Mapping[str, Drift], *, named: Sequence[str] = (), ax: Axes |
                 ax.annotate(symbol, (x, y), xytext=(4, 3), textcoords="offset points", **style)
     for which in ("x", "y"):
         logarithmic(ax, which)
-    ax.set_xlabel("moved, in distances between neighbours", fontsize=TEXT)
+    ax.set_xlabel("displacement / median distance between environments", fontsize=TEXT)
     ax.set_ylabel("change of energy / meV per atom", fontsize=TEXT)
     thin(ax)
     return ax
@@ -154,7 +154,7 @@ def polymorphs(result: Polymorphs, figure: str = "separation", *, ax: Axes | Non
     ax = intervals(series, ax=ax)
     if figure in result.chance:
         ax.axvline(result.chance[figure], color=GREY, lw=0.8, ls="--")
-    labels = {"identity": "nearest crystal has the same formula", "separation": "phases told from copies, AUROC"}
+    labels = {"identity": "nearest crystal has the same formula", "separation": "phases against copies, AUROC"}
     ax.set_xlabel(labels.get(figure, "rank correlation with differences of energy"), fontsize=TEXT)
     return ax
 
@@ -175,7 +175,7 @@ def reactions(result: Reactions, *, ax: Axes | None = None) -> Axes:
         x, y = (np.abs(result.energies[known]), norm[known]) if known.any() else (np.arange(len(norm)), np.sort(norm))
         ax.plot(x, y, marker, ms=2.6, mew=0, alpha=0.8, color=colour, label=model)
     ax.set_xlabel("|ΔE| as written / eV" if known.any() else "reactions, shortest first", fontsize=TEXT)
-    ax.set_ylabel("length per atom", fontsize=TEXT)
+    ax.set_ylabel("norm per atom", fontsize=TEXT)
     thin(ax)
     return ax
 
@@ -202,7 +202,7 @@ def stitching(result: Stitching, figure: str = "left", *, ax: Axes | None = None
     if figure != "left":
         logarithmic(ax, "x")
         what = {"mae": "mean absolute", "median": "median", "rmse": "root mean square"}[figure]
-        label = f"energy by the read-out of {result.target}:\n{what} error / meV per atom"
+        label = f"energy by the readout of {result.target}:\n{what} error / meV per atom"
     ax.set_xlabel(label, fontsize=TEXT)
     return ax
 
@@ -234,8 +234,8 @@ def stitched_pairs(results: Sequence[Stitching], method: str = "best", *, ax: Ax
             ax.text(j, i, f"{number:.0f}", ha="center", va="center", fontsize=TEXT, color="white" if dark else BLACK)
     ax.set_xticks(range(len(targets)), targets, rotation=30, ha="right")
     ax.set_yticks(range(len(sources)), sources)
-    ax.set_xlabel("read-out of", fontsize=TEXT)
-    ax.set_ylabel("rows of", fontsize=TEXT)
+    ax.set_xlabel("readout of", fontsize=TEXT)
+    ax.set_ylabel("embeddings of", fontsize=TEXT)
     ax.tick_params(length=0, labelsize=TEXT)
     ax.spines[:].set_visible(False)
     return ax

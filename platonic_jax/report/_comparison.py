@@ -219,7 +219,7 @@ def _store(comparison: Comparison, i: int) -> str:
         ("name", _html.text(store["model"])),
         (
             "weights",
-            '<span class="tag">random weights</span> drawn anew, never trained' if store.get("random_weights") else "",
+            '<span class="tag">random weights</span> re-drawn, never trained' if store.get("random_weights") else "",
         ),
         ("layer", _html.text(": ".join(filter(None, (layer, plain(described)))))),
         (

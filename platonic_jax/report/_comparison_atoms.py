@@ -56,7 +56,7 @@ def maps(comparison: Comparison) -> str:
     )
     return (
         "<p>Every point is an atom, placed by the first two principal components of its embedding. In its own space a "
-        "model's axes mean nothing to another; in the shared space every axis is built on the same anchor atoms. "
+        "model's axes are arbitrary; in the shared space every axis is built on the same anchor atoms. "
         "Compare arrangements, not orientations.</p>"
         "<p>Point at an atom to see what it is; click it to keep it, with its nearest neighbours ringed in every map. "
         "Or pick a group, an element, a structure: it stays bright in every map, and all else is dimmed.</p>"
@@ -154,7 +154,7 @@ def _agreement(comparison: Comparison) -> str:
     value, null = (
         float(np.mean([array[i, j] for i, j in pairs])) for array in (measure.value, measure.null_within_element)
     )
-    chance = f", and {_texts.number(null)} with structures exchanged within each element" if np.isfinite(null) else ""
+    chance = f", and {_texts.number(null)} under permutation within each element" if np.isfinite(null) else ""
     return f"{text}; over all atoms it is {_texts.number(value)}{chance}."
 
 

@@ -108,7 +108,7 @@ def _header(heading: str, intro: str, links: Mapping[str, str], day: str) -> str
     nav = "".join(f'<a href="#{name}">{_html.text(text)}</a>' for name, text in anchors.items())
     date = f" · {_html.text(day)}" if day else ""
     return (
-        f'<header><p class="eyebrow">platonic_jax · what interatomic potentials have organised inside{date}</p>'
+        f'<header><p class="eyebrow">platonic_jax · representations of interatomic potentials{date}</p>'
         f"<h1>{_html.prose(heading)}</h1><p>{intro}</p><nav>{nav}</nav></header>"
     )
 
@@ -119,7 +119,7 @@ def _verdict(part: Part) -> str:
     return (
         f'<section id="verdict">{paragraphs}{part.answers}'
         "<noscript><p>The interactive figures need JavaScript; the numbers are in the tables below, and the figures of "
-        "a comparison in <code>figures/</code> beside this file.</p></noscript></section>"
+        "a comparison in <code>figures/</code> next to this file.</p></noscript></section>"
     )
 
 
@@ -128,10 +128,10 @@ def _citation() -> str:
     return section(
         "cite",
         "How to cite",
-        "<p>The idea, that potentials share a representation which anchors reveal: Z. Li and A. Walsh, <i>Platonic "
+        "<p>The idea that potentials share a representation, which anchors reveal: Z. Li and A. Walsh, <i>Platonic "
         "representation of foundation machine learning interatomic potentials</i>, Nature Machine Intelligence "
-        f'<b>8</b>, 830–840 (2026), <a href="{_texts.PAPER}">doi:10.1038/s42256-026-01235-7</a>. The computation: '
-        f"platonic_jax {_html.text(software)}. And the models, as their authors ask.</p>"
+        f'<b>8</b>, 830–840 (2026), <a href="{_texts.PAPER}">doi:10.1038/s42256-026-01235-7</a>. Software: '
+        f"platonic_jax {_html.text(software)}. Cite the models as well, as their authors ask.</p>"
         "<pre>@article{li_walsh_2026,\n"
         "  author  = {Li, Z. and Walsh, A.},\n"
         "  title   = {Platonic representation of foundation machine learning interatomic potentials},\n"

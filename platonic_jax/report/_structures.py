@@ -129,7 +129,7 @@ def viewer(payload: str) -> Viewer:
 def note(comparison: Comparison) -> str:
     """Explain why no structure can be shown, and what to do about it; empty if they can be shown."""
     if comparison.structures is None:
-        return "Structures are not shown: the tables brought none."
+        return "Structures are not shown, because the tables have none."
     if importlib.util.find_spec("chemiscope") is None:
         return f"To see structures in 3-D, install chemiscope and write the report again: {INSTALL}"
     return ""
@@ -199,12 +199,12 @@ def _told(comparison: Comparison) -> str:
     sentence = f"Atoms are coloured by the share of their {k} nearest neighbours that two models have in common"
     sentence += f", mean over {len(pairs)} pairs of models" if len(pairs) > 1 else ""
     if "mutual_knn" not in comparison.measures:
-        return f"{sentence}. Its null is not known: mutual_knn is not among the measures."
+        return f"{sentence}. Without mutual_knn among the measures, there is no null."
     measure = comparison.measures["mutual_knn"]
     free, within = (np.mean([null[i, j] for i, j in pairs]) for null in (measure.null, measure.null_within_element))
     chance = [f"{value:.2g} {how}" for value, how in ((free, "as a whole"), (within, "within each element"))]
     drawn = [text for text, value in zip(chance, (free, within), strict=True) if np.isfinite(value)]
-    return f"{sentence}. The mean where structures are exchanged: {', '.join(drawn) or 'not drawn'}."
+    return f"{sentence}. Mean under permutation of structures: {', '.join(drawn) or 'not drawn'}."
 
 
 def _description(comparison: Comparison) -> str:

@@ -13,7 +13,7 @@ _STYLES = {"random": "random", "elements": "baseline", "composition": "baseline"
 
 def title(result: Analogies) -> str:
     """Return the heading."""
-    return f"Do crystals add up in {' and '.join(result.models)}?"
+    return f"Analogies between crystals in {' and '.join(result.models)}"
 
 
 def intro(result: Analogies) -> str:
@@ -59,7 +59,7 @@ def charts(result: Analogies) -> list[tuple[str, _charts.Spec]]:
             _charts.entries(
                 label, [result.found[name][figure] if styles[name] == style else None for name in rows], style=style
             )
-            for style, label in (("model", "models"), ("random", "random weights"), ("baseline", "elements alone"))
+            for style, label in (("model", "models"), ("random", "random weights"), ("baseline", "baselines"))
             if style in styles.values()
         ]
         marks = {"chance": result.chance[figure]}

@@ -9,7 +9,7 @@ NAME = "arithmetic"
 
 def title(result: Arithmetic) -> str:
     """Return the heading."""
-    return f"What is {result.expression}?"
+    return f"Crystals nearest to {result.expression}"
 
 
 def intro(result: Arithmetic) -> str:
@@ -41,6 +41,6 @@ def charts(result: Arithmetic) -> list[tuple[str, _charts.Spec]]:
         )
         for name, is_term in (("answers", False), ("terms of the sum", True))
     ]
-    marks = {"nearest to a random sum, mean": result.null["mean"], "one random sum in twenty": result.null["high"]}
+    marks = {"random sums, mean": result.null["mean"], "random sums, 95th percentile": result.null["high"]}
     caption = "Similarity of the nearest crystals to the sum."
     return [(caption, _charts.dots(rows, series, axis="cosine similarity", marks=marks))]

@@ -18,7 +18,7 @@ _PLACES = {
 
 def title(result: Calibration) -> str:
     """Return the heading."""
-    return f"Does geometry tell where {' and '.join(result.models)} err?"
+    return f"Error ranking of {' and '.join(result.models)}"
 
 
 def intro(result: Calibration) -> str:
@@ -27,7 +27,7 @@ def intro(result: Calibration) -> str:
         f" {sum(counts.values()):,} more have no {score} ({listed(list(counts), most=_NAMED)})."
         for score, counts in result.left_out.items()
     )
-    return f"{result.num_atoms:,} atoms of {result.num_structures:,} structures whose forces are known.{left_out}"
+    return f"{result.num_atoms:,} atoms of {result.num_structures:,} structures with known forces.{left_out}"
 
 
 def tables(result: Calibration) -> list[Table]:
@@ -44,7 +44,7 @@ def tables(result: Calibration) -> list[Table]:
             Table(
                 f"{model}: rank correlation with its errors, AUROC of the worst tenth [95 % CI of each]; mean "
                 f"force error {result.errors[model]['force']['mean']:.3f} eV/Å on {result.num_atoms} atoms",
-                ("score", *(_PLACES[place] for place in places), "beyond the size of the force"),
+                ("score", *(_PLACES[place] for place in places), "partial, given the force magnitude"),
                 rows,
             )
         )
@@ -74,7 +74,7 @@ def charts(result: Calibration) -> list[tuple[str, _charts.Spec]]:
             )
             for score, entry in scores.items()
         ]
-        caption = f"{model}: mean force error of the atoms that score least; the lower, the better the score."
+        caption = f"{model}: risk-coverage curve, the mean force error of the atoms of lowest score (lower is better)."
         specs.append((caption, _charts.lines(curves, x="share of atoms kept", y="mean force error, eV/Å")))
     return specs
 

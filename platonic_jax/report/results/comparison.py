@@ -50,7 +50,7 @@ def _groupings(result: Comparison) -> Iterator[Table]:
             for g, label in enumerate(resolved.labels)
         ]
         yield Table(
-            f"By {kind}, mean over pairs of models (exchanged within element)",
+            f"By {kind}, mean over pairs of models (null within element)",
             (kind, "atoms", "structures", *(name.replace("_", " ") for name in resolved.measures)),
             rows,
             caption=f"{len(resolved.left_out)} more have too few atoms or structures" if resolved.left_out else "",

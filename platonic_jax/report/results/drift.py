@@ -23,8 +23,8 @@ def intro(result: Drift) -> str:
         for name, floor in result.floors.items()
     )
     return (
-        f"{all_atoms['num_atoms']:,} atoms of {all_atoms['num_structures']:,} structures, in the space of the same "
-        f"anchors; numerical floors: {floors}. Checked of the two models: {result.settings['checked']}."
+        f"{all_atoms['num_atoms']:,} atoms of {all_atoms['num_structures']:,} structures, in the shared "
+        f"space; numerical floors: {floors}. Lineage of the two models: {result.settings['checked']}."
     )
 
 
@@ -58,10 +58,10 @@ def tables(result: Drift) -> list[Table]:
     ]
     all_tables = [
         Table(
-            "Displacement, in median distances between distinct environments, and geometry that is left [95 % CI]",
+            "Displacement, in median distances between distinct environments, and similarity [95 % CI]",
             ("atoms", *heads),
             rows,
-            caption=f"{more} more elements moved less" if more > 0 else "",
+            caption=f"{more} more elements are displaced less" if more > 0 else "",
         ),
         Table("Numerical noise alone, all atoms", ("noise", "displacement", "Procrustes", "mutual neighbours"), floors),
     ]
@@ -83,7 +83,7 @@ def _runs(result: Drift) -> Table:
         ("mean displacement [95 % CI]", "between two runs", f"p of {result.before}", f"p of {result.after}"),
         [(with_interval(result.overall["over_runs"]), number(runs["spread"]), *cells)],
         words=(),
-        caption=f"p of lying farther from the runs than they from each other: with so many runs no smaller than "
+        caption=f"p of being farther from the runs than the runs are from each other; the smallest possible value is "
         f"{runs['least_p_value']:.2g}",
     )
 
@@ -106,7 +106,7 @@ def charts(result: Drift) -> list[tuple[str, _charts.Spec]]:
     ]
     floor = [max(result.elements[symbol]["displacement"]["floors"].values()) for symbol in symbols]
     series.append(_charts.entries("largest numerical floor", floor, style="null"))
-    return [("The elements that moved farthest.", _charts.dots(symbols, series, axis=_AXIS))]
+    return [("The elements displaced most.", _charts.dots(symbols, series, axis=_AXIS))]
 
 
 def _named(result: Drift, symbol: str) -> str:

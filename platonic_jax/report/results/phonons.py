@@ -7,6 +7,7 @@ from platonic_jax.studies import Phonons
 
 NAME = "phonons"
 _WAYS = ("rotated", "reflected", "shifted")
+_HEADS = ("rotated", "reflected", "translated")
 # What is told of each link of the chain, and its unit.
 _LINKS = {
     "rows": ("largest", "of their norm, largest"),
@@ -22,8 +23,8 @@ def title(result: Phonons) -> str:
 
 def intro(result: Phonons) -> str:
     """Summarise the input in a sentence."""
-    beside = "without a reference" if result.reference is None else "beside those of a reference in the same supercells"
-    return f"Forces in displaced supercells, and in these turned, reflected and shifted, {beside}."
+    reference = "without" if result.reference is None else "compared with"
+    return f"Forces in displaced supercells and in rotated, reflected and translated copies, {reference} a reference."
 
 
 def tables(result: Phonons) -> list[Table]:
@@ -37,9 +38,7 @@ def tables(result: Phonons) -> list[Table]:
         for link, entry in result.chain.items()
     ]
     return [
-        Table(
-            "What changes where the crystal is rotated, reflected, or only shifted", ("", *_WAYS, "tolerance"), chain
-        ),
+        Table("Changes under rotation, reflection and translation", ("", *_HEADS, "tolerance"), chain),
         Table("Phonons", ("figure", ""), _figures(result)),
     ]
 
@@ -49,8 +48,8 @@ def _figures(result: Phonons) -> list[tuple[str, str]]:
     if result.symmetry is not None and result.acoustic is not None:
         rows += [
             ("splitting of degenerate modes, THz", number(result.symmetry["splitting"])),
-            ("part of force constants that symmetry forbids", number(max(result.symmetry["asymmetry"]))),
-            ("acoustic sum rule violated by, eV/Å²", number(result.acoustic["violation"])),
+            ("symmetry-forbidden fraction of force constants", number(max(result.symmetry["asymmetry"]))),
+            ("violation of the acoustic sum rule, eV/Å²", number(result.acoustic["violation"])),
         ]
     rows += [
         ("largest force on the perfect crystal, eV/Å", number(result.residual["largest"])),
@@ -62,7 +61,7 @@ def _figures(result: Phonons) -> list[tuple[str, str]]:
             error = result.reference[name]
             if error is not None:
                 figures = f"{number(error.mean_absolute)} ({number(error.null)})"
-                rows.append((f"mean absolute error {label}, THz (knowing the mean alone)", figures))
+                rows.append((f"mean absolute error {label}, THz (constant-mean baseline)", figures))
     return rows
 
 

@@ -6,15 +6,15 @@ from platonic_jax.studies import Polymorphs
 
 NAME = "polymorphs"
 _FIGURES = {
-    "identity": "nearest has the formula",
-    "separation": "phases told from copies (AUROC)",
+    "identity": "nearest has the same formula",
+    "separation": "phases against copies (AUROC)",
     "energy": "rank correlation with energy",
 }
 
 
 def title(result: Polymorphs) -> str:
     """Return the heading."""
-    return f"Do {' and '.join(result.models)} keep the phase?"
+    return f"Identification of phases by {' and '.join(result.models)}"
 
 
 def intro(result: Polymorphs) -> str:
@@ -42,8 +42,8 @@ def tables(result: Polymorphs) -> list[Table]:
     if result.across:
         ways = list(next(iter(result.across.values())))
         rows = [(models, *(with_interval(entries[how]) for how in ways)) for models, entries in result.across.items()]
-        chance = f"by chance {result.chance['phase']:.3f}"
-        all_tables.append(Table(f"the same phase found again; {chance} [95 % CI]", ("models", *ways), rows))
+        chance = f"chance {result.chance['phase']:.3f}"
+        all_tables.append(Table(f"nearest is the same phase; {chance} [95 % CI]", ("models", *ways), rows))
     return all_tables
 
 
@@ -63,7 +63,7 @@ def charts(result: Polymorphs) -> list[tuple[str, _charts.Spec]]:
         ways = list(next(iter(result.across.values())))
         series = [_charts.entries(how, [result.across[models][how] for models in rows]) for how in ways]
         spec = _charts.dots(rows, series, axis="share of phases", marks={"chance": result.chance["phase"]})
-        specs.append(("Phases of one model that are found again in another.", spec))
+        specs.append(("Fraction of phases whose nearest in another model is the same phase.", spec))
     return specs
 
 

@@ -12,7 +12,7 @@ NAME = "reactions"
 
 def title(result: Reactions) -> str:
     """Return the heading."""
-    return result.equations[0] if len(result.equations) == 1 else "Do vectors of reactions tell their energies?"
+    return result.equations[0] if len(result.equations) == 1 else "Energies from reaction vectors"
 
 
 def intro(result: Reactions) -> str:
@@ -48,14 +48,14 @@ def charts(result: Reactions) -> list[tuple[str, _charts.Spec]]:
         ]
         return [
             (
-                "Errors of energies, read out of reactions that share no compound.",
+                "Errors of energies, cross-validated over groups of reactions that share no compound.",
                 _charts.dots(errors, series, axis="eV per atom"),
             ),
             (
-                "Energies read out beside those known, eV for an equation as written.",
-                _charts.points(clouds, x="known, eV", y="read out, eV", diagonal=True),
+                "Predicted against known energies, eV per reaction as written.",
+                _charts.points(clouds, x="known, eV", y="predicted, eV", diagonal=True),
             ),
         ]
     series = [_charts.entries(model, list(norm)) for model, norm in result.norms.items()]
-    caption = "How far environments change, per atom that reacts."
+    caption = "Change of environments per reacting atom."
     return [(caption, _charts.dots(list(result.equations), series, axis="length of the vector, per atom"))]

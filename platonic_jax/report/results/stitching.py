@@ -65,7 +65,7 @@ def charts(result: Stitching) -> list[tuple[str, _charts.Spec]]:
         )
     ]
     if result.read_out:
-        caption = f"Errors of the energy readout of {result.target} on them."
+        caption = f"Errors of the energy readout of {result.target} on the mapped embeddings."
         axis = "mean absolute error of energies, meV/atom"
         specs.append((caption, _chart(result, "mae", axis=axis, unit=_MILLI, log=True)))
     return specs
@@ -88,5 +88,5 @@ def _chart(
         _charts.entries(name, values_of(entries), style="random", unit=unit)
         for name, entries in result.controls.items()
     ]
-    series.append(_charts.entries("without rows", values_of(baselines), style="baseline", unit=unit))
+    series.append(_charts.entries("baselines", values_of(baselines), style="baseline", unit=unit))
     return _charts.dots(rows, series, axis=axis, log=log, marks=marks)

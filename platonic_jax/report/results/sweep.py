@@ -12,7 +12,7 @@ NAME = "sweep"
 
 def title(result: Sweep) -> str:
     """Return the heading."""
-    return f"How many anchors are enough for {len(result.models)} models?"
+    return f"Similarity of {len(result.models)} models against the number of anchors"
 
 
 def intro(result: Sweep) -> str:
@@ -36,8 +36,8 @@ def _told(result: Sweep, name: str) -> Iterator[str]:
         value, low, high = (getattr(curve, end)[-1, -1] for end in ("value", "low", "high"))
         stable = curve.stable_from[-1]
         text = f"{measure_text(name).title} with {most} anchors, {_method(method)}"
-        says = f"the same from {stable} anchors on" if stable else "not the same with fewer: take more to be sure"
-        yield f"{text}: {value:.2f} (95 % interval {low:.2f} to {high:.2f}), {says}."
+        says = f"stable from {stable} anchors on" if stable else "not stable: use more anchors"
+        yield f"{text}: {value:.2f} (95 % CI {low:.2f} to {high:.2f}), {says}."
 
 
 def tables(result: Sweep) -> list[Table]:
@@ -60,9 +60,9 @@ def tables(result: Sweep) -> list[Table]:
         all_tables.append(
             Table(
                 f"{measure_text(name).title}, mean over pairs of models",
-                ("anchors", *(f"K = {k}" for k in result.ks), "95 % interval", "over choices", "stable from"),
+                ("anchors", *(f"K = {k}" for k in result.ks), "95 % CI", "over anchor sets", "stable from"),
                 rows,
-                caption="interval and spread are those at the largest K",
+                caption="interval and spread at the largest K",
             )
         )
     return [*all_tables, *(_layers(entry) for entry in result.layers)]

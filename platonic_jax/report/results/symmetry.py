@@ -16,9 +16,9 @@ _TOLERANCE = {"tolerance": 1e-5}
 def title(results: Sequence[Symmetry]) -> str:
     """Return the heading."""
     return (
-        f"Do {_named(results)} keep the symmetries of space?"
+        f"Invariance of {_named(results)} under symmetry operations"
         if len(results) > 1
-        else (f"Does {_named(results)} keep the symmetries of space?")
+        else f"Invariance of {_named(results)} under symmetry operations"
     )
 
 
@@ -26,8 +26,8 @@ def intro(results: Sequence[Symmetry]) -> str:
     """Summarise the input in a sentence."""
     atoms = len(results[0].atoms["atom"])
     return (
-        f"Structures with {atoms:,} atoms were turned, reflected, shifted, reordered and repeated; how far does each "
-        "atom move from itself?"
+        f"Changes of the embeddings of {atoms:,} atoms in rotated, reflected, translated, permuted and supercell copies "
+        "of their structures."
     )
 
 
@@ -62,20 +62,20 @@ def tables(results: Sequence[Symmetry]) -> list[Table]:
     noise = results[0].noise["storage"]
     return [
         Table(
-            "Largest distance of an image to its atom, in parts of its norm (of other environments)",
+            "Largest distance of an image to its atom, relative to its norm (to other environments)",
             ("model", "space", *kinds),
             images,
             words=(0, 1),
-            caption=f"read against rounding: {noise:.0e} of the norm for a stored row; tolerance 1e-05",
+            caption=f"rounding of stored embeddings: {noise:.0e} of the norm; tolerance 1e-05",
         ),
         Table(
-            "Orbits of equivalent atoms",
-            ("model", "space", "orbits", "collapsed", "within over between", "largest distance"),
+            "Orbits of symmetry-equivalent atoms",
+            ("model", "space", "orbits", "collapsed", "spread within / between", "largest distance"),
             orbits,
             words=(0, 1),
         ),
         Table(
-            "Median distance of turned atoms, in parts of their norm, the most sensitive elements first",
+            "Median distance of rotated atoms, relative to their norm, the most sensitive elements first",
             ("model", "element: median (largest)"),
             elements,
             words=(0, 1),
@@ -101,7 +101,7 @@ def charts(results: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
                     )
                     for entry in results
                 ],
-                axis="parts of the atom's norm",
+                axis="distance relative to the norm",
                 log=True,
                 marks=_TOLERANCE,
             ),
@@ -118,7 +118,7 @@ def charts(results: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
                     )
                     for entry in results
                 ],
-                axis="parts of the atom's norm",
+                axis="distance relative to the norm",
                 log=True,
                 marks=_TOLERANCE,
             ),

@@ -14,12 +14,12 @@ NAME = "learn"
 _KINDS = {
     "trained": "trained models",
     "unseen": "with an unseen model",
-    "control": "with a random-weight model",
+    "control": "with an untrained control",
     "excess": "excess",
 }
 _MODELS = {"trained": "trained models", "unseen": "unseen models", "control": "random weights"}
 _SPACES = {"plain": "random", "direct": "DIRECT", "learned": "learned"}
-_BASELINES = {"constant": "none: a constant", "composition": "none: the composition alone"}
+_BASELINES = {"constant": "none: constant mean", "composition": "none: composition baseline"}
 _STYLES = {"plain": "null", "direct": "baseline", "learned": "model"}
 
 
@@ -42,7 +42,7 @@ def verdicts(result: Trained) -> list[str]:
             f"{measure_text(name).title} {with_interval(plain[name]['trained'])} before and "
             f"{with_interval(learned[name]['trained'])} after"
             + (
-                f" (beyond models with random weights {number(plain[name]['excess']['value'])} and "
+                f" (excess over untrained controls {number(plain[name]['excess']['value'])} and "
                 f"{number(learned[name]['excess']['value'])})"
                 if "excess" in plain[name]
                 else ""
@@ -53,10 +53,10 @@ def verdicts(result: Trained) -> list[str]:
     for name, task in result.tasks.items():
         reduction = task["reduction"]["trained"]
         sentences.append(
-            f"{name}: learned anchors reduce the held-out error of DIRECT's by {100 * reduction['value']:.0f} % "
-            f"({100 * reduction['low']:.0f} to {100 * reduction['high']:.0f} %)."
+            f"{name}: learned anchors reduce the held-out error of DIRECT anchors by {100 * reduction['value']:.0f} % "
+            f"(95 % CI {100 * reduction['low']:.0f} to {100 * reduction['high']:.0f} %)."
         )
-    return sentences or ["Nothing was judged: agreement needs two trained models, and a task its targets."]
+    return sentences or ["Nothing was evaluated: agreement needs two trained models, and a task its targets."]
 
 
 def tables(result: Trained) -> list[Table]:
@@ -75,7 +75,7 @@ def _agreement(result: Trained, place: str, description: str) -> Table:
         for name in scores["plain"]
         for space in _spaces(scores)
     ]
-    alone = "no model with random weights among the stores: how much is chance is not told"
+    alone = "no untrained control among the stores"
     return Table(
         f"{scores['num_atoms']} held-out atoms, {description}: mean over pairs of models [95 % interval]",
         ("measure", "space", *(_KINDS[kind] for kind in shown)),
@@ -91,7 +91,7 @@ def _task(result: Trained, name: str) -> Table:
     rows = [(label, *(with_interval(task[space][kind]) for kind in shown)) for space, label in _SPACES.items()]
     rows.append(("reduction, learned from DIRECT", *(with_interval(task["reduction"][kind]) for kind in shown)))
     rows += [(_BASELINES[what], *(with_interval(entry) for _ in shown)) for what, entry in task["baselines"].items()]
-    title = f"{name}: {task['unit']} of a linear read-out, {task['num']['judged']} held out [95 % interval]"
+    title = f"{name}: {task['unit']} of a linear readout, {task['num']['judged']} held out [95 % interval]"
     return Table(title, ("anchors", *(_MODELS[kind] for kind in shown)), rows)
 
 
@@ -114,7 +114,7 @@ def charts(result: Trained) -> list[tuple[str, _charts.Spec]]:
     series = [_charts.curve("training", np.arange(1, len(losses) + 1), losses, style="baseline")]
     if len(validation):
         series.append(_charts.curve("held-out chemical systems", *validation.T, markers=True))
-    specs.append(("The course of training.", _charts.lines(series, x="step", y="loss")))
+    specs.append(("Training and validation loss.", _charts.lines(series, x="step", y="loss")))
     return specs
 
 

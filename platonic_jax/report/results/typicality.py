@@ -14,14 +14,14 @@ _POINTS = 200  # Of a curve; a screen has no more.
 
 def title(result: Typicality) -> str:
     """Return the heading."""
-    return f"What is typical of {' and '.join(result.references)}?"
+    return f"Outliers relative to {' and '.join(result.references)}"
 
 
 def intro(result: Typicality) -> str:
     """Summarise the input in a sentence."""
     number = sum(len(query.ids) for query in result.queries.values())
     sets = f"{number:,} structures of {len(result.queries)} set{'' if len(result.queries) == 1 else 's'}"
-    return f"{sets}, judged without energies or forces by {', '.join(result.models)}."
+    return f"{sets}, scored without energies or forces by {', '.join(result.models)}."
 
 
 def tables(result: Typicality) -> list[Table]:
@@ -53,7 +53,7 @@ def _against(result: Typicality, reference: str) -> Table:
         for name, query in sets.items()
         for who, against in query.against[reference].items()
     ]
-    heads = ("scored", f"atypical at {100 * result.settings['level']:g} %", "AUROC against held-out ones")
+    heads = ("scored", f"atypical at {100 * result.settings['level']:g} %", "AUROC against held-out structures")
     return Table(
         f"Against {reference} [95 % CI]",
         ("structures", "model", *heads, "atoms unscored", "farthest: structure, its farthest atom"),
@@ -104,12 +104,11 @@ def _charts_against(result: Typicality, reference: str) -> list[tuple[str, _char
         curves.append(_charts.curve(name, uniform, share, style="baseline" if name == "held out" else "model"))
     return [
         (
-            f"How well structures are told from held-out ones of {reference}; ½ is not at all.",
+            f"AUROC of each set against held-out structures of {reference}; 0.5 is chance level.",
             _charts.dots(names, series, axis="AUROC", marks={"no difference": 0.5}),
         ),
         (
-            f"The share of structures with a p-value against {reference} of at most so much: held-out ones follow the "
-            "dashed line.",
+            f"Cumulative distribution of p-values against {reference}: held-out structures follow the dashed line.",
             _charts.lines(
                 curves,
                 x=f"p-value, {result.judge}",
