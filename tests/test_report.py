@@ -218,7 +218,7 @@ def test_provenance_anchors_and_citation_are_told(page):
 def test_each_element_has_its_line(page, comparison):
     agreement = float(comparison.agreement[comparison.species == 26].mean())
     assert f"Fetransition metal10101{report.number(agreement)}" in page.text
-    assert "over all atoms it is 0.392, and 0.200 with structures exchanged within each element" in page.text
+    assert "over all atoms it is 0.392, and 0.200 under permutation within each element" in page.text
     picking = [attrs["data-pick"] for _, attrs in page.seen if "data-pick" in attrs]
     assert picking.count("element:Fe") == 2  # In the table of elements and in the periodic table.
 

@@ -26,8 +26,8 @@ def intro(results: Sequence[Symmetry]) -> str:
     """Summarise the input in a sentence."""
     atoms = len(results[0].atoms["atom"])
     return (
-        f"Changes of the embeddings of {atoms:,} atoms in rotated, reflected, translated, permuted and supercell copies "
-        "of their structures."
+        f"Changes of the embeddings of {atoms:,} atoms in rotated, reflected, translated, permuted and supercell "
+        "copies of their structures."
     )
 
 
