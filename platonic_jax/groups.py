@@ -201,13 +201,13 @@ def orbits(structures: Any) -> np.ndarray:
         (n,) int32, the first atom of the orbit, counted over all structures. Where no symmetry is known (no periodic
         cell in three directions), every atom is an orbit of its own. Kept, for the structures asked for last.
     """
-    found = np.arange(len(structures.species), dtype=np.int32)
+    representatives = np.arange(len(structures.species), dtype=np.int32)
     for i in range(len(structures)):
         symmetry = _symmetry(structures, i) if np.all(structures.pbc[i]) else None
         if symmetry is not None:
             rows = slice(structures.offsets[i], structures.offsets[i + 1])
-            found[rows] = structures.offsets[i] + symmetry.crystallographic_orbits
-    return found
+            representatives[rows] = structures.offsets[i] + symmetry.crystallographic_orbits
+    return representatives
 
 
 def _symmetry(structures: Any, i: int) -> Any:

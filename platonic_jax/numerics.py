@@ -175,7 +175,7 @@ def map_rows(row_fn: Callable[..., Any], rows: Any, *, batch_size: int | None = 
 
 
 def rows_per_tile(width: int) -> int:
-    """How many rows of `width` numbers fill a block of 64 MiB in float32, one at least: a good `batch_size`."""
+    """Number of rows of `width` numbers that fill 64 MiB in float32, at least one: a good `batch_size`."""
     return max(1, _TILE // width)
 
 
@@ -360,10 +360,10 @@ def _neighbours(
         def search_tile(tile: tuple[Array, ...]) -> tuple[Array, Array]:
             rows, half_squares, labels, columns = tile
             closeness = jnp.where(labels == own, -jnp.inf, matmul(low, rows.T)[0] - half_squares)
-            found, place = _largest(closeness, min(num_candidates, width))
-            return found, columns[place]
+            largest, place = _largest(closeness, min(num_candidates, width))
+            return largest, columns[place]
 
-        closeness, candidates = (found.reshape(-1) for found in lax.map(search_tile, tiles))
+        closeness, candidates = (largest.reshape(-1) for largest in lax.map(search_tile, tiles))
         if num_tiles > 1:
             closeness, place = lax.top_k(closeness, num_candidates)
             candidates = candidates[place]

@@ -74,7 +74,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         default=0.05,
         help="significance level: fraction of typical structures that may be called atypical (default: 0.05)",
     )
-    _arguments.add_limit(parser, of="each reference")
+    _arguments.add_limit(parser, stores="each reference")
     _arguments.add_seed(parser)
     _arguments.add_report(parser, more=", and the figure")
 

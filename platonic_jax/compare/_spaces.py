@@ -43,7 +43,7 @@ class Space(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Which atoms are anchors, and what was learned about them, if anything.
+    """Rows of the anchors, and the metrics and weights learned for them, if any.
 
     Attributes:
         method: what to call the choice.

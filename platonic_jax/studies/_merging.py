@@ -1,4 +1,4 @@
-"""Is the mean of several models' shared spaces worth more than any one of them?"""
+"""Consensus space of several models, compared with the space of each single one."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -56,10 +56,10 @@ class Merging(Record):
 
     @property
     def verdict(self) -> str:
-        """What to make of it, in two sentences."""
+        """Summary in two sentences."""
         gain = self.gain
-        said, ends = ("less", ("value", "low", "high")) if gain["value"] > 0 else ("more", ("value", "high", "low"))
-        value, low, high = (100 * gain[end] * (1 if said == "less" else -1) for end in ends)
+        order, ends = ("less", ("value", "low", "high")) if gain["value"] > 0 else ("more", ("value", "high", "low"))
+        value, low, high = (100 * gain[end] * (1 if order == "less" else -1) for end in ends)
         share = f"{value:.0f} % ({low:.0f} to {high:.0f})"
         certain = "" if gain["low"] > 0 or gain["high"] < 0 else ", which is not certain"
         away = ", ".join(f"{name} {entry['value']:.2f}" for name, entry in self.distances.items())
@@ -67,7 +67,7 @@ class Merging(Record):
             interval(self.errors[name], digits=3) for name in ("consensus", self.best, "composition")
         )
         return (
-            f"The consensus of {' and '.join(self.models)} errs by {consensus}, {share} {said} than the best of them, "
+            f"The consensus of {' and '.join(self.models)} errs by {consensus}, {share} {order} than the best of them, "
             f"{self.best}, by {single}{certain}; the composition alone errs by {composition}. Angles to the consensus, "
             f"in radians: {away}."
         )
@@ -127,7 +127,7 @@ def merging(
     present, begins = np.unique(first.structure_index, return_index=True)
     system = np.unique(groups.chemical_systems(first.structures), return_inverse=True)[1][present]
     held, known = learn.held_out_groups(system, fraction=held_out, key=key["split"]), np.isfinite(values[present])
-    target, fitted, judged = values[present], np.flatnonzero(~held & known), np.flatnonzero(held & known)
+    target, fitted, test = values[present], np.flatnonzero(~held & known), np.flatnonzero(held & known)
     place = np.searchsorted(present, first.structure_index)
     sizes = np.diff(begins, append=len(first.x))
     pooled = lambda x: np.add.reduceat(np.asarray(x), begins, axis=0) / sizes[:, None]
@@ -140,29 +140,29 @@ def merging(
         ]
         of_fit = np.flatnonzero(~held[place])
         some = of_fit[whole_structures(first.structure_index[of_fit], MOST_ATOMS, key=key["atoms"])]
-        found = jax.jit(stitching.consensus)([shared[i][some] for i in trained])
-        if not bool(found.converged):
-            raise ValueError(f"the consensus did not converge: its last step was {float(found.change):.1e} of it.")
-        mean = np.mean([_apply(map, shared[i]) for map, i in zip(found.maps, trained, strict=True)], axis=0)
+        consensus = jax.jit(stitching.consensus)([shared[i][some] for i in trained])
+        if not bool(consensus.converged):
+            raise ValueError(f"the consensus did not converge: its last step was {float(consensus.change):.1e} of it.")
+        mean = np.mean([_apply(map, shared[i]) for map, i in zip(consensus.maps, trained, strict=True)], axis=0)
         elements, column = np.unique(first.species, return_inverse=True)
         share = pooled(np.eye(len(elements))[column])
-        read = partial(_errors, target=target, fitted=fitted, judged=judged)
+        read = partial(_errors, target=target, fitted=fitted, test=test)
         errors = {names[i]: read(pooled(x)) for i, x in enumerate(shared)}
         errors |= {"consensus": read(pooled(mean)), "composition": read(share)}
-        errors["constant"] = np.abs(target[judged] - target[fitted].mean())
+        errors["constant"] = np.abs(target[test] - target[fitted].mean())
         distances = {}
         for i, name in enumerate(names):
-            told = _distance(
+            figures = _distance(
                 shared[i][some],
-                found.mean,
+                consensus.mean,
                 jnp.asarray(column[some], jnp.int32),
                 jnp.asarray(place[some], jnp.int32),
                 jax.random.fold_in(key["null"], i),
                 num_bootstraps=min(num_bootstraps, _MOST_DRAWS),
             )
-            distances[name] = {figure: float(value) for figure, value in told.items()}
+            distances[name] = {figure: float(value) for figure, value in figures.items()}
 
-    of_system = np.unique(system[judged], return_inverse=True)[1]
+    of_system = np.unique(system[test], return_inverse=True)[1]
     draws = _weights(key["bootstrap"], jnp.arange(of_system.max() + 1), num_bootstraps=num_bootstraps)
     weights = np.concatenate([np.ones((1, of_system.max() + 1)), np.asarray(draws, float)])
     totals = weights @ np.bincount(of_system)
@@ -171,12 +171,12 @@ def merging(
     return Merging(
         models=[names[i] for i in trained],
         distances=distances,
-        errors={name: _entry(of) for name, of in means.items()},
+        errors={name: _entry(entry) for name, entry in means.items()},
         gain=_entry(1 - means["consensus"] / means[best]),
         best=best,
         num={
             "fitted": len(fitted),
-            "judged": len(judged),
+            "judged": len(test),
             "systems": len(weights[0]),
             "atoms": len(some),
         },
@@ -201,11 +201,11 @@ def _relative(x: Array, rows: Array, *, similarity: str) -> Array:
     return projection.relative(x, x[rows], similarity=similarity)
 
 
-def _errors(x: np.ndarray, *, target: np.ndarray, fitted: np.ndarray, judged: np.ndarray) -> np.ndarray:
+def _errors(x: np.ndarray, *, target: np.ndarray, fitted: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Absolute errors on judged structures of a ridge read-out of the others."""
     of_fit = jnp.asarray(x[fitted], jnp.float64)
-    found = jax.jit(stitching.fit)(of_fit, jnp.asarray(target[fitted, None], jnp.float64))
-    return np.abs(np.asarray(_apply(found, jnp.asarray(x[judged], jnp.float64)))[:, 0] - target[judged])
+    readout = jax.jit(stitching.fit)(of_fit, jnp.asarray(target[fitted, None], jnp.float64))
+    return np.abs(np.asarray(_apply(readout, jnp.asarray(x[test], jnp.float64)))[:, 0] - target[test])
 
 
 @partial(jax.jit, static_argnames="num_bootstraps")
@@ -215,11 +215,11 @@ def _distance(
     """Angle of a cloud to the mean, its interval over structures, and the same of rows shuffled within elements."""
     angle = partial(metrics.procrustes, convention="angle")
     first, second = (jax.random.fold_in(key, i) for i in range(2))
-    found = statistics.bootstrap(angle, x, mean, clusters=structure, num_bootstraps=num_bootstraps, key=first)
+    estimate = statistics.bootstrap(angle, x, mean, clusters=structure, num_bootstraps=num_bootstraps, key=first)
     null = statistics.null_distribution(
         lambda order: angle(x[order], mean), n=x.shape[0], groups=element, num_permutations=_NULL_DRAWS, key=second
     )
-    return {"value": found.value, "low": found.low, "high": found.high, "null": jnp.mean(null)}
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "null": jnp.mean(null)}
 
 
 _weights = jax.jit(statistics.bootstrap_weights, static_argnames="num_bootstraps")

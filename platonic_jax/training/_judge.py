@@ -1,4 +1,4 @@
-"""What a learned space is worth on chemistry that took no part in training."""
+"""Evaluation of a learned space on unseen chemical systems."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -48,14 +48,14 @@ def judge_agreement(
         if where == "all" or len(index) >= LEAST_ATOMS:
             indices[where] = index
 
-    judged = {where: {} for where in indices}
+    scores = {where: {} for where in indices}
     with jax.enable_x64(True), _pairs.serial_lapack():  # noqa: FBT003
         for which, choice in spaces.items():
             seen = [choice.mapped(table) for table in tables]
             for where, index in indices.items():
                 clouds = []
                 for i, x in enumerate(seen):
-                    atoms, anchors = (jnp.asarray(x[of], jnp.float64) for of in (index, choice.rows))
+                    atoms, anchors = (jnp.asarray(x[rows], jnp.float64) for rows in (index, choice.rows))
                     shared = projection.relative(atoms, anchors, weights=choice.weights)
                     ties = jax.random.fold_in(key, i)
                     clouds.append(
@@ -67,11 +67,11 @@ def judge_agreement(
                             measures=MEASURES,
                         )
                     )
-                found = estimates_of(clouds, clouds, pairs, jnp.asarray(structure[index]), measures=MEASURES)
-                judged[where][which] = {name: _over_pairs(*found[name], of_pair) for name in MEASURES}
+                estimates = estimates_of(clouds, clouds, pairs, jnp.asarray(structure[index]), measures=MEASURES)
+                scores[where][which] = {name: _over_pairs(*estimates[name], of_pair) for name in MEASURES}
     for where, index in indices.items():
-        judged[where]["num_atoms"] = len(index)
-    return judged, pairs, element
+        scores[where]["num_atoms"] = len(index)
+    return scores, pairs, element
 
 
 def _over_pairs(value: np.ndarray, influence: np.ndarray, kinds: np.ndarray) -> dict[str, Any]:
@@ -87,8 +87,8 @@ def _over_pairs(value: np.ndarray, influence: np.ndarray, kinds: np.ndarray) -> 
 def _interval(value: Any, influence: np.ndarray) -> dict[str, Any]:
     """Value ± 1.96 standard errors, from the influence of every structure or system along the last axis."""
     half = 1.96 * standard_errors(influence)
-    found = {"value": value, "low": value - half, "high": value + half}
-    return found if np.ndim(value) else {name: float(number) for name, number in found.items()}
+    interval = {"value": value, "low": value - half, "high": value + half}
+    return interval if np.ndim(value) else {name: float(number) for name, number in interval.items()}
 
 
 def judge_tasks(
@@ -117,23 +117,25 @@ def judge_tasks(
         known = np.isfinite(target.values)
         whole, y, x_of = _units(target, first, known)
         parts = [mask[whole] for mask in (learned_from, validated_on, judged_on)]
-        judged = partial(_mean_error, y=y, parts=parts, structure=first.structure_index[whole], system=system)
+        error = partial(_mean_error, y=y, parts=parts, structure=first.structure_index[whole], system=system)
         entry: dict[str, Any] = {
             "unit": "mean absolute error" if target.labels is None else "share of wrong classes",
             "per": target.per,
             "labels": target.labels,
             "num": dict(zip(("learned", "validated", "judged"), (int(part.sum()) for part in parts), strict=True)),
             "baselines": {
-                "constant": _interval(*judged(np.zeros((len(y), 1), np.float32))),
-                "composition": _interval(*judged(x_of(composition))),
+                "constant": _interval(*error(np.zeros((len(y), 1), np.float32))),
+                "composition": _interval(*error(x_of(composition))),
             },
         }
         means = {}
         for which, clouds in features.items():
-            found = [judged(x_of(x)) for x in clouds]
-            value, influence = (np.array(each) for each in zip(*found, strict=True))
+            errors = [error(x_of(x)) for x in clouds]
+            value, influence = (np.array(each) for each in zip(*errors, strict=True))
             members = {kind: np.array(kinds) == kind for kind in KINDS if kind in kinds}
-            means[which] = {kind: (value[of].mean(), influence[of].mean(axis=0)) for kind, of in members.items()}
+            means[which] = {
+                kind: (value[index].mean(), influence[index].mean(axis=0)) for kind, index in members.items()
+            }
             entry[which] = {"models": _interval(value, influence)}
             entry[which] |= {kind: _interval(*mean) for kind, mean in means[which].items()}
         entry["reduction"] = {
@@ -152,7 +154,7 @@ def _features(choice: Choice, table: EmbeddingTable) -> np.ndarray:
 
 
 def _units(target: Target, table: EmbeddingTable, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
-    """What is judged, atoms or structures: a row of each, its target (u, c), and the function that pools rows."""
+    """Return the evaluated units (atoms or structures): a row of each, its target (u, c), and the pooling function."""
     if target.per == "atom":
         rows = np.flatnonzero(known)
         pooled = lambda x: x[rows]
@@ -179,7 +181,7 @@ def _mean_error(
 
 
 def _read_out_errors(
-    x: np.ndarray, y: np.ndarray, learned: np.ndarray, validated: np.ndarray, judged: np.ndarray
+    x: np.ndarray, y: np.ndarray, learned: np.ndarray, validated: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
     """The error of each judged unit: |y − ŷ|, or, of classes, 1 where another indicator is larger."""
     x = x.astype(np.float64)
@@ -193,7 +195,7 @@ def _read_out_errors(
         return x[mask] @ (directions @ (seen / (np.maximum(eigenvalues, 0) + ridge * size)[:, None])) + mean
 
     best = min(RIDGES, key=lambda ridge: float(((predicted(ridge, validated) - y[validated]) ** 2).sum()))
-    guess = predicted(best, judged)
+    guess = predicted(best, test)
     if y.shape[1] == 1:
-        return np.abs(guess - y[judged])[:, 0]
-    return (guess.argmax(axis=1) != y[judged].argmax(axis=1)).astype(np.float64)
+        return np.abs(guess - y[test])[:, 0]
+    return (guess.argmax(axis=1) != y[test].argmax(axis=1)).astype(np.float64)
