@@ -99,7 +99,7 @@ def fit(
     covariance of each cloud are its own, and need no pairs. Where the clouds only resemble each other it needs many
     anchors for every column, so with real models keep few principal components, of each cloud its own.
 
-    A measure of fit on the rows that were fitted is lower than it deserves: hold out whole structures, or chemistries.
+    An error on the training rows is optimistically biased: hold out whole structures, or chemistries.
 
     Args:
         x: Embedding to map from.

@@ -135,7 +135,7 @@ class Store:
 
     @cached_property
     def readout(self) -> Readout | None:
-        """The model's energy read-out, where it can be written as dense layers."""
+        """The model's energy readout, if it can be written as dense layers."""
         if not self._has("readout"):
             return None
         self._check_files("readout")

@@ -61,14 +61,14 @@ class OrbitAverage:
         self.hardware, self.charged = adapter.hardware, getattr(adapter, "charged", False)
 
     def prepare(self, atoms: Atoms) -> _Orbit:
-        """Build the graph of every turned copy."""
+        """Build the graph of every rotated copy."""
         turns = self._rotations @ _frame(atoms)
         return _Orbit([self._adapter.prepare(turned(atoms, turn)) for turn in turns], turns, len(atoms))
 
     def embed(
         self, prepared: Sequence[_Orbit], properties: Sequence[str] = ()
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Embed every copy and average; forces and stresses are turned back first."""
+        """Embed every copy and average; forces and stresses are rotated back first."""
         asked = [name for name in properties if name != SPREAD]
         number = len(self._rotations)
         rows, outputs = self._adapter.embed([orbit.copies[g] for g in range(number) for orbit in prepared], asked)
@@ -91,7 +91,7 @@ class OrbitAverage:
 
 
 class _Orbit(NamedTuple):
-    """The graphs of all turned copies of a structure, the turns (number, 3, 3), and its number of atoms."""
+    """The graphs of all rotated copies of a structure, the rotations (number, 3, 3), and its number of atoms."""
 
     copies: list[Any]
     turns: np.ndarray

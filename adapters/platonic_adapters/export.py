@@ -197,7 +197,7 @@ def _choose_layers(adapter: Adapter, layers: Sequence[str]) -> list[str]:
 def _split_by_elements(
     spec: ModelSpec, adapter: Adapter, structures: Structures
 ) -> tuple[Structures, list[dict[str, str]]]:
-    """The structures whose elements the model knows, and an entry for each of the others."""
+    """Separate the structures whose elements the model supports, with an entry for each of the others."""
     from ase.data import chemical_symbols
 
     foreign = ~np.isin(structures.species, sorted(adapter.elements))

@@ -28,7 +28,7 @@ NUMBERS = 119  # Atomic numbers from 0 to 118, the index of what depends on the 
 
 
 class Readout(NamedTuple):
-    """A model's energy read-out as arrays: what it makes of the rows of one layer.
+    """A model's energy readout as arrays: the energy head applied to one layer's embeddings.
 
     The energy of an atom of element z is scale_z f(x) + shift_z, in eV, with f dense layers from the layer's width to
     one number and the activation between them; that of a structure is the sum over its atoms.

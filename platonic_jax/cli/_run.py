@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _lock(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
-        raise ValueError(f"`--locked` must find {path.name} beside the study, got none: run it once without.")
+        raise ValueError(f"`--locked` needs {path.name} next to the study, which does not exist: run once without it.")
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
         texts = [*known["versions"].values(), *known["inputs"].values()]

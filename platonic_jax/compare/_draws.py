@@ -1,4 +1,4 @@
-"""Nulls and intervals of the measures that see every row."""
+"""Nulls and intervals of the measures that use all rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial

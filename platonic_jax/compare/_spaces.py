@@ -1,4 +1,4 @@
-"""Models in the space of the same anchor atoms, and the rows of them that measures see."""
+"""Models in the space of the same anchor atoms, and the rows on which measures are computed."""
 
 from collections.abc import Sequence
 from functools import partial

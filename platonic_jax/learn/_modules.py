@@ -249,7 +249,7 @@ class SharedSpace(nnx.Module):
         return len(self.candidates)
 
     def anchor_rows(self, model: int, *, temperature: float | Float[Array, ""] = 1.0) -> Float[Array, "k r"]:
-        """The anchors as one model sees them, after its metric."""
+        """The anchors in the space of one model, after its metric."""
         rows = self.mapped(model, self.candidates[model][...])
         if self.anchors is None:
             return rows

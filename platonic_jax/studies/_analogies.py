@@ -21,7 +21,7 @@ from platonic_jax.tables import EmbeddingTable, element_baseline, pair
 
 __all__ = ["Analogies", "analogies", "quadruples"]
 
-MOST_OF_PROTOTYPE = 200  # Quadruples of one prototype, lest perovskites and Heusler phases be all there is.
+MOST_OF_PROTOTYPE = 200  # Quadruples of one prototype, so that perovskites and Heusler phases do not dominate.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Learn a shared space from tables, and judge it on chemistry that training never saw.
+"""Learn a shared space from tables, and evaluate it on unseen chemical systems.
 
 Whole chemical systems are held out, some to choose the best state, others to judge it. Agreement is compared there
 before and after on the same atoms: in the plain space of as many random anchors, and in the learned one. Models with

@@ -101,7 +101,7 @@ def train(
     checkpoints: str | Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Trained:
-    """Learn anchors, weights or metrics, and judge them.
+    """Learn anchors, weights or metrics, and evaluate them.
 
     Args:
         tables: tables of the same atoms, with their structures; models with random weights serve as controls.

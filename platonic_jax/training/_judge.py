@@ -101,7 +101,7 @@ def judge_tasks(
     validated_on: np.ndarray,
     judged_on: np.ndarray,
 ) -> dict[str, Any]:
-    """The error of a linear read-out of every target, from every model in every space, on held-out structures.
+    """The error of a linear readout of every target, from every model in every space, on held-out structures.
 
     The read-out is a ridge regression on what anchors and metrics were learned from; its penalty is the best on what
     chose their state. The error is the mean absolute one of values, the share of wrong ones of classes: means over
@@ -183,7 +183,7 @@ def _mean_error(
 def _read_out_errors(
     x: np.ndarray, y: np.ndarray, learned: np.ndarray, validated: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
-    """The error of each judged unit: |y − ŷ|, or, of classes, 1 where another indicator is larger."""
+    """The error of each unit of the test set: |y − ŷ|, or, for classes, 1 where another indicator is larger."""
     x = x.astype(np.float64)
     centre, mean = x[learned].mean(axis=0), y[learned].mean(axis=0)
     x, fitted = x - centre, y[learned] - mean
