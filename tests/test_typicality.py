@@ -439,7 +439,7 @@ def test_an_absent_element_has_no_number():
 @pytest.mark.parametrize(
     ("references", "queries", "options", "message"),
     [
-        ({}, {"q": [table(FRESH)]}, {}, "`references` and `queries` must each name a set of structures"),
+        ({}, {"q": [table(FRESH)]}, {}, "`references` and `queries` must each name at least one set of structures"),
         (
             {"r": [table(KNOWN)]},
             {"q": [table(FRESH, model="b")]},
