@@ -1,4 +1,4 @@
-"""Compare what foundation interatomic potentials have organised inside, in a space of shared anchor atoms.
+"""Compare the learned representations of interatomic potentials through their similarities to shared anchor atoms.
 
 Importing this package loads nothing heavy: each module is imported when it is first named.
 """

@@ -17,12 +17,12 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, choices))}, got {value!r}.")
 
 
-def check_count(name: str, value: int, *, most: int | None = None, of: str = "", fix: str = "") -> None:
+def check_count(name: str, value: int, *, most: int | None = None, bound: str = "", fix: str = "") -> None:
     """Refuse a count below one, or above `most`, which is the number `of` something; `fix` ends the message."""
     if value < 1:
         raise ValueError(f"`{name}` must be at least 1, got {value}.")
     if most is not None and value > most:
-        raise ValueError(f"`{name}` must be at most {of} = {most}, got {value}: {fix}.")
+        raise ValueError(f"`{name}` must be at most {bound} = {most}, got {value}: {fix}.")
 
 
 def check_positive(name: str, value: float) -> None:

@@ -109,7 +109,7 @@ def draw_groups(
         }
         defined = tuple(name for name in measures if smallest.get(name, num_neighbours) >= num_neighbours)
         values_of, null_of = _draws(
-            *_filled([of(rows) for of in rows_of], block),
+            *_filled([select(rows) for select in rows_of], block),
             one,
             pairs=pairs,
             measures=defined,
@@ -123,12 +123,12 @@ def draw_groups(
             weights[name].append(float(block.max() + 1) if name in defined else 0.0)
     shape = (0, len(pairs))
     return GroupDraws(
-        {name: np.reshape(found, (-1, len(pairs))) for name, found in values.items()},
+        {name: np.reshape(array, (-1, len(pairs))) for name, array in values.items()},
         {
-            name: np.stack(found, 1) if found else np.zeros((num_permutations, *shape), np.float32)
-            for name, found in null.items()
+            name: np.stack(array, 1) if array else np.zeros((num_permutations, *shape), np.float32)
+            for name, array in null.items()
         },
-        {name: np.array(found, np.float32) for name, found in weights.items()},
+        {name: np.array(array, np.float32) for name, array in weights.items()},
         len(labels),
     )
 
@@ -145,7 +145,7 @@ def _thinned(rows: np.ndarray, blocks: np.ndarray, key: Array) -> np.ndarray:
 
 
 def _filled(spaces: Sequence[np.ndarray], block: np.ndarray) -> tuple[Array, Array, Array, Array]:
-    """Rows, their components, their weights and blocks, filled up to one of `SIZES`, so that few are compiled."""
+    """Pad rows, components, weights and blocks to one of `SIZES`, so that few shapes are compiled."""
     n, width = spaces[0].shape
     size = next(size for size in SIZES if size >= n)
     rows = np.zeros((len(spaces), size, width), np.float32)

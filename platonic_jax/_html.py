@@ -40,10 +40,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequen
     mark = [' class="number"' if i in numbers else "" for i in range(len(head))]
     top = "".join(f'<th scope="col"{mark[i]}>{name}</th>' for i, name in enumerate(head))
     lines = "".join(f"<tr>{''.join(f'<td{mark[i]}>{cell}</td>' for i, cell in enumerate(row))}</tr>" for row in rows)
-    told = f"<caption>{caption}</caption>" if caption else ""
-    return f'<div class="scroll"><table>{told}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>'
+    caption_html = f"<caption>{caption}</caption>" if caption else ""
+    return f'<div class="scroll"><table>{caption_html}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
 def record(name: str, *parts: str) -> str:
-    """What a notebook shows of a result: its name above parts that are HTML; colours are the notebook's own."""
+    """Render a result as HTML for a notebook: its name above its parts; colours are inherited from the notebook."""
     return f"<div><p><strong>{text(name)}</strong></p>{''.join(parts)}</div>"

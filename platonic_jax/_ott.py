@@ -129,7 +129,10 @@ def _of_plan(
     ratio, product = jnp.exp(logarithm), a[:, None] * b[None, :]
     entropy = jnp.sum(product * (ratio * (logarithm - 1) + 1))
     carried = jnp.sum(ratio * b[None, :], axis=1), jnp.sum(ratio * a[:, None], axis=0)
-    divergences = sum(jnp.sum(mass * (xlogy(of, of) - of + 1)) for of, mass in zip(carried, (a, b), strict=True))
+    divergences = sum(
+        jnp.sum(mass * (xlogy(marginal, marginal) - marginal + 1))
+        for marginal, mass in zip(carried, (a, b), strict=True)
+    )
     return jnp.sum(product * ratio * cost) + epsilon * entropy + epsilon * tau / (1 - tau) * divergences
 
 

@@ -1,4 +1,4 @@
-"""Every pair of a set of embeddings of the same rows, draw after draw, from what does not change between draws.
+"""Measures of all pairs of embeddings of the same rows, for many draws; what draws share is computed once.
 
 Procrustes and CKA need the products of the centred rows and their norms; mutual neighbours need lists of neighbours. A
 permutation moves rows and lists, a weight counts rows more or less, and neither needs more than one product for a pair:
@@ -39,7 +39,7 @@ MEASURES = ("procrustes", "cka", *NEIGHBOURS)
 
 
 class Cloud(NamedTuple):
-    """A cloud and what is computed of it once.
+    """An embedding matrix, and what is computed from it once.
 
     Attributes:
         rows: (n, p) centred under the weights.
@@ -133,30 +133,32 @@ def compared(
     Returns:
         For each measure, one value a pair.
     """
-    found, cross = {}, jnp.zeros((0, 0, 0))
+    similarities, cross = {}, jnp.zeros((0, 0, 0))
     if {"procrustes", "cka"} & set(measures):
         loaded = {i: left[i].rows if weights is None else left[i].rows * weights[:, None] for i, _ in pairs}
         cross = jnp.stack([matmul(loaded[i].T, right[j].rows) for i, j in pairs])
     weights = jnp.ones_like(left[0].norms) if weights is None else weights
     if "procrustes" in measures:
         scale = [jnp.sum(weights * left[i].norms) * jnp.sum(weights * right[j].norms) for i, j in pairs]
-        found["procrustes"] = jnp.sum(jnp.linalg.svd(cross, compute_uv=False), axis=1) / jnp.sqrt(jnp.stack(scale))
+        similarities["procrustes"] = jnp.sum(jnp.linalg.svd(cross, compute_uv=False), axis=1) / jnp.sqrt(
+            jnp.stack(scale)
+        )
     if "cka" in measures:
         hsic = [
             debiased_hsic(product, left[i].norms, right[j].norms, weights=weights)
             for product, (i, j) in zip(cross, pairs, strict=True)
         ]
         scale = [left[i].hsic * right[j].hsic for i, j in pairs]
-        found["cka"] = jnp.stack(hsic) / jnp.sqrt(jnp.stack(scale))
+        similarities["cka"] = jnp.stack(hsic) / jnp.sqrt(jnp.stack(scale))
     for name in NEIGHBOURS:
         if name in measures:
             overlaps = [
                 metrics.neighbour_overlap(left[i].neighbours[name], right[j].neighbours[name]) for i, j in pairs
             ]
-            found[name] = jnp.stack(
+            similarities[name] = jnp.stack(
                 [jnp.sum(weights * overlap.astype(weights.dtype)) / jnp.sum(weights) for overlap in overlaps]
             )
-    return found
+    return similarities
 
 
 def permuted_pairs(
@@ -188,13 +190,16 @@ def influences(
     """
 
     def values(weights: Float[Array, " n"]) -> dict[str, Scalar]:
-        found = compared((weighted(a, weights),), (weighted(b, weights),), ((0, 0),), weights, measures=measures)
-        return {name: value[0] for name, value in found.items()}
+        similarities = compared((weighted(a, weights),), (weighted(b, weights),), ((0, 0),), weights, measures=measures)
+        return {name: value[0] for name, value in similarities.items()}
 
-    found, slope_of = jax.vjp(values, weights)
-    chosen = {name: {other: jnp.full_like(value, other == name) for other, value in found.items()} for name in found}
+    similarities, slope_of = jax.vjp(values, weights)
+    chosen = {
+        name: {other: jnp.full_like(value, other == name) for other, value in similarities.items()}
+        for name in similarities
+    }
     slopes = {name: slope_of(one)[0] for name, one in chosen.items()}
-    return found, {name: jnp.where(weights > 0, slope, 0) for name, slope in slopes.items()}
+    return similarities, {name: jnp.where(weights > 0, slope, 0) for name, slope in slopes.items()}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Chemistry as vectors: crystals from their atoms, sums and differences of crystals, and how far crystals lie apart.
+"""Vector arithmetic on crystals: pooling of atoms, sums and differences, and distances between crystals.
 
 Pooled, a crystal is one vector, and vectors can be added: `TiO2 - Ti + Zr` is a place, and the crystals nearest to it
 are an answer (`analogy`, `ranks`); products less reactants are a vector too (`reaction`). What pooling loses is which
@@ -104,7 +104,7 @@ def pool(
         if species is None or not elements:
             raise ValueError('`species` and `elements` must be given where `how` is "elements", got none.')
         own = [w * (species == element).astype(x.dtype) for element in elements]
-        return jnp.concatenate([_over(total(x * of[:, None]), total(of)) for of in own], axis=1)
+        return jnp.concatenate([_over(total(x * weight[:, None]), total(weight)) for weight in own], axis=1)
     mean = _over(total(x * w[:, None]), total(w))
     if how == "mean":
         return mean
@@ -129,7 +129,7 @@ def analogy(
     *,
     origin: Numeric[AnyArray, " p"] | None = None,
 ) -> Float[Array, " m"]:
-    """How near each candidate lies to a sum of vectors: cos(Σ c_t (v_t − o), v − o).
+    """Cosine of each candidate with a sum of vectors: cos(Σ c_t (v_t − o), v − o).
 
     The cosine is taken from an origin in the midst of the candidates: seen from zero, all crystals lie in one
     direction. `A − A + B` is `B`, with similarity 1. Invariant under rotation, scale, and the order of the terms.
@@ -166,7 +166,7 @@ def analogy(
 
 
 class Ranks(NamedTuple):
-    """Where answers stand among candidates.
+    """Ranks of answers among candidates.
 
     Attributes:
         better: (n,) candidates that lie nearer than the answer.
@@ -182,7 +182,7 @@ class Ranks(NamedTuple):
         return (2 + 2 * self.better + self.tied) / 2
 
     def hits(self, k: int) -> Float[Array, " n"]:
-        """(n,) the chance of being among the first k, 0 to 1, where ties are broken by a throw of dice."""
+        """(n,) probability, 0 to 1, of being among the first k, with ties broken uniformly at random."""
         return jnp.clip((k - self.better) / (1 + self.tied), 0, 1)
 
 
@@ -194,7 +194,7 @@ def ranks(
     left_out: Int[AnyArray, "n e"] | None = None,
     origin: Numeric[AnyArray, " p"] | None = None,
 ) -> Ranks:
-    """The place of the right answer among all candidates, by the cosine of `analogy`, for many targets at once.
+    """Rank the right answer among all candidates, by the cosine of `analogy`, for many targets at once.
 
     Nothing of size n × m is kept: candidates are counted tile by tile.
 
@@ -283,7 +283,7 @@ def cloud_distances(
     threshold: float = 1e-3,
     max_iterations: int = 2000,
 ) -> TransportCost:
-    """How far crystals lie apart as clouds of atoms that are not pooled: Sinkhorn divergences, many pairs at once.
+    """Sinkhorn divergences between crystals as point clouds of unpooled atoms, for many pairs at once.
 
     S = OT_ε(x, y) − ½ OT_ε(x, x) − ½ OT_ε(y, y) + ε/2 (Σ mass_x − Σ mass_y)², with squared Euclidean costs. With masses
     that sum to 1 a crystal and its supercell are the same cloud, and atoms of one row may be given once, with the sum

@@ -1,4 +1,4 @@
-"""Labels of atoms by what is known of their structures: what nulls shuffle within, and what results are resolved by.
+"""Labels of atoms and structures, used to restrict permutations and to resolve results.
 
 Host-side: from structures, not from embeddings. Labels are whole numbers or words, one for each row.
 """
@@ -32,7 +32,7 @@ SYMPREC = 0.05  # Å, within which spglib takes places for equal.
 
 @contextmanager
 def _noble_gases() -> Iterator[None]:
-    """Wherever pymatgen orders a formula, it says that they have no electronegativity."""
+    """Suppress pymatgen's warnings that noble gases have no electronegativity."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "No Pauling electronegativity")
         yield
@@ -93,7 +93,7 @@ def element_groups(structures: Any) -> np.ndarray:
 
 
 def families(structures: Any) -> np.ndarray:
-    """Anonymous formula of every structure, such as `AB2`: the same word for all compounds of one stoichiometry.
+    """Anonymous formula of every structure, such as `AB2`: one label for all compounds of one stoichiometry.
 
     Args:
         structures: Structures with `formulas`, as a table brings them.
@@ -107,7 +107,7 @@ def families(structures: Any) -> np.ndarray:
 
 
 def chemical_systems(structures: Any) -> np.ndarray:
-    """The elements of every structure, such as `O-Ti`: what must be held out together where chemistry is to be new.
+    """Elements of every structure, such as `O-Ti`: the groups to hold out together for unseen chemistry.
 
     Args:
         structures: Structures with `formulas`, as a table brings them.
@@ -138,7 +138,7 @@ def reduced_formulas(structures: Any) -> np.ndarray:
 
 
 class Prototypes(NamedTuple):
-    """What every structure is a case of.
+    """Prototype of every structure.
 
     Attributes:
         label: (s,) words: space group, and of every element how many atoms a primitive cell has, on sites of which
@@ -172,20 +172,20 @@ def prototypes(structures: Any) -> Prototypes:
     for i in range(len(structures)):
         rows = slice(structures.offsets[i], structures.offsets[i + 1])
         symbols = np.array([chemical_symbols[z] for z in structures.species[rows]])
-        found = _symmetry(structures, i)
-        if found is None:
+        dataset = _symmetry(structures, i)
+        if dataset is None:
             labels.append(f"alone {structures.ids[i]}")
             elements.append(tuple(np.unique(symbols).tolist()))
             continue
-        cells = len(symbols) / len(np.unique(found.mapping_to_primitive))
+        cells = len(symbols) / len(np.unique(dataset.mapping_to_primitive))
         roles = []
         for symbol in np.unique(symbols).tolist():
             own = np.flatnonzero(symbols == symbol)
-            orbits = np.unique(found.crystallographic_orbits[own])
-            sites = sorted(found.site_symmetry_symbols[orbit] for orbit in orbits)
+            orbits = np.unique(dataset.crystallographic_orbits[own])
+            sites = sorted(dataset.site_symmetry_symbols[orbit] for orbit in orbits)
             roles.append((round(len(own) / cells), ",".join(sites), electronegativity[symbol], symbol))
         roles.sort()
-        labels.append(" ".join([str(found.number), *(f"{number}({sites})" for number, sites, _, _ in roles)]))
+        labels.append(" ".join([str(dataset.number), *(f"{number}({sites})" for number, sites, _, _ in roles)]))
         elements.append(tuple(symbol for *_, symbol in roles))
     return Prototypes(np.array(labels), elements)
 
@@ -201,13 +201,13 @@ def orbits(structures: Any) -> np.ndarray:
         (n,) int32, the first atom of the orbit, counted over all structures. Where no symmetry is known (no periodic
         cell in three directions), every atom is an orbit of its own. Kept, for the structures asked for last.
     """
-    found = np.arange(len(structures.species), dtype=np.int32)
+    representatives = np.arange(len(structures.species), dtype=np.int32)
     for i in range(len(structures)):
         symmetry = _symmetry(structures, i) if np.all(structures.pbc[i]) else None
         if symmetry is not None:
             rows = slice(structures.offsets[i], structures.offsets[i + 1])
-            found[rows] = structures.offsets[i] + symmetry.crystallographic_orbits
-    return found
+            representatives[rows] = structures.offsets[i] + symmetry.crystallographic_orbits
+    return representatives
 
 
 def _symmetry(structures: Any, i: int) -> Any:

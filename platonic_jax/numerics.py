@@ -175,7 +175,7 @@ def map_rows(row_fn: Callable[..., Any], rows: Any, *, batch_size: int | None = 
 
 
 def rows_per_tile(width: int) -> int:
-    """How many rows of `width` numbers fill a block of 64 MiB in float32, one at least: a good `batch_size`."""
+    """Number of rows of `width` numbers that fill 64 MiB in float32, at least one: a good `batch_size`."""
     return max(1, _TILE // width)
 
 
@@ -314,8 +314,8 @@ def _neighbours(
     check_choice("metric", metric, METRICS)
     x = as_float(x)
     n = x.shape[0]
-    most, of = (n - 1, "the number of other rows, n − 1") if queries is None else (n, "the number of rows n")
-    check_count("num_neighbours", num_neighbours, most=most, of=of, fix="ask for fewer neighbours")
+    most, bound = (n - 1, "the number of other rows, n − 1") if queries is None else (n, "the number of rows n")
+    check_count("num_neighbours", num_neighbours, most=most, bound=bound, fix="ask for fewer neighbours")
     labels = jnp.arange(n, dtype=jnp.int32) if exclude is None else jnp.asarray(exclude)
     if queries is None:
         rows, own = x, labels
@@ -360,10 +360,10 @@ def _neighbours(
         def search_tile(tile: tuple[Array, ...]) -> tuple[Array, Array]:
             rows, half_squares, labels, columns = tile
             closeness = jnp.where(labels == own, -jnp.inf, matmul(low, rows.T)[0] - half_squares)
-            found, place = _largest(closeness, min(num_candidates, width))
-            return found, columns[place]
+            largest, place = _largest(closeness, min(num_candidates, width))
+            return largest, columns[place]
 
-        closeness, candidates = (found.reshape(-1) for found in lax.map(search_tile, tiles))
+        closeness, candidates = (largest.reshape(-1) for largest in lax.map(search_tile, tiles))
         if num_tiles > 1:
             closeness, place = lax.top_k(closeness, num_candidates)
             candidates = candidates[place]
@@ -450,7 +450,11 @@ def pca(x: Numeric[AnyArray, "n p"], *, num_components: int) -> PCA:
     """
     x = as_float(x)
     check_count(
-        "num_components", num_components, most=x.shape[1], of="the number of columns p", fix="ask for fewer components"
+        "num_components",
+        num_components,
+        most=x.shape[1],
+        bound="the number of columns p",
+        fix="ask for fewer components",
     )
     x = centre(x)
     variance, directions = jnp.linalg.eigh(matmul(x.T, x))

@@ -1,4 +1,4 @@
-"""Structures that put a question to a model: images of a structure that physics does not tell apart, displaced atoms.
+"""Structure generators for symmetry and phonon tests: symmetry-transformed copies, displaced supercells.
 
 Host-side. A probe is a list of structures, to be embedded as any other, with the record of what each of them is. Draw i
 of anything random depends on the seed and on i alone.
@@ -48,7 +48,7 @@ class Images:
     settings: dict[str, Any]
 
     def among(self, ids: Collection[str]) -> "Images":
-        """The structures with these ids alone: what is left where a model left some out, an original with its images.
+        """Restrict to the structures with these ids, each original with its images.
 
         Raises:
             ValueError: an image is left without its original.
@@ -70,7 +70,7 @@ class Images:
 
 
 def images(structures: Structures, *, seed: int, num_draws: int = 4, tolerance: float = 0.01) -> Images:
-    """Images of structures under what must not change an atom: turned, reflected, shifted, reordered, repeated.
+    """Generate copies under operations that must not change an atom: rotations, reflections, translations, supercells.
 
     Every structure is first made exactly symmetric, if it nearly is, so that equivalent atoms differ by the model's
     doing alone. Its images are the 23 turns of a cube (rotations that a grid aligned with the axes survives, and a
@@ -111,21 +111,21 @@ def images(structures: Structures, *, seed: int, num_draws: int = 4, tolerance: 
         originals.append(atoms)
         orbits.append(np.where(orbit < 0, orbit, orbit + structures.offsets[i]))
         moved.append(shift)
-    made, ids, kinds = list(originals), list(structures.ids), ["original"] * len(originals)
+    copies, ids, kinds = list(originals), list(structures.ids), ["original"] * len(originals)
     maps = [
         np.arange(offset, offset + len(atoms)) for offset, atoms in zip(structures.offsets, originals, strict=False)
     ]
     for i, atoms in enumerate(originals):
         count = Counter()
         for kind, image, order in _images_of(atoms, [seed, i], num_draws):
-            made.append(image)
+            copies.append(image)
             ids.append(f"{structures.ids[i]}, {kind} {count[kind]}")
             kinds.append(kind)
             maps.append(maps[i][order])
             count[kind] += 1
     image_of, orbit = np.concatenate(maps), np.concatenate(orbits)
     return Images(
-        structures=Structures.from_atoms(made, ids),
+        structures=Structures.from_atoms(copies, ids),
         kind=np.array(kinds),
         image_of=image_of.astype(np.int32),
         orbit=np.concatenate([orbit, np.full(len(image_of) - len(orbit), -1)]).astype(np.int32),
@@ -240,7 +240,7 @@ def read_phonopy(path: str | Path) -> Any:
 
 
 def displaced(phonon: Any, *, seed: int, num_rotations: int = 1, unreduced: bool = True) -> Displaced:
-    """The supercells whose forces make the phonons, and what tells whether these are the crystal's or the grid's.
+    """Generate the displaced supercells of a phonon calculation, and copies that reveal broken invariance.
 
     Args:
         phonon: A `phonopy.Phonopy` with displacements, as from `crystal` or `read_phonopy`.
@@ -271,7 +271,7 @@ def displaced(phonon: Any, *, seed: int, num_rotations: int = 1, unreduced: bool
     rotated = [_rotation([seed, _ROTATION, draw]) for draw in range(num_rotations)]
     turns = np.stack([np.eye(3), np.eye(3), _reflection([seed, _REFLECTION]), *rotated])
     shift = np.random.default_rng([seed, _TRANSLATION]).uniform(-_LONGEST_SHIFT, _LONGEST_SHIFT, 3)
-    made, ids, roles, views = [], [], [], []
+    supercells, ids, roles, views = [], [], [], []
     for view, turn in enumerate(turns):
         for role in ("perfect", "reduced", "every") if view == AS_IS else ("perfect", "reduced"):
             for number, cell in enumerate(cells[role]):
@@ -279,12 +279,12 @@ def displaced(phonon: Any, *, seed: int, num_rotations: int = 1, unreduced: bool
                 if view == SHIFTED:
                     atoms.positions = atoms.positions + shift
                     atoms.wrap()
-                made.append(turned(atoms, turn) if view > SHIFTED else atoms)
+                supercells.append(turned(atoms, turn) if view > SHIFTED else atoms)
                 ids.append(f"{role} {number}, view {view}")
                 roles.append(role)
                 views.append(view)
     return Displaced(
-        structures=Structures.from_atoms(made, ids),
+        structures=Structures.from_atoms(supercells, ids),
         phonon=phonon,
         unreduced=plain,
         role=np.array(roles),
@@ -302,8 +302,8 @@ def displaced(phonon: Any, *, seed: int, num_rotations: int = 1, unreduced: bool
 
 def _forces(phonon: Any) -> np.ndarray | None:
     displacements = (phonon.dataset or {}).get("first_atoms", [])
-    found = [entry["forces"] for entry in displacements if "forces" in entry]
-    return np.array(found) if found else None
+    forces = [entry["forces"] for entry in displacements if "forces" in entry]
+    return np.array(forces) if forces else None
 
 
 def _phonopy() -> Any:

@@ -1,4 +1,4 @@
-"""What stands in the JSON that commands write, as JSON Schema (draft 2020-12).
+"""JSON Schema (draft 2020-12) of the JSON output of commands.
 
 Schemas are made of the records themselves: names and types from the fields, their meaning from the `Attributes` of the
 docstrings. Nothing is written down twice, and so nothing can say what is no longer so.
@@ -81,7 +81,7 @@ _ARRAY = {
 
 
 def schema(command: str) -> dict[str, Any]:
-    """What a command writes with `--json`.
+    """Return the JSON Schema of a command's output.
 
     Args:
         command: its name, one of `COMMANDS`.
@@ -99,34 +99,37 @@ def schema(command: str) -> dict[str, Any]:
     if command not in _DOCUMENTS:
         raise ValueError(f"`command` must be among {', '.join(COMMANDS)}, got {command!r}.")
     definitions: dict[str, Any] = {}
-    found = [_root(document, definitions) for document in _DOCUMENTS[command]]
-    made = found[0] if len(found) == 1 else {"anyOf": found}
+    documents = [_root(document, definitions) for document in _DOCUMENTS[command]]
+    body = documents[0] if len(documents) == 1 else {"anyOf": documents}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"platonic {command} --json",
-        **made,
+        **body,
         "$defs": definitions,
     }
 
 
 def _root(document: _Document, definitions: dict[str, Any]) -> dict[str, Any]:
-    made = _object(document.record, definitions, without=document.without)
+    body = _object(document.record, definitions, without=document.without)
     for name in document.also:
         derived = inspect.getattr_static(document.record, name).fget
-        told = inspect.cleandoc(derived.__doc__).partition("\n")[0]
-        made["properties"][name] = {**_type(typing.get_type_hints(derived)["return"], definitions), "description": told}
-        made["required"].append(name)
+        description = inspect.cleandoc(derived.__doc__).partition("\n")[0]
+        body["properties"][name] = {
+            **_type(typing.get_type_hints(derived)["return"], definitions),
+            "description": description,
+        }
+        body["required"].append(name)
     if document.record is Model:  # Where the weights are depends on the machine, and is no field of the model.
-        made["properties"]["weights"] = {**_PLAIN[str], "description": "where they are on this machine."}
-        made["required"].append("weights")
-    return {"type": "array", "items": made} if document.listed else made
+        body["properties"]["weights"] = {**_PLAIN[str], "description": "where they are on this machine."}
+        body["required"].append("weights")
+    return {"type": "array", "items": body} if document.listed else body
 
 
 def _object(record: type, definitions: dict[str, Any], *, without: Sequence[str] = ()) -> dict[str, Any]:
-    """A record, all of whose names are always there."""
-    hints, told = typing.get_type_hints(record), _attributes(record)
+    """Schema of a record, all of whose fields are required."""
+    hints, descriptions = typing.get_type_hints(record), _attributes(record)
     properties = {
-        name: {**_type(hints[name], definitions), "description": told[name]}
+        name: {**_type(hints[name], definitions), "description": descriptions[name]}
         for name in _fields(record)
         if name not in without
     }
@@ -146,7 +149,7 @@ def _fields(record: type) -> Sequence[str]:
 
 
 def _attributes(record: type) -> dict[str, str]:
-    """What each field means: the entries of `Attributes` in the docstring."""
+    """Descriptions of the fields: the entries of `Attributes` in the docstring."""
     section = inspect.cleandoc(record.__doc__ or "").partition("Attributes:\n")[2]
     entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section, flags=re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in entries}

@@ -86,7 +86,7 @@ class CombinedTest(NamedTuple):
 
 
 class Bootstrap(NamedTuple):
-    """A value beside the interval in which it would fall for other samples of as many clusters.
+    """A value and its interval over samples of as many clusters.
 
     Attributes:
         value: () the statistic of the rows as they are.
@@ -102,7 +102,7 @@ class Bootstrap(NamedTuple):
 
 
 class MaxTest(NamedTuple):
-    """The best of several alternatives, beside the best that chance would have offered.
+    """Maximum over several alternatives, and its permutation null.
 
     Attributes:
         value: () the most extreme value.
@@ -394,7 +394,7 @@ def arrangements(groups: Int[np.ndarray, " n"], blocks: Int[np.ndarray, " n"]) -
 
 
 def _enough(n: int, groups: object, blocks: object, level: float) -> bool:
-    """Whether there are arrangements enough for a p-value as small as the level."""
+    """Test whether there are enough arrangements for a p-value as small as the level."""
     group = np.zeros(n, np.int64) if groups is None else np.asarray(groups)
     block = np.arange(n) if blocks is None else np.asarray(blocks)
     return sum(arrangements(group, block).values()) >= -math.log(level) - 1e-9
@@ -553,7 +553,7 @@ def _p_value(value: Scalar, null: Float[Array, " d"], *, alternative: str) -> Sc
 def max_corrected(
     values: Float[Array, " l"], null: Float[Array, "num_permutations l"], *, alternative: str = "greater"
 ) -> MaxTest:
-    """Is the best of l alternatives, such as the layers of a network, better than the best that chance would offer?
+    """Test the best of l alternatives, such as layers, against the maximum over all of them in each permutation.
 
     The best of many values is high by selection alone, so it is compared with the best value of each shuffled pairing.
     The alternatives must have been computed for the same permutations: then the correction takes their dependence into
@@ -633,7 +633,7 @@ def resample_index(key: TypedKey, clusters: Int[Array, " n"]) -> Int[Array, " n"
 
 
 def resample_weights(key: TypedKey, clusters: Int[Array, " n"]) -> Float[Array, " n"]:
-    """How often each row stands in the bootstrap sample of `resample_index`.
+    """Count how often each row occurs in the bootstrap sample of `resample_index`.
 
     For a statistic that takes weights of its rows: no row is moved, so what was computed once for each stays valid.
 
@@ -650,7 +650,7 @@ def resample_weights(key: TypedKey, clusters: Int[Array, " n"]) -> Float[Array, 
 def bootstrap_weights(
     key: TypedKey, clusters: Int[Array, " n"], *, num_bootstraps: int
 ) -> Float[Array, "{num_bootstraps} n"]:
-    """How often each row stands in each sample of a bootstrap, for statistics that are sums over rows.
+    """Count how often each row occurs in each bootstrap sample, for statistics that are sums over rows.
 
     Args:
         key: Typed key. Draw i uses `fold_in(key, i)`.
@@ -686,7 +686,7 @@ def subsample_index(key: TypedKey, clusters: Int[Array, " n"], *, num_rows: int)
     """
     check_key(key)
     n = clusters.shape[0]
-    check_count("num_rows", num_rows, most=n, of="the number of rows n", fix="ask for fewer rows")
+    check_count("num_rows", num_rows, most=n, bound="the number of rows n", fix="ask for fewer rows")
     layout = _lay_out(clusters)
     # A place in line for each cluster: those that hold no row come last.
     place = jax.random.permutation(key, n)

@@ -1,4 +1,4 @@
-"""Stitching: maps from the space of one model to that of another, and what the other's read-out makes of them.
+"""Stitching maps from the space of one model to that of another, and readouts applied to mapped embeddings.
 
 | method         | the map, of rows x to rows y                                               | fitted                |
 |----------------|----------------------------------------------------------------------------|-----------------------|
@@ -99,7 +99,7 @@ def fit(
     covariance of each cloud are its own, and need no pairs. Where the clouds only resemble each other it needs many
     anchors for every column, so with real models keep few principal components, of each cloud its own.
 
-    A measure of fit on the rows that were fitted is lower than it deserves: hold out whole structures, or chemistries.
+    An error on the training rows is optimistically biased: hold out whole structures, or chemistries.
 
     Args:
         x: Embedding to map from.
@@ -210,11 +210,11 @@ def _of_similarities(
             ]
         )
         features = jnp.concatenate([x, features], axis=1)
-    found = _ridge(features * units[None], y, ridge=ridge)
+    ridge_map = _ridge(features * units[None], y, ridge=ridge)
     return dataclasses.replace(
-        found,
-        centre=found.centre / units,
-        matrix=found.matrix * units[:, None],
+        ridge_map,
+        centre=ridge_map.centre / units,
+        matrix=ridge_map.matrix * units[:, None],
         anchors=seen,
         reference=reference,
         similarity=similarity,
@@ -247,7 +247,7 @@ def _least(x: Float[Array, "n p"]) -> float:
 
 
 def _mean(x: Float[Array, "n p"], around: Float[Array, "n p"]) -> Float[Array, " p"]:
-    """What was taken from each row."""
+    """Return the offset that was subtracted from each row."""
     return x[0] - around[0]
 
 
@@ -268,17 +268,17 @@ def _zero_shot(
     similarity: str,
     num_components: int | None,
 ) -> Map:
-    """The images of the origin and of unit vectors tell a linear map whole."""
+    """Fit a linear map from the images of the origin and of unit vectors."""
     around_x, around_y = centre(x), centre(y)
     mean_x, mean_y = _mean(x, around_x), _mean(y, around_y)
     if num_components is not None:
         c = min(num_components, x.shape[1], y.shape[1])
         check_count("num_components", num_components)
         (seen_x, into, _), (seen_y, out, _) = (pca(around, num_components=c) for around in (around_x, around_y))
-        found = _zero_shot(seen_x, seen_y, anchors, similarity=similarity, num_components=None)
-        matrix = matmul(matmul(into.T, found.matrix), out)
-        offset = matmul((found.offset - matmul(found.centre[None], found.matrix)[0])[None], out)[0]
-        return Map(mean_x, matrix, mean_y + offset, found.ridge)
+        inner = _zero_shot(seen_x, seen_y, anchors, similarity=similarity, num_components=None)
+        matrix = matmul(matmul(into.T, inner.matrix), out)
+        offset = matmul((inner.offset - matmul(inner.centre[None], inner.matrix)[0])[None], out)[0]
+        return Map(mean_x, matrix, mean_y + offset, inner.ridge)
     seen_x, seen_y = around_x[anchors], around_y[anchors]
     p = x.shape[1]
     size = safe_sqrt(jnp.mean(squared_norm(around_x)))
@@ -293,7 +293,7 @@ def _zero_shot(
 
 
 def _lengths(rows: Float[Array, "m p"], around: Float[Array, "n p"], similarity: str) -> Float[Array, " m"]:
-    """Lengths of rows as the similarity sees them: in the metric of the cloud's covariance, if it is whitened."""
+    """Norms of rows in the metric of the similarity: that of the covariance if it is whitened."""
     if similarity == "cosine":
         return safe_norm(rows)
     covariance = matmul(around.T, around) / around.shape[0]
@@ -312,7 +312,7 @@ def energies(
     readout: Any,
     num_structures: int,
 ) -> Float[Array, " {num_structures}"]:
-    """Energies that a model's read-out makes of rows: E_s = Σ_i scale(z_i) f(x_i) + shift(z_i) over the atoms of s.
+    """Energies of a model's readout from embeddings: E_s = Σ_i scale(z_i) f(x_i) + shift(z_i) over the atoms of s.
 
     f is the read-out's dense layers, with its activation between them. The rows may be the model's own, which give its
     own energies, or rows of another model that were mapped to its space.
@@ -435,5 +435,5 @@ def consensus(xs: Sequence[Numeric[AnyArray, "n _"]], *, num_steps: int = 30) ->
         scale = len(xs) / unit / jnp.where(size > 0, size, 1)
         return Map(_mean(x, at)[:p], scale * turn[:p], jnp.zeros(width, mean.dtype), jnp.zeros((), mean.dtype))
 
-    maps = tuple(to_mean(*of) for of in zip(xs, padded, around, sizes, turns, strict=True))
+    maps = tuple(to_mean(*space) for space in zip(xs, padded, around, sizes, turns, strict=True))
     return Consensus(mean, distances, maps, changes[-1], changes[-1] < 1e-3)

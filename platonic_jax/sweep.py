@@ -1,4 +1,4 @@
-"""How much of a comparison is its anchors: values against their number, per method; and layer against layer.
+"""Dependence of a comparison on its anchors (their number and method) and on its layers.
 
 The value of a pair depends on how many anchors there are, on how they were chosen, and on chance in choosing them. Here
 all three are varied while the atoms stay the same, and beside the space of k anchors stands the plain one: the
@@ -79,7 +79,7 @@ class Layers:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sweep:
-    """What `sweep` found.
+    """Result of `sweep`.
 
     Attributes:
         models: m display names.
@@ -123,7 +123,7 @@ def sweep(
     max_atoms: int = 20_000,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Sweep:
-    """Compare models with ever more anchors.
+    """Compare models with increasing numbers of anchors.
 
     Args:
         tables: two or more tables of the same atoms.
@@ -164,7 +164,7 @@ def sweep(
     with jax.enable_x64(True), _pairs.serial_lapack():  # noqa: FBT003
         x = [jnp.asarray(table.x, jnp.float64) for table in chosen]
         components = [numerics.pca(cloud, num_components=cloud.shape[1]).scores for cloud in x]
-        found = {}
+        estimates = {}
         for method, number in seeds.items():
             for k in ks:
                 for i in range(number):
@@ -184,7 +184,7 @@ def sweep(
                         )
                         for m, space in enumerate(spaces)
                     ]
-                    found[method, k, i] = estimates_of(clouds, clouds, pairs, structures, measures=measures)
+                    estimates[method, k, i] = estimates_of(clouds, clouds, pairs, structures, measures=measures)
     return Sweep(
         models=names,
         kinds=[table.kind for table in paired],
@@ -192,7 +192,7 @@ def sweep(
         ks=ks,
         curves={
             measure: {
-                method: _curve([[found[method, k, i][measure] for i in range(number)] for k in ks], ks, measure)
+                method: _curve([[estimates[method, k, i][measure] for i in range(number)] for k in ks], ks, measure)
                 for method, number in seeds.items()
             }
             for measure in measures
@@ -294,7 +294,7 @@ def layers(
             key=jax.random.fold_in(key, 4),
             begin=steps.begin,
         )
-        found = {
+        entries = {
             name: _best(
                 name,
                 estimates[name],
@@ -307,7 +307,7 @@ def layers(
     return Layers(
         models=[first[0].model, second[0].model],
         names=names,
-        measures=found,
+        measures=entries,
         settings={
             "anchors": choice.method,
             "k": len(choice.rows),

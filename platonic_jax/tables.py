@@ -182,7 +182,7 @@ class EmbeddingTable:
         about = self.provenance.get("layers", {}).get(self.layer, {}).get("what", "")
         known = "" if self.structures is not None else ", known by their rows alone"
         elements = len(np.unique(self.species))
-        told = [
+        facts = [
             ("kind", {"random": "random weights", "element": "the chemical element alone"}.get(self.kind, "")),
             ("layer", _html.text(f"{self.layer}{f': {about}' if about else ''}")),
             ("atoms", f"{len(self.x):,} of {self.num_structures:,} structures{known}, {elements} elements"),
@@ -192,7 +192,7 @@ class EmbeddingTable:
             ("skipped", f"{len(self.skipped):,} of the input" if self.skipped else ""),
             ("licence", _html.text(self.provenance.get("licence", ""))),
         ]
-        return _html.record(f"EmbeddingTable of {self.model}", _html.facts(told))
+        return _html.record(f"EmbeddingTable of {self.model}", _html.facts(facts))
 
     def structure_name(self, structure: int) -> str:
         """The id of a structure, or its number where no structures are known."""
@@ -251,22 +251,22 @@ def read_labels(path: str | Path, table: EmbeddingTable) -> dict[str, np.ndarray
     """
     if table.structures is None:
         raise ValueError("`table` must bring its structures, got bare arrays: labels are found by them.")
-    known, found = reading.read_labels(path), table.structures
-    energy, forces = np.full(len(found), np.nan), np.full((len(found.species), 3), np.nan)
-    for i, content in enumerate(found.hashes):
+    known, structures = reading.read_labels(path), table.structures
+    energy, forces = np.full(len(structures), np.nan), np.full((len(structures.species), 3), np.nan)
+    for i, content in enumerate(structures.hashes):
         labels = known.get(content, {})
         energy[i] = labels.get("energy", np.nan)
-        forces[found.offsets[i] : found.offsets[i + 1]] = labels.get("forces", np.nan)
+        forces[structures.offsets[i] : structures.offsets[i + 1]] = labels.get("forces", np.nan)
     if np.isnan(energy).all() and np.isnan(forces).all():
         raise ValueError(
-            f"`path` must have labels of the table's structures, such as {found.ids[0]}, got {path}, which has none of "
-            "them: give the file that was embedded."
+            f"`path` must have labels of the table's structures, such as {structures.ids[0]}, got {path}, which has "
+            "none of them: give the file that was embedded."
         )
-    return {"energy": energy, "forces": forces[found.offsets[table.structure_index] + table.atom_index]}
+    return {"energy": energy, "forces": forces[structures.offsets[table.structure_index] + table.atom_index]}
 
 
 def element_baseline(table: EmbeddingTable) -> EmbeddingTable:
-    """What the chemical element alone knows: the same rows, with a one-hot of the element in place of the embedding."""
+    """Element-only baseline: the same rows, with a one-hot of the element in place of the embedding."""
     elements, column = np.unique(table.species, return_inverse=True)
     return dataclasses.replace(
         table,
@@ -328,7 +328,7 @@ def pair(*tables: EmbeddingTable) -> list[EmbeddingTable]:
 
 
 def _is_finite(x: np.ndarray) -> bool:
-    """Whether every value is finite; without an array of answers, where the sum is."""
+    """Test whether every value is finite, without an array of booleans if their sum is."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(x.sum()) or np.isfinite(x).all())
 
@@ -387,7 +387,7 @@ def _check_same_rows(a: EmbeddingTable, b: EmbeddingTable) -> None:
 
 
 def _structure_difference(a: Structures, b: Structures, i: int) -> str:
-    """What differs between structure i of the two, or nothing."""
+    """Describe the difference between structure i of two tables; empty if there is none."""
     if i >= len(a) or i >= len(b):
         more = a if len(a) > len(b) else b
         return f"{more.ids[i]!r} stands in one of them alone ({len(a)} and {len(b)} structures)"

@@ -32,7 +32,7 @@ __all__ = [
 
 
 class Tolerance(NamedTuple):
-    """How far two numbers may differ and still count as equal, relative to the larger of them and 1.
+    """Difference below which two numbers count as equal, relative to the larger of them and 1.
 
     Attributes:
         rounding: Where the difference is the order of sums and products.
@@ -110,7 +110,7 @@ def noisy(x: Float[Array, "n p"], *, noise: float, key: TypedKey) -> Float[Array
 
 
 def independent(x: Float[Array, "n p"], *, key: TypedKey) -> Float[Array, "n p"]:
-    """A normal cloud of the same shape, column means and column variances that knows nothing of the rows."""
+    """A normal cloud of the same shape, column means and column variances, independent of the rows."""
     check_key(key)
     mean, deviation = jnp.mean(x, axis=0, keepdims=True), jnp.std(x, axis=0, keepdims=True)
     return mean + deviation * jax.random.normal(key, x.shape, x.dtype)

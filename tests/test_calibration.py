@@ -257,7 +257,7 @@ def test_atoms_without_a_score_are_left_out_and_counted(errors):
     assert found.left_out == {"typicality": {"Fe": 30}}
     assert found.num_atoms == NUMBER - 30
     assert found.scores["a"]["typicality"]["atoms"]["rank_correlation"]["value"] == pytest.approx(1, abs=1e-3)
-    assert found.verdict.startswith("30 atoms are left out, for which typicality has no value (Fe).")
+    assert found.verdict.startswith("30 atoms without a value of typicality are left out (Fe).")
     reports.check(found)
 
 
@@ -276,9 +276,9 @@ def test_intervals_stay_in_range_where_the_worst_are_told_almost_perfectly(error
 @pytest.mark.slow
 def test_mistakes_are_told(errors):
     given = model("a", errors)
-    with pytest.raises(ValueError, match="`tables` must bring forces, got none of a: embed with `--properties"):
+    with pytest.raises(ValueError, match="`tables` must have forces, got none of a: embed with `--properties"):
         studies.calibration([dataclasses.replace(given, properties={})], TRUE)
     with pytest.raises(ValueError, match=r"`labels\['forces'\]` must be \(240, 3\), got \(3, 3\)"):
         studies.calibration([given], {"forces": np.zeros((3, 3))})
-    with pytest.raises(ValueError, match="`labels` must be of more than 50 atoms, got 0"):
+    with pytest.raises(ValueError, match="`labels` must have forces of more than 50 atoms, got 0"):
         studies.calibration([given], {"forces": np.full((NUMBER, 3), np.nan)})

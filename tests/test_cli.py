@@ -310,8 +310,8 @@ def test_demo_stops_where_an_export_fails(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["Fe - O", "--energies", "e.csv"], "`--energies` must be left out here, got one: it is for polymorphs."),
-        (["analogies", "--answers", "3"], "`--answers` must be left out here, got one: it is for sums."),
+        (["Fe - O", "--energies", "e.csv"], "`--energies` applies to polymorphs only: leave it out here."),
+        (["analogies", "--answers", "3"], "`--answers` applies to sums only: leave it out here."),
         (["reactions"], "`--equations` must name a file, got none."),
         (["Fe - "], "the expression must have a crystal here, got the end:\n  Fe - \n      ^"),
     ],

@@ -77,8 +77,7 @@ def test_what_is_undefined_is_said_to_be():
     said = defined("The map misses nan % (nan to nan) of 7net-0; nan-0 and mp.nan share 2 % (nan to nan %), or nan.")
     assert said.startswith("The map misses an undefined value (no interval) of 7net-0; nan-0 and mp.nan share 2 % (no")
     assert said.endswith(
-        "or an undefined value. What is undefined cannot be computed because too few atoms are left for"
-        " it, or they do not differ."
+        "or an undefined value. Values are undefined where too few atoms are left, or where their embeddings are equal."
     )
     assert defined("Nanometres of nan-1 (1 to 2).") == "Nanometres of nan-1 (1 to 2)."
     table = _defined_table(Table("t", ("name", "value"), [("nan", "nan"), ("b", "nan [nan to nan]"), ("c", "1.0")]))

@@ -101,7 +101,7 @@ def test_the_exchange_test_ranks_models_by_their_distance_to_the_others():
     found = diagnostics.exchange_test(jnp.abs(jnp.asarray(place[:, None] - place)))
     # 14.6, 5.4, 5.2 and 5.2 away in all.
     np.testing.assert_allclose(found, [0.25, 0.5, 1, 1])
-    with pytest.raises(ValueError, match="two models at least"):
+    with pytest.raises(ValueError, match="at least two models"):
         diagnostics.exchange_test(jnp.zeros((1, 1)))
 
 
@@ -113,7 +113,7 @@ def test_equal_weights_are_not_displaced():
     assert found.overall["displacement"]["value"] < 1e-6
     assert found.overall["mutual_knn"]["value"] == 1
     assert found.overall["procrustes"]["value"] == pytest.approx(1, abs=1e-5)
-    assert "No displacement beyond numerical noise" in found.verdict
+    assert "The displacement does not exceed numerical noise" in found.verdict
 
 
 @pytest.mark.parametrize("noise", [1e-6, 4e-5, 1e-3])
@@ -125,10 +125,10 @@ def test_rounding_of_any_precision_is_no_displacement(noise):
     found = drift(table(x, species, structure), table(after, species, structure), anchors="random")
     assert not found.overall["beyond"]
     assert found.moved == []
-    assert "No displacement beyond numerical noise is found" in found.verdict
+    assert "The displacement does not exceed numerical noise" in found.verdict
     assert "p_value" not in found.overall
     assert found.runs == {}
-    assert "cannot be tested without runs of the same training by other seeds" in found.verdict
+    assert "cannot be tested against displacement by the random seed without repeated training runs" in found.verdict
 
 
 def test_embedding_again_is_a_measured_floor():
@@ -156,7 +156,7 @@ def test_few_runs_of_training_give_an_interval_but_no_p_value():
     over = found.elements["Au"]["over_runs"]
     assert over["low"] < over["value"] < over["high"]
     assert found.runs["spread"] < found.overall["displacement"]["value"]
-    assert "cannot be tested by 4 runs, whose smallest possible p is 0.20: it takes 19." in found.verdict
+    assert "with 4 runs, whose smallest possible p is 0.20: a test needs 19 runs." in found.verdict
     two = drift(before, runs[0], reseeded=runs[1:2])
     assert np.isnan(two.elements["Au"]["over_runs"]["low"])
     assert "nan" not in two.verdict
@@ -168,7 +168,7 @@ def test_nineteen_runs_of_training_are_a_test():
     found = drift(before, runs[0], reseeded=runs[1:])
     assert found.runs["p_value"] == pytest.approx(0.05)
     assert found.runs["p_value_of_this_run"] is None
-    assert "lies farther from the runs than they from each other (p = 0.05)" in found.verdict
+    assert "is farther from the runs than the runs are from each other (p = 0.05)" in found.verdict
 
 
 def of_model(name, *, width=16, layer="embedding", **provenance):
@@ -233,8 +233,7 @@ def test_what_moved_is_found_whatever_the_coordinates(gold):
     # The others stay: rounding to float32 in other coordinates is less than the floor.
     assert gold.moved == ["Au", "Cu"]
     assert (
-        "Of 5 elements that were not fine-tuned on, 1 are displaced beyond numerical noise, the farthest Au"
-        in gold.verdict
+        "1 of 5 elements outside the fine-tuning set are displaced beyond numerical noise (largest: Au" in gold.verdict
     )
 
 
@@ -302,9 +301,9 @@ def test_elements_are_ranked_by_drift_as_by_energy():
 def test_wrong_input_is_one_clear_sentence():
     x, species, structure = cloud()
     before = table(x, species, structure)
-    with pytest.raises(ValueError, match="symbols of elements, got 'Xy'"):
+    with pytest.raises(ValueError, match="symbols of elements, such as Cu,Au, got 'Xy'"):
         drift(before, before, seen=["Xy"])
-    with pytest.raises(ValueError, match="must tell environments apart"):
+    with pytest.raises(ValueError, match="has the same embedding for most environments"):
         drift(table(np.ones_like(x), species, structure), before)
 
 

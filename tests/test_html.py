@@ -132,7 +132,7 @@ def test_a_study_is_its_verdict():
     assert NASTY not in page
     read = Reader(page)
     assert "Analogies" in read.texts
-    assert f"{NASTY} finds" in " ".join(read.texts)
+    assert f"{NASTY} answers" in " ".join(read.texts)
     assert "script" not in read.tags
 
 

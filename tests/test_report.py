@@ -218,7 +218,7 @@ def test_provenance_anchors_and_citation_are_told(page):
 def test_each_element_has_its_line(page, comparison):
     agreement = float(comparison.agreement[comparison.species == 26].mean())
     assert f"Fetransition metal10101{report.number(agreement)}" in page.text
-    assert "over all atoms it is 0.392, and 0.200 with structures exchanged within each element" in page.text
+    assert "over all atoms it is 0.392, and 0.200 under permutation within each element" in page.text
     picking = [attrs["data-pick"] for _, attrs in page.seen if "data-pick" in attrs]
     assert picking.count("element:Fe") == 2  # In the table of elements and in the periodic table.
 
@@ -257,35 +257,35 @@ def test_the_verdict_names_the_extremes_with_their_intervals(comparison):
 
 def test_the_verdict_gives_the_rulers_their_numbers(comparison):
     found = answers(comparison)
-    exchanged = found["More than any two structures share?"].detail
-    assert "0.05 on average, an effect of 0.60–0.85 (p = 0.005; 55 of 60 atoms can be exchanged)" in exchanged
-    beyond = found["Between crystals, beyond the element?"].detail
-    assert "0.40 remains: an effect of 0.25–0.50 (p = 0.010; 50 of 60 atoms can be exchanged, 8 of 10" in beyond
+    exchanged = found["Beyond permuted structures?"].detail
+    assert "0.05, an effect of 0.60–0.85 (p = 0.005; 55 of 60 atoms can be exchanged)" in exchanged
+    beyond = found["Beyond the element?"].detail
+    assert "0.40, an effect of 0.25–0.50 (p = 0.010; 50 of 60 atoms can be exchanged, 8 of 10" in beyond
     assert "The element-only baseline reaches 0.55–0.60" in beyond
     assert (
-        "7net-0 (random weights, seed 0), never trained, still reaches 0.50–0.70"
+        "Without training, 7net-0 (random weights, seed 0) reaches 0.50–0.70"
         in found["More than an untrained network?"].detail
     )
-    neighbours = found["Down to an atom's neighbours?"].detail
+    neighbours = found["Do nearest neighbours agree?"].detail
     assert "share 45 % (95 % CI 43–48 %)" in neighbours
-    assert "20 %: an effect of 12–25 percentage points (p = 0.010)" in neighbours
+    assert "20 %, an effect of 12–25 percentage points (p = 0.010)" in neighbours
     assert "An untrained control shares 25–35 % with the models." in neighbours
 
 
 def test_the_verdict_says_when_neighbourhoods_are_no_better_than_their_null(comparison):
     at_chance = comparisons.with_measure(comparison, "mutual_knn", p_within_element=np.full((5, 5), 0.4))
-    assert answers(at_chance)["Down to an atom's neighbours?"].answer.startswith("Beyond the element: no pair;")
+    assert answers(at_chance)["Do nearest neighbours agree?"].answer.startswith("Beyond the element: no pair;")
 
 
 def test_what_cannot_be_tested_is_said_to_be_so(comparison):
     nothing = comparisons.with_measure(comparison, "mutual_knn", p_within_element=np.full((5, 5), np.nan))
-    found = answers(nothing)["Down to an atom's neighbours?"]
+    found = answers(nothing)["Do nearest neighbours agree?"]
     assert found.answer.startswith("Beyond the element: cannot be tested;")
     assert "Too few structures can be exchanged for a test." in found.detail
     few = dict(comparison.measures["procrustes"].settings) | {"num_permutations": 10}
     short = verdict(comparisons.with_measure(comparison, "procrustes", settings=few))
     assert "beyond the element cannot be tested" in short.lead
-    said = {answer.question: answer for answer in short.answers}["Between crystals, beyond the element?"]
+    said = {answer.question: answer for answer in short.answers}["Beyond the element?"]
     assert "10 permutations cannot reach p ≤ 0.05; use at least 19." in said.detail
     assert "do not agree" not in short.lead
 
@@ -293,7 +293,7 @@ def test_what_cannot_be_tested_is_said_to_be_so(comparison):
 def test_without_a_control_the_verdict_says_how_to_make_one():
     comparison = comparisons.make(models=("7net-0", "b", "c"), kinds=("model",) * 3)
     answer = answers(comparison)["More than an untrained network?"]
-    assert answer.answer == "Not known."
+    assert answer.answer == "Not tested."
     assert answer.command == 'platonic embed "random:7net-0?seed=0" INPUT -o random.zarr'
     assert "untrained" not in verdict(comparison).lead
 

@@ -115,14 +115,14 @@ def test_the_lock_holds_bit_for_bit_in_another_folder_and_says_what_differs(stud
     lock["versions"]["numpy"] = "1.0"
     (study / "study.lock").write_text(json.dumps(lock))
     assert main(again) == 2
-    assert "another numpy" in one_sentence(capsys)
+    assert "numpy is " in one_sentence(capsys)
     lock["versions"]["numpy"], lock["inputs"]["b.zarr"] = _study.versions()["numpy"], "0" * 64
     (study / "study.lock").write_text(json.dumps(lock))
     assert main(again) == 2
-    assert "another b.zarr" in one_sentence(capsys)
+    assert "b.zarr is " in one_sentence(capsys)
     (study / "study.lock").unlink()
     assert main(again) == 2
-    assert "`--locked` must find study.lock" in one_sentence(capsys)
+    assert "`--locked` needs study.lock" in one_sentence(capsys)
 
 
 @pytest.mark.parametrize(

@@ -371,7 +371,7 @@ def test_a_linear_image_is_stitched_and_its_read_out_understands(stitched):
     assert of["affine"]["mae"]["value"] < 0.1 * stitched.baselines["composition"]["mae"]["value"]
     assert stitched.baselines["element"]["left"]["value"] > 0.9
     assert min(entry["left"]["value"] for entry in stitched.controls["random:a?seed=0"].values()) > 0.9
-    assert "The readout works on these embeddings better than on what needs no trained source." in stitched.verdict
+    assert "The mapped embeddings beat every baseline." in stitched.verdict
     assert stitched.best in studies._stitching.FITTED
     assert set(stitched.chosen) == {"a", "random:a?seed=0"}
     assert stitched.reconstruction["gfre"]["value"] == pytest.approx(of["affine"]["left"]["value"] ** 0.5, rel=0.05)
@@ -425,7 +425,7 @@ def test_a_source_that_knows_nothing_is_told_so():
     a, b, control = models(source=np.random.default_rng(9).normal(size=(NUMBER, 6)))
     found = studies.stitching(a, b, controls=[control], k=60, num_components=6, held_out=0.4, num_bootstraps=50)
     assert found.methods["affine"]["left"]["value"] > 0.9
-    assert "This is not certainly better than what needs no trained source." in found.verdict
+    assert "This is no significant improvement over the baselines." in found.verdict
 
 
 @pytest.mark.slow
@@ -447,7 +447,7 @@ def test_without_a_read_out_rows_alone_are_judged():
     assert found.read_out == {}
     assert set(found.methods["affine"]) == {"left", "elements"}
     assert set(found.baselines) == {"element"}
-    assert "brings no readout, so energies were not tried" in found.verdict
+    assert "has no readout, so energies were not evaluated" in found.verdict
     # Four chemical systems are tested.
     assert np.isnan(found.methods["affine"]["left"]["low"])
     assert "(no interval)" in found.verdict
@@ -460,7 +460,7 @@ def test_without_a_read_out_rows_alone_are_judged():
 def test_what_cannot_be_stitched_is_refused():
     a, b, _ = models()
     bare = EmbeddingTable.from_arrays(a.x, a.species, a.structure_index)
-    with pytest.raises(ValueError, match="`source` must bring its structures, got bare arrays"):
+    with pytest.raises(ValueError, match="`source` must have structures, got bare arrays"):
         studies.stitching(bare, bare)
     with pytest.raises(ValueError, match="`k` must be at most the number of fitted atoms = .*, got 5000"):
         studies.stitching(a, b, k=5000)

@@ -96,7 +96,7 @@ def test_without_two_trained_models_atoms_are_coloured_by_their_element():
 
 def test_where_nothing_can_be_shown_the_report_says_why(comparison, tmp_path, monkeypatch):
     bare = dataclasses.replace(comparison, structures=None)
-    assert "the tables brought none" in _structures.note(bare)
+    assert "the tables have none" in _structures.note(bare)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert 'pip install "platonic-jax[report]"' in _structures.note(comparison)
     for found in (bare, comparison):

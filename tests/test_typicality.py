@@ -318,7 +318,7 @@ def test_p_values_of_held_out_structures_are_uniform(found):
             assert found.uniform[name][model]["atoms"] < 0.1
             entry = found.held_out[name].against[name][model].atypical
             assert entry["low"] < 0.06
-    assert "The calibration holds" in found.verdict
+    assert "The p-values are calibrated" in found.verdict
 
 
 def test_what_lies_off_the_manifold_is_found(found):
@@ -439,36 +439,36 @@ def test_an_absent_element_has_no_number():
 @pytest.mark.parametrize(
     ("references", "queries", "options", "message"),
     [
-        ({}, {"q": [table(FRESH)]}, {}, "`references` and `queries` must each name a set of structures"),
+        ({}, {"q": [table(FRESH)]}, {}, "`references` and `queries` must each name at least one set of structures"),
         (
             {"r": [table(KNOWN)]},
             {"q": [table(FRESH, model="b")]},
             {},
-            r"`q` must be seen by the same models, checkpoints and layers as the reference \(a embedding of 10 c",
+            r"`q` must have the same models, checkpoints and layers as the reference \(a embedding of 10 c",
         ),
         (
             {"r": [table(KNOWN)]},
             {"q": [table(FRESH, checkpoint={"sha256": "fine-tuned"})]},
             {},
-            "must be seen by the same models, checkpoints and layers",
+            "must have the same models, checkpoints and layers",
         ),
         (
             {"r": [table(KNOWN)]},
             {"q": [table(FRESH), table(FRESH, model="b")]},
             {},
-            "must be seen by the same models, checkpoints and layers",
+            "must have the same models, checkpoints and layers",
         ),
         (
             {"r": [table(crystals(60))]},
             {"q": [table(FRESH)]},
             {},
-            "`r` must have enough structures for 19 to calibrate with at a level of 0.05, .* got 60",
+            "`r` must have 19 structures for calibration at a level of 0.05, .* got 60",
         ),
         (
             {"r": [table(KNOWN)]},
             {"q": [table(FRESH)]},
             {"most": 15},
-            r"`references\['r'\]` must hold 20 or more atoms of some element",
+            r"`references\['r'\]` must hold at least 20 atoms of some element",
         ),
         (
             {"r": [table(KNOWN)]},

@@ -40,7 +40,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class Verification:
-    """What `verify` finds.
+    """Result of `verify`.
 
     Attributes:
         path: of the store.
@@ -62,7 +62,7 @@ class Verification:
 
     @property
     def intact(self) -> bool:
-        """Whether the store is complete and nothing is wrong with it."""
+        """True if the store is complete and undamaged."""
         return not self.faults
 
 
@@ -82,15 +82,15 @@ def survey(store: Store) -> Damage:
 
 def _damaged_blocks(store: Store) -> set[int]:
     """The blocks with a flag but without what it promises, of a store that is being written."""
-    found = set()
+    damaged = set()
     layers, properties = store.layers, store.properties
     for block, row in enumerate(flags(store.group)):
         if not row.any():
             continue
         files = layout.block_files(list(layers), properties, block)
         if [checksum(store.path / file) for file in files] != [f"{value - 1:08x}" for value in row.tolist()]:
-            found.add(block)
-    return found
+            damaged.add(block)
+    return damaged
 
 
 def verify(path: str | Path) -> Verification:
@@ -141,7 +141,7 @@ def verify(path: str | Path) -> Verification:
 
 
 def _read_all(store: Store) -> list[str]:
-    """What cannot be read, a sentence each."""
+    """List the parts that cannot be read, a sentence each."""
     reads: list[Callable[[], object]] = [lambda: store.structures, lambda: store.structure_index]
     reads.append(lambda: _check_formulas(store))
     if store.attributes.get("complete"):

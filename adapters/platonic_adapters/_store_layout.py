@@ -102,7 +102,7 @@ def _make_room(group: zarr.Group, name: str, shape: tuple[int, ...], block_rows:
 
 
 def row_array(name: str) -> str:
-    """Where a property is written block by block: as rows, because blocks share structures but never rows."""
+    """Return the array to which a property is written block by block: as rows, which blocks never share."""
     return name if PROPERTIES[name][0] else f"by_row/{name}"
 
 
@@ -125,7 +125,7 @@ def flag_file(block: int) -> str:
 
 
 def kind(file: str, attributes: Mapping[str, Any]) -> str | int:
-    """What a file of a store is: the number of its block, `gathered` at the end from the blocks, or `fixed` before."""
+    """Classify a file of a store: the number of its block, `gathered` from the blocks at the end, or `fixed` before."""
     name, _, chunk = file.partition("/c/")
     if chunk and (name == "done" or name in row_arrays(attributes["layers"], attributes["properties"])):
         return int(chunk.partition("/")[0])
@@ -141,14 +141,14 @@ def overlapping(structures: Structures, rows: slice) -> range:
 
 def files(root: Path) -> dict[str, Path]:
     """Every file of a store but its own description and what a killed writer has left, by its name in the store."""
-    found = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()}
-    return {name: path for name, path in found.items() if name != "zarr.json" and not name.endswith(".partial")}
+    paths = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()}
+    return {name: path for name, path in paths.items() if name != "zarr.json" and not name.endswith(".partial")}
 
 
 def array(group: zarr.Group, name: str) -> zarr.Array:
     """An array of a store, which writes every chunk."""
     with zarr.config.set({"array.write_empty_chunks": True}):
-        found = group[name]
-    if not isinstance(found, zarr.Array):
+        node = group[name]
+    if not isinstance(node, zarr.Array):
         raise KeyError(f"{name} is no array")
-    return found
+    return node

@@ -1,4 +1,4 @@
-"""Reading a store: nothing that was changed or lost on the disk is ever taken for a number."""
+"""Reading of stores: data that were changed or lost on the disk are never returned as numbers."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ class Store:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """How the store came to be: model, checkpoint, licence, packages, precision, self-test, … (see the format)."""
+        """Provenance of the store: model, checkpoint, licence, packages, precision, self-test, … (see the format)."""
         return {k: v for k, v in self.attributes.items() if k not in {"properties", "skipped", *OF_THE_FILES}}
 
     @property
     def complete(self) -> bool:
-        """Whether every row is written."""
+        """True if every row is written."""
         return self.attributes.get("complete") is True
 
     @property
     def has_checksums(self) -> bool:
-        """Whether damage can be seen; schema 1 had no checksums."""
+        """True if damage can be detected; schema 1 had no checksums."""
         return self.attributes["schema"] > 1
 
     @property
@@ -68,12 +68,12 @@ class Store:
 
     @property
     def properties(self) -> tuple[str, ...]:
-        """Which of energy, forces, stress and orbit_spread are stored."""
+        """Stored properties among energy, forces, stress and orbit_spread."""
         return tuple(self.attributes["properties"])
 
     @property
     def skipped(self) -> list[dict[str, str]]:
-        """What of the input is not here: a list of `{"id", "hash", "reason"}`."""
+        """Structures of the input that were skipped: a list of `{"id", "hash", "reason"}`."""
         return self.attributes["skipped"]
 
     @cached_property
@@ -135,7 +135,7 @@ class Store:
 
     @cached_property
     def readout(self) -> Readout | None:
-        """The model's energy read-out, where it can be written as dense layers."""
+        """The model's energy readout, if it can be written as dense layers."""
         if not self._has("readout"):
             return None
         self._check_files("readout")
@@ -178,10 +178,10 @@ class Store:
     @cached_property
     def files(self) -> dict[str, dict[str, str]]:
         """Array or group → its files → their checksums, of everything that is written for good."""
-        found: dict[str, dict[str, str]] = {}
+        checksums: dict[str, dict[str, str]] = {}
         for file, value in self.attributes.get("checksums", {}).items():
-            found.setdefault(file.partition("/c/")[0].removesuffix("/zarr.json"), {})[file] = value
-        return found
+            checksums.setdefault(file.partition("/c/")[0].removesuffix("/zarr.json"), {})[file] = value
+        return checksums
 
     def _has(self, name: str) -> bool:
         return name in self.files if self.has_checksums else name in self.group
@@ -195,10 +195,10 @@ class Store:
     def _read(self, name: str, rows: slice = slice(None), shape: tuple[int, ...] | None = None) -> np.ndarray:
         """Some rows of an array, whose files are what was written and whose shape is `shape`, where that is known."""
         self._check_files(name, rows)
-        found = self._array(name)
-        if shape is not None and (found.shape != shape or found.dtype != np.float32):
-            self._refuse(f"`{name}` has shape {found.shape} and type {found.dtype}, not {shape} and float32")
-        values = self._attempt(name, lambda: np.asarray(found[rows]))
+        array = self._array(name)
+        if shape is not None and (array.shape != shape or array.dtype != np.float32):
+            self._refuse(f"`{name}` has shape {array.shape} and type {array.dtype}, not {shape} and float32")
+        values = self._attempt(name, lambda: np.asarray(array[rows]))
         if version(self.path) != self.version:
             self._refuse(f"`{name}` was replaced")
         return values
@@ -232,7 +232,7 @@ class Store:
         return layout.row_arrays(list(self.attributes.get("layers", ())), self.attributes.get("properties", ()))
 
     def _attempt(self, name: str, read: Callable[[], Any]) -> Any:
-        """What `read` returns; whatever goes wrong in it is a damage of the store."""
+        """Return the result of `read`; any error in it is reported as damage of the store."""
         try:
             return read()
         except MemoryError:
@@ -254,10 +254,10 @@ class Store:
         """Structures whose arrays agree with each other, and with their content hashes."""
         n, s = len(structures.species), len(structures.hashes)
         for field in fields(structures):
-            found = getattr(structures, field.name)
+            column = getattr(structures, field.name)
             expected = n if field.name in ("species", "positions") else s
-            if len(found) != expected:
-                self._refuse(f"`structures/{field.name}` has {len(found)} entries, not {expected}")
+            if len(column) != expected:
+                self._refuse(f"`structures/{field.name}` has {len(column)} entries, not {expected}")
         counts = structures.num_atoms
         if counts.dtype.kind != "i" or not ((counts > 0) & (counts <= n)).all() or counts.sum() != n:
             self._refuse(f"`structures/num_atoms` does not add up to the {n} atoms of `species`")
@@ -357,7 +357,7 @@ def read_attributes(path: Path) -> dict[str, Any]:
 
 
 def _is_description(attributes: Mapping[str, Any]) -> bool:
-    """Whether the attributes have the types and names that a reader relies on."""
+    """Test whether the attributes have the types and names that a reader relies on."""
     skipped = attributes.get("skipped")
     if not isinstance(skipped, list) or not all(
         isinstance(s, dict) and {"id", "hash", "reason"} <= set(s) for s in skipped
@@ -379,7 +379,7 @@ def _is_description(attributes: Mapping[str, Any]) -> bool:
 
 
 def looks_like_a_store(path: Path) -> bool:
-    """Whether a directory has the folders of a store, whatever became of its description."""
+    """Test whether a directory has the folders of a store, even if its description is damaged."""
     return (path / "structures").is_dir() and (path / "species").is_dir()
 
 
@@ -391,7 +391,7 @@ def _damaged_description(path: Path, why: str) -> DamagedStoreError:
 
 
 def version(path: Path) -> int:
-    """What changes when another store takes a store's place."""
+    """Return a value that changes when another store takes a store's place."""
     try:
         return path.stat().st_ino
     except OSError:
@@ -416,7 +416,7 @@ def flag(done: zarr.Array, block: int) -> np.ndarray:
 
 
 def is_finite(values: np.ndarray) -> bool:
-    """Whether every value is finite; without an array of answers, where the sum is."""
+    """Test whether every value is finite, without an array of booleans if their sum is."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 

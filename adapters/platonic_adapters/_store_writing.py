@@ -64,7 +64,7 @@ class Writer:
         return layout.array(self.group, "done").shape[0]
 
     def is_done(self, block: int) -> bool:
-        """Whether a block is written, by this writer or by another."""
+        """Test whether a block is written, by this writer or by another."""
         return bool(flag(layout.array(self.group, "done"), block).any())
 
     def pending(self) -> Iterator[int]:
@@ -192,14 +192,14 @@ def create(
         "structures_sha256": structures.digest,
     }
 
-    def lay_out(made: Path) -> None:
-        group = zarr.open_group(made, mode="w", zarr_format=3)
+    def lay_out(folder: Path) -> None:
+        group = zarr.open_group(folder, mode="w", zarr_format=3)
         layout.lay_out(group, structures, layers=layers, properties=properties, readout=readout, block_rows=block_rows)
-        _describe_new(made, attributes)
+        _describe_new(folder, attributes)
 
-    def is_same_run(made: Path) -> bool:
+    def is_same_run(folder: Path) -> bool:
         with suppress(StoreError):
-            check_same_run(load(made), structures, attributes)
+            check_same_run(load(folder), structures, attributes)
             return True
         return False
 

@@ -1,4 +1,4 @@
-"""What the families written in torch share."""
+"""Helpers shared by the families written in torch."""
 
 from __future__ import annotations
 

@@ -61,35 +61,37 @@ class OrbitAverage:
         self.hardware, self.charged = adapter.hardware, getattr(adapter, "charged", False)
 
     def prepare(self, atoms: Atoms) -> _Orbit:
-        """Build the graph of every turned copy."""
+        """Build the graph of every rotated copy."""
         turns = self._rotations @ _frame(atoms)
         return _Orbit([self._adapter.prepare(turned(atoms, turn)) for turn in turns], turns, len(atoms))
 
     def embed(
         self, prepared: Sequence[_Orbit], properties: Sequence[str] = ()
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Embed every copy and average; forces and stresses are turned back first."""
+        """Embed every copy and average; forces and stresses are rotated back first."""
         asked = [name for name in properties if name != SPREAD]
         number = len(self._rotations)
-        rows, found = self._adapter.embed([orbit.copies[g] for g in range(number) for orbit in prepared], asked)
-        rows, found = (
-            {name: x.reshape(number, -1, *x.shape[1:]).astype(np.float64) for name, x in of.items()}
-            for of in (rows, found)
+        rows, outputs = self._adapter.embed([orbit.copies[g] for g in range(number) for orbit in prepared], asked)
+        rows, outputs = (
+            {name: x.reshape(number, -1, *x.shape[1:]).astype(np.float64) for name, x in arrays.items()}
+            for arrays in (rows, outputs)
         )
         turns = np.stack([orbit.turns for orbit in prepared], axis=1)  # (number, b, 3, 3)
-        if "forces" in found:
+        if "forces" in outputs:
             of_atoms = np.repeat(turns, [orbit.num_atoms for orbit in prepared], axis=1)
-            found["forces"] = np.einsum("gai,gaij->gaj", found["forces"], of_atoms)
-        if "stress" in found:
-            found["stress"] = turns.swapaxes(-1, -2) @ found["stress"] @ turns
-        layers, values = ({name: x.mean(axis=0).astype(np.float32) for name, x in of.items()} for of in (rows, found))
+            outputs["forces"] = np.einsum("gai,gaij->gaj", outputs["forces"], of_atoms)
+        if "stress" in outputs:
+            outputs["stress"] = turns.swapaxes(-1, -2) @ outputs["stress"] @ turns
+        layers, values = (
+            {name: x.mean(axis=0).astype(np.float32) for name, x in arrays.items()} for arrays in (rows, outputs)
+        )
         if SPREAD in properties:
             values[SPREAD] = _spread(rows[self.default_layer])
         return layers, values
 
 
 class _Orbit(NamedTuple):
-    """The graphs of all turned copies of a structure, the turns (number, 3, 3), and its number of atoms."""
+    """The graphs of all rotated copies of a structure, the rotations (number, 3, 3), and its number of atoms."""
 
     copies: list[Any]
     turns: np.ndarray

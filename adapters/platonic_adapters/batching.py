@@ -101,9 +101,9 @@ def _out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _refuse_non_finite(members: Sequence[Member], found: dict[str, np.ndarray]) -> None:
+def _refuse_non_finite(members: Sequence[Member], outputs: dict[str, np.ndarray]) -> None:
     ends = np.cumsum([member.num_atoms for member in members])
-    for name, x in found.items():
+    for name, x in outputs.items():
         bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(1))
         if bad.size:
             member = members[bad[0] if name == "energy" else int(np.searchsorted(ends, bad[0], "right"))]

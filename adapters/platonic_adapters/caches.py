@@ -1,4 +1,4 @@
-"""Where files are kept between runs: our own, and the weights that each family's library brings or fetches."""
+"""Locations of cached files: our own, and the weights that each family's library bundles or downloads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ESEN = {
 
 
 def directory() -> Path:
-    """Where environments and code are kept: `$PLATONIC_CACHE`, or the user's cache directory."""
+    """Folder of environments and code: `$PLATONIC_CACHE`, or the user's cache directory."""
     if chosen := os.environ.get("PLATONIC_CACHE"):
         return Path(chosen).absolute()
     from platformdirs import user_cache_path
@@ -37,18 +37,18 @@ def directory() -> Path:
 
 
 def mattersim() -> Path:
-    """Where MatterSim's library keeps what it fetches."""
+    """Folder in which MatterSim's library keeps downloads."""
     return Path.home() / ".local/mattersim/pretrained_models"
 
 
 def nequix() -> Path:
-    """Where Nequix's library keeps what it fetches."""
+    """Folder in which Nequix's library keeps downloads."""
     return Path.home() / ".cache/nequix/models"
 
 
 @functools.cache  # Asked for at every block that a worker writes.
 def code_digest() -> str:
-    """What makes two copies of this package the same: the content of its files, when first asked for."""
+    """Digest of this package's code: the content of its files at the first call."""
     digest = hashlib.sha256()
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(file.name.encode() + file.read_bytes())
@@ -67,17 +67,17 @@ def table_row(model: dict[str, Any]) -> tuple[str, ...]:
 
 
 def notes() -> list[str]:
-    """What is said below the table of models: controls, and families of other packages, whose code is not run."""
-    said = ["Each also as random:NAME?seed=0, the same architecture with re-drawn weights."]
+    """Notes below the table of models: controls, and families of other packages, whose code is not run."""
+    sentences = ["Each also as random:NAME?seed=0, the same architecture with re-drawn weights."]
     for family, package in registry.plugins().items():
-        said.append(
+        sentences.append(
             f"And the models of the family {family} of the package {package}, known to it alone until asked for."
         )
-    return said
+    return sentences
 
 
 def weights_state(spec: ModelSpec) -> str:
-    """Where a model's weights are: `in the package`, `cached`, `to be downloaded`, or `local file`.
+    """State of a model's weights: `in the package`, `cached`, `to be downloaded`, or `local file`.
 
     Looks for files alone: no library is imported, no network asked.
     """

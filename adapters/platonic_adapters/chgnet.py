@@ -117,11 +117,11 @@ class CHGNet:
             out = self.model([graph.to(self._device) for graph in prepared], task=task)
         layers = {name: _numpy(self._seen[name]) for name in self.layers}
         self._seen.clear()
-        found = {"energy": _numpy(out["e"] * out["atoms_per_graph"])}
+        outputs = {"energy": _numpy(out["e"] * out["atoms_per_graph"])}
         if task == "efs":
-            found["forces"] = np.concatenate([_numpy(f) for f in out["f"]])
-            found["stress"] = np.stack([_numpy(s) for s in out["s"]]) / GPA
-        return layers, {name: found[name] for name in properties}
+            outputs["forces"] = np.concatenate([_numpy(f) for f in out["f"]])
+            outputs["stress"] = np.stack([_numpy(s) for s in out["s"]]) / GPA
+        return layers, {name: outputs[name] for name in properties}
 
     def readout(self) -> Readout | None:
         """The dense layers of the energy, and the energies of the composition model; none of other architectures."""

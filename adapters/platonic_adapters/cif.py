@@ -1,4 +1,4 @@
-"""Crystals of a CIF, taken only where all that the file states agrees with the atoms that it makes.
+"""Crystals of a CIF, accepted only if all stated information agrees with the atoms.
 
 A CIF states the contents of its cell (formula × Z), and lists sites and symmetry operations, which make the atoms. ASE
 makes them here. Where nothing that is stated confirms the result, pymatgen must make the same contents; and where the
@@ -62,14 +62,14 @@ def crystals(text: str) -> Iterator[Atoms | str]:
         try:
             blocks = list(parse_cif(io.StringIO(text)))
             texts = re.split(r"(?im)^(?=data_)", text)[1:]
-            found: list[Atoms | str] = [
+            results: list[Atoms | str] = [
                 _crystal_or_reason(block, texts[i] if len(texts) == len(blocks) else None)
                 for i, block in enumerate(blocks)
                 if block.has_structure()
             ]
         except Exception as error:  # noqa: BLE001 - a broken CIF breaks the parser in any way it likes
-            found = [_reason(error)]
-    yield from found or ["no structure in it"]
+            results = [_reason(error)]
+    yield from results or ["no structure in it"]
 
 
 def _crystal_or_reason(block: CIFBlock, text: str | None) -> Atoms | str:
@@ -91,10 +91,10 @@ def _crystal(block: CIFBlock, text: str | None) -> Atoms:
         atoms = block.get_atoms()
         stated.check(_contents(atoms))
         return atoms
-    made = [_agreed(block, operations, stated, text) for operations in spacegroups.operations(block)]
-    crystals = [one for one in made if not isinstance(one, str)]
+    candidates = [_agreed(block, operations, stated, text) for operations in spacegroups.operations(block)]
+    crystals = [one for one in candidates if not isinstance(one, str)]
     if not crystals:
-        raise Unsound(made[0])
+        raise Unsound(candidates[0])
     if any(_different(crystals[0], other) for other in crystals[1:]):
         raise Unsound(
             "it lists no symmetry operations, and the settings of its space group make different crystals of it"
@@ -179,8 +179,8 @@ def _ask_pymatgen(
         {} if rounding is None else {"frac_tolerance": 3 * rounding.error, "site_tolerance": rounding.images}
     )
     try:
-        (found,) = CifParser.from_str(text, **tolerances).parse_structures(primitive=False)
-        theirs = Counter(site.specie.symbol if site.specie.Z > 1 else "H" for site in found)
+        (structure,) = CifParser.from_str(text, **tolerances).parse_structures(primitive=False)
+        theirs = Counter(site.specie.symbol if site.specie.Z > 1 else "H" for site in structure)
     except Exception as error:
         raise Unsound(
             f"its atoms make {_written(contents)} by ASE, and pymatgen cannot read it ({first_line(error)})"
@@ -190,13 +190,13 @@ def _ask_pymatgen(
 
 
 def _names_more(block: CIFBlock, operations: list[str]) -> bool:
-    """Whether the space group that is named has another number of operations than are listed."""
+    """Test whether the named space group and the listed operations differ in number."""
     orders = spacegroups.orders(block)
     return bool(orders) and len(operations) not in orders
 
 
 class _Stated:
-    """What a block says of its contents: `formula`, and `cells`, what may be in the cell; None and empty if unknown."""
+    """Stated contents of a block: `formula`, and `cells`, the possible contents; None and empty if unknown."""
 
     def __init__(self, block: CIFBlock) -> None:
         self.formula = _formula(block.get("_chemical_formula_sum"))
@@ -226,10 +226,10 @@ def _formula(value: Any) -> Counter[str] | None:
     text = re.sub(r"\s+\d*[+-]$", "", str(value).strip())  # the charge
     if not re.fullmatch(r"(?:[A-Z][a-z]?(?:\d+\.?\d*|\.\d+)?[\s,]*)+", text):
         return None
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for element, number in re.findall(r"([A-Z][a-z]?)(\d*\.?\d*)", text):
-        found["H" if element in ("D", "T") else element] += float(number or 1)  # pyright: ignore[reportArgumentType]
-    return found if all(element in atomic_numbers for element in found) and min(found.values()) > 0 else None
+        counts["H" if element in ("D", "T") else element] += float(number or 1)  # pyright: ignore[reportArgumentType]
+    return counts if all(element in atomic_numbers for element in counts) and min(counts.values()) > 0 else None
 
 
 def _check_sites(block: CIFBlock) -> None:
@@ -261,7 +261,7 @@ def _same(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
 
 
 def _proportional(contents: Mapping[str, float], formula: Mapping[str, float]) -> bool:
-    """Whether a cell holds any number of formula units; exactly, unless the formula has decimals."""
+    """Test whether a cell holds any number of formula units; exactly, unless the formula has decimals."""
     if contents.keys() != formula.keys():
         return False
     units = np.array([contents[element] / formula[element] for element in formula])
@@ -274,7 +274,7 @@ def _written(contents: Mapping[str, float]) -> str:
 
 
 def _different(one: Atoms, other: Atoms) -> bool:
-    """Whether two cells hold different crystals, by all their distances."""
+    """Test whether two cells hold different crystals, by all their distances."""
     if _contents(one) != _contents(other):
         return True
     apart = [np.sort(atoms.get_all_distances(mic=True), axis=None) for atoms in (one, other)]

@@ -90,7 +90,7 @@ def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="OUT.zarr",
         required=True,
-        help="the store to write; the same command again goes on where it stopped",
+        help="store to write; the same command resumes where it stopped",
     )
     parser.add_argument(
         "--layers", metavar="A,B", type=_names, default=(), help="layers to store besides the default one, or `all`"
@@ -103,50 +103,53 @@ def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
         help="also store the model's energy (eV), forces (eV/Å), stress (eV/Å³)",
     )
     parser.add_argument(
-        "--batch-atoms", metavar="N", type=_positive, help="atoms a batch at most (default: what suits the device)"
+        "--batch-atoms",
+        metavar="N",
+        type=_positive,
+        help="maximum number of atoms in a batch (default: chosen for the device)",
     )
     parser.add_argument(
         "--orbit-average",
         metavar="N",
         nargs="?",
         const="24",
-        help="average over N rotations of the structure (24, those of the cube, without a number) and store the spread:"
-        " for models that are not invariant",
+        help="average over N rotations of the structure and store the spread, for models that are not invariant (24,"
+        " the rotations of the cube, if N is left out)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     parser.add_argument(
         "--threads", metavar="N", type=_positive, help="CPU threads of each process (default: all cores)"
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--workers", metavar="N", type=_positive, help="embed with N processes of this machine (Dask)")
+    where.add_argument("--workers", metavar="N", type=_positive, help="embed with N processes on this machine (Dask)")
     where.add_argument(
         "--scheduler", metavar="ADDRESS", help="embed with the workers of a Dask scheduler, such as tcp://host:8786"
     )
-    parser.add_argument("--limit", metavar="N", type=_positive, help="only the first N structures")
+    parser.add_argument("--limit", metavar="N", type=_positive, help="use the first N structures only (default: all)")
     parser.add_argument(
         "--duplicates",
         choices=("refuse", "skip", "keep"),
         default="refuse",
-        help="what to do with identical structures (default: refuse)",
+        help="treatment of identical structures (default: refuse)",
     )
     parser.add_argument(
         "--trust",
         action="store_true",
-        help="let a checkpoint file of your own run the code that it may hold (or set PLATONIC_TRUST=1, or to its"
+        help="allow a local checkpoint file to run the code that it may contain (or set PLATONIC_TRUST=1, or to its"
         " SHA-256)",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="make the store anew instead of going on with it; the old one stays until the new one is complete",
+        help="rebuild the store instead of resuming it; the old one is kept until the new one is complete",
     )
-    parser.add_argument("--json", metavar="PATH", help="write the summary here as JSON")
+    parser.add_argument("--json", metavar="PATH", help="file for the summary as JSON")
 
 
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of a verification, the same for `platonic verify` and `platonic-embed verify`."""
     parser.add_argument("stores", metavar="STORE", nargs="+", help="stores made by `platonic embed`")
-    parser.add_argument("--json", metavar="PATH", help="write what is found here as JSON, with every structure named")
+    parser.add_argument("--json", metavar="PATH", help="file for the result as JSON, with every structure named")
 
 
 def exit_code(command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
@@ -259,12 +262,12 @@ def read_input(args: argparse.Namespace) -> tuple[Any, list[dict[str, str]], str
         raise UserError(f"`--output` must end in `.zarr`, got `{args.output}`.")
     targets.check_file("--json", args.json)
     targets.check_folder("--output", args.output)
-    found, skipped = reading.read(args.input, limit=args.limit, duplicates=args.duplicates)
+    structures, skipped = reading.read(args.input, limit=args.limit, duplicates=args.duplicates)
     if Path(args.input).suffix != ".zarr":  # what a store left out was said when it was written
         say_skipped(skipped)
-        if repeats := len(found) - len(set(found.hashes)):
-            say(f"{repeats} of {len(found)} structures repeat an earlier one and are kept.")
-    return found, skipped, reading.describe(args.input)
+        if repeats := len(structures) - len(set(structures.hashes)):
+            say(f"{repeats} of {len(structures)} structures repeat an earlier one and are kept.")
+    return structures, skipped, reading.describe(args.input)
 
 
 def report(args: argparse.Namespace, summary: Any) -> int:
@@ -295,45 +298,48 @@ def verify(args: argparse.Namespace) -> int:
     from platonic_adapters.store import StoreError, verify
 
     targets.check_file("--json", args.json)
-    found, code = [], 0
+    verifications, code = [], 0
     for path in args.stores:
         try:
-            found.append(verify(path))
+            verifications.append(verify(path))
         except StoreError as error:
             say(str(error))
             code = 2
         else:
-            sys.stdout.write(_verdict(found[-1]))
-    _write_json(args.json, [{**dataclasses.asdict(one), "intact": one.intact} for one in found])
-    return code or int(not all(one.intact for one in found))
+            sys.stdout.write(_verdict(verifications[-1]))
+    _write_json(args.json, [{**dataclasses.asdict(one), "intact": one.intact} for one in verifications])
+    return code or int(not all(one.intact for one in verifications))
 
 
-def _verdict(found: Verification, most: int = 10) -> str:
-    """What was found in a store: a line if it is intact, else a line for each fault and one for the structures."""
-    if found.intact:
-        what = f"{found.num_structures} structures, {found.num_rows} atoms"
-        limits = "" if found.checksums else " (of an older version, without checksums: as far as can be seen)"
-        return printable(f"{found.path} is intact: {what}{limits}.") + "\n"
-    lines = found.faults[:most]
-    if len(found.faults) > most:
-        lines = [*lines, f"And {len(found.faults) - most} more faults."]
-    if found.structures:
-        named = ", ".join(found.structures[:most]) + (", …" if len(found.structures) > most else "")
-        lines = [*lines, f"{len(found.structures)} of {found.num_structures} structures to embed again: {named}."]
+def _verdict(verification: Verification, most: int = 10) -> str:
+    """Describe the state of a store: a line if it is intact, else a line for each fault and one for the structures."""
+    if verification.intact:
+        what = f"{verification.num_structures} structures, {verification.num_rows} atoms"
+        limits = "" if verification.checksums else " (of an older version, without checksums: as far as can be seen)"
+        return printable(f"{verification.path} is intact: {what}{limits}.") + "\n"
+    lines = verification.faults[:most]
+    if len(verification.faults) > most:
+        lines = [*lines, f"And {len(verification.faults) - most} more faults."]
+    if verification.structures:
+        named = ", ".join(verification.structures[:most]) + (", …" if len(verification.structures) > most else "")
+        lines = [
+            *lines,
+            f"{len(verification.structures)} of {verification.num_structures} structures to embed again: {named}.",
+        ]
     return "\n".join(map(printable, lines)) + "\n"
 
 
 def models(args: argparse.Namespace) -> int:
     """List the models of the registry on stdout."""
     targets.check_file("--json", args.json)
-    found = caches.described_models()
+    described = caches.described_models()
     rows = [("model", "family", "weights", "licence", "training data", "architecture", "relatives", "note")]
-    rows += [caches.table_row(model) for model in found]
+    rows += [caches.table_row(model) for model in described]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         sys.stdout.write("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() + "\n")
     sys.stdout.write("\n".join(map(printable, caches.notes())) + "\n")
-    _write_json(args.json, found)
+    _write_json(args.json, described)
     return 0
 
 

@@ -84,11 +84,11 @@ def ensure(family: Family) -> Path:
     shutil.rmtree(place, ignore_errors=True)  # left without its interpreter
     place.parent.mkdir(parents=True, exist_ok=True)
     with processes.temporary(f".{family.name}-", place.parent) as folder:
-        made = folder / "environment"
-        for step in _uv_commands(family, folder, made):
+        environment = folder / "environment"
+        for step in _uv_commands(family, folder, environment):
             _uv(step, family, folder)
         try:
-            made.rename(place)
+            environment.rename(place)
         except OSError:
             if not python.exists():  # else another run was faster
                 raise
@@ -96,18 +96,18 @@ def ensure(family: Family) -> Path:
 
 
 def key(family: Family) -> str:
-    """What makes two environments the same: every requirement, and the version of Python."""
+    """Hash everything that distinguishes two environments: every requirement, and the version of Python."""
     locked = lock_file(family).read_text() if _is_locked(family) else ""
     parts = [_wanted(family), family.constraints, family.overrides, sys.version_info[:2], locked]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def _uv_commands(family: Family, folder: Path, made: Path) -> list[list[str]]:
-    python = made / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+def _uv_commands(family: Family, folder: Path, environment: Path) -> list[list[str]]:
+    python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     install = ["pip", "install", "--quiet", "--python", str(python), *_limits(family, folder)]
     if "UV_FIND_LINKS" not in _uv_environment():
         install.append("--torch-backend=auto")  # no 4 GB of CUDA without an NVIDIA GPU
-    make = ["venv", "--quiet", "--relocatable", "--no-project", "--python", sys.executable, str(made)]
+    make = ["venv", "--quiet", "--relocatable", "--no-project", "--python", sys.executable, str(environment)]
     wanted = ["--requirements", str(lock_file(family))] if _is_locked(family) else _wanted(family)
     return [make, [*install, *wanted]]
 
@@ -117,7 +117,7 @@ def _wanted(family: Family) -> list[str]:
 
 
 def _limits(family: Family, folder: Path) -> list[str]:
-    """What uv has to know of constraints and overrides, which it reads from files."""
+    """Write constraints and overrides to the files that uv reads them from, and return its options."""
     options = []
     for option, lines in (("--constraints", family.constraints), ("--overrides", family.overrides)):
         if lines:
@@ -128,7 +128,7 @@ def _limits(family: Family, folder: Path) -> list[str]:
 
 
 def lock_file(family: Family) -> Path:
-    """Where the versions and hashes of all that a family needs are kept; families of other packages have none."""
+    """Path of a family's lock file, with versions and hashes; families of other packages have none."""
     return Path(__file__).parent / "locks" / f"{family.name}.txt"
 
 
@@ -151,12 +151,12 @@ def lock(family: Family) -> Path:
     target = lock_file(family)
     target.parent.mkdir(exist_ok=True)
     with processes.temporary("platonic-") as folder:
-        wanted, found = folder / "wanted.in", folder / "found.txt"
+        wanted, resolved = folder / "wanted.in", folder / "found.txt"
         wanted.write_text("\n".join(_wanted(family)) + "\n")
         silent = ("--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links")
         resolve = ["pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", *silent]
-        _uv([*resolve, *_limits(family, folder), str(wanted), "--output-file", str(found)], family, folder)
-        target.write_text(_head(family) + _any_build_of_torch(found.read_text(), family))
+        _uv([*resolve, *_limits(family, folder), str(wanted), "--output-file", str(resolved)], family, folder)
+        target.write_text(_head(family) + _any_build_of_torch(resolved.read_text(), family))
     return target
 
 

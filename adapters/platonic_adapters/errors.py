@@ -1,4 +1,4 @@
-"""What can go wrong, by whose hand: each message is one sentence that names what, where and what to do."""
+"""Errors by their cause: each message is one sentence that says what is wrong, where, and what to do."""
 
 
 class UserError(ValueError):
@@ -22,7 +22,7 @@ class StoreWarning(UserWarning):
 
 
 class UnknownModelError(UserError):
-    """A model name that the registry does not know."""
+    """A model name that is not in the registry."""
 
 
 class ExportError(RuntimeError):
@@ -57,6 +57,6 @@ class DownloadError(ExportError):
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of somebody else's says, short enough for a part of a sentence."""
+    """Shorten another library's error message to part of a sentence."""
     text = str(error).strip().split("\n")[0][:160].rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

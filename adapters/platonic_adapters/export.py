@@ -36,7 +36,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Summary:
-    """What an export did.
+    """Summary of an export.
 
     Attributes:
         store: where it stands.
@@ -145,7 +145,7 @@ def already_complete(
     layers: Sequence[str] = (),
     properties: Sequence[str] = (),
 ) -> Summary | None:
-    """What stands at `output` if it is what this run would make, without loading the model; None if work is left.
+    """Return the summary of a complete store of this very run at `output`, without loading the model; else None.
 
     A damaged store is work: `export` sees whether it is of the same run, and mends it.
 
@@ -155,19 +155,22 @@ def already_complete(
     recover(Path(output))
     if not Path(output).exists():
         return None
-    found = store.load(output)
-    if store.survey(found):
+    existing = store.load(output)
+    if store.survey(existing):
         return None
-    named = found.attributes["available_layers"] if "all" in layers else list(layers)
+    named = existing.attributes["available_layers"] if "all" in layers else list(layers)
     store.check_same_run(
-        found,
+        existing,
         structures,
-        {"model": spec.name, **({"layers": named, "properties": _stored(spec, properties)} if found.complete else {})},
+        {
+            "model": spec.name,
+            **({"layers": named, "properties": _stored(spec, properties)} if existing.complete else {}),
+        },
     )
-    if not found.complete:
+    if not existing.complete:
         return None
     collect(Path(output))
-    return _summary(found, 0.0, 0)
+    return _summary(existing, 0.0, 0)
 
 
 def say_skipped(entries: Sequence[dict[str, str]], most: int = 10) -> None:
@@ -194,7 +197,7 @@ def _choose_layers(adapter: Adapter, layers: Sequence[str]) -> list[str]:
 def _split_by_elements(
     spec: ModelSpec, adapter: Adapter, structures: Structures
 ) -> tuple[Structures, list[dict[str, str]]]:
-    """The structures whose elements the model knows, and an entry for each of the others."""
+    """Separate the structures whose elements the model supports, with an entry for each of the others."""
     from ase.data import chemical_symbols
 
     foreign = ~np.isin(structures.species, sorted(adapter.elements))
@@ -301,18 +304,18 @@ def fill(
         if not rows:
             rows = {name: _empty(stop - first, int(adapter.layers[name]["width"])) for name in writer.layers}
             values = {name: _empty(stop - first, *store.PROPERTIES[name][1]) for name in writer.properties}
-            long = {i: found for i, found in long.items() if i in inside}
+            long = {i: outputs for i, outputs in long.items() if i in inside}
         if known:
-            found, computed = long[batch[0]]
+            outputs, computed = long[batch[0]]
         else:
-            found, computed = batching.embed(adapter, graphs, [members[i] for i in batch], writer.properties)
+            outputs, computed = batching.embed(adapter, graphs, [members[i] for i in batch], writer.properties)
             if "stress" in computed:
                 computed["stress"][~structures.pbc[batch].all(axis=1)] = np.nan
             if structures.num_atoms[batch[0]] > writer.block_rows:
-                long[batch[0]] = {name: found[name] for name in writer.layers}, computed
+                long[batch[0]] = {name: outputs[name] for name in writer.layers}, computed
         place = structures.rows(batch) - first
         for name in writer.layers:
-            rows[name][place] = found[name]
+            rows[name][place] = outputs[name]
         for name in writer.properties:
             per_atom = store.PROPERTIES[name][0]
             values[name][place if per_atom else structures.offsets[batch] - first] = computed[name]
@@ -325,17 +328,17 @@ def fill(
 
 def chains(writer: store.Writer, blocks: Iterable[int]) -> list[list[int]]:
     """Blocks that share a structure longer than a block, together, so that whoever takes them embeds it once."""
-    structures, found = writer.structures, []
+    structures, chained = writer.structures, []
     for block in blocks:
-        before = found[-1][-1] if found else None
+        before = chained[-1][-1] if chained else None
         if before is not None and abs(block - before) == 1:
             row = max(block, before) * writer.block_rows
             i = int(np.searchsorted(structures.offsets, row, "right")) - 1
             if structures.offsets[i] < row and structures.num_atoms[i] > writer.block_rows:
-                found[-1].append(block)
+                chained[-1].append(block)
                 continue
-        found.append([block])
-    return found
+        chained.append([block])
+    return chained
 
 
 def _empty(*shape: int) -> np.ndarray:
@@ -386,16 +389,16 @@ class _Progress:
             sys.stderr.write("\r\033[K")
 
 
-def _summary(found: store.Store, seconds: float, atoms: int) -> Summary:
+def _summary(existing: store.Store, seconds: float, atoms: int) -> Summary:
     return Summary(
-        store=str(found.path),
-        model=found.provenance["model"],
-        layers=list(found.layers),
-        num_structures=found.group["structures/num_atoms"].shape[0],  # type: ignore[union-attr]
-        num_atoms=found.num_rows,
-        skipped=found.skipped,
-        self_test=found.provenance["self_test"],
+        store=str(existing.path),
+        model=existing.provenance["model"],
+        layers=list(existing.layers),
+        num_structures=existing.group["structures/num_atoms"].shape[0],  # type: ignore[union-attr]
+        num_atoms=existing.num_rows,
+        skipped=existing.skipped,
+        self_test=existing.provenance["self_test"],
         seconds=round(seconds, 3),
         atoms_per_second=round(atoms / seconds, 1) if seconds else 0.0,
-        megabytes=round(sum(file.stat().st_size for file in found.path.rglob("*") if file.is_file()) / 1e6, 1),
+        megabytes=round(sum(file.stat().st_size for file in existing.path.rglob("*") if file.is_file()) / 1e6, 1),
     )

@@ -178,7 +178,7 @@ class FairChem:
         return layers, {name: self._property(tasks[name], out, data) for name in properties}
 
     def _property(self, task: Any, out: dict[str, Any], data: Any) -> np.ndarray:
-        """What a head says, in the units of its task."""
+        """Return the prediction of a head, in the units of its task."""
         value = task.normalizer.to(self._device).denorm(out[task.name][task.property].detach())
         if task.element_references is not None:
             value = task.element_references.to(self._device).undo_refs(data, value)

@@ -31,7 +31,7 @@ def sealed(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_sealed(attributes: Mapping[str, Any]) -> bool:
-    """Whether the attributes are those that were sealed."""
+    """Test whether the attributes are those that were sealed."""
     return attributes.get("seal") == _digest(attributes)
 
 

@@ -96,12 +96,12 @@ class MatterSim:
             out = self.potential(inputs, include_forces=forces, include_stresses=stress)
         layers = {name: _numpy(self._seen[name]) for name in self.layers}
         self._seen.clear()
-        found = {"energy": _numpy(out["total_energy"])}
+        outputs = {"energy": _numpy(out["total_energy"])}
         if forces:
-            found["forces"] = _numpy(out["forces"])
+            outputs["forces"] = _numpy(out["forces"])
         if stress:
-            found["stress"] = _numpy(out["stresses"]) * GPa
-        return layers, {name: found[name] for name in properties}
+            outputs["stress"] = _numpy(out["stresses"]) * GPa
+        return layers, {name: outputs[name] for name in properties}
 
 
 def _download(spec: ModelSpec) -> Path:

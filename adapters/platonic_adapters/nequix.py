@@ -156,18 +156,18 @@ class Nequix:
             _run(self.model, *arguments, differentiate=bool({"forces", "stress"} & set(properties)))
         )
         layers = {name: x[:n] for name, x in zip(self.layers, layers, strict=True)}
-        found: dict[str, np.ndarray] = {"energy": np.add.reduceat(energies[:n].astype(np.float64), starts[:-1])}
+        outputs: dict[str, np.ndarray] = {"energy": np.add.reduceat(energies[:n].astype(np.float64), starts[:-1])}
         if gradient is not None:
             gradient = gradient[:e].astype(np.float64)
-            found["forces"] = np.zeros((n, 3))
-            np.add.at(found["forces"], receivers, gradient)
-            np.subtract.at(found["forces"], senders, gradient)
+            outputs["forces"] = np.zeros((n, 3))
+            np.add.at(outputs["forces"], receivers, gradient)
+            np.subtract.at(outputs["forces"], senders, gradient)
             virial = np.zeros((len(prepared), 3, 3))
             structure = np.repeat(np.arange(len(prepared)), [len(graph.senders) for graph in prepared])
             np.add.at(virial, structure, displacements[:, :, None] * gradient[:, None, :])
             volume = np.array([graph.volume for graph in prepared])[:, None, None]
-            found["stress"] = (virial + virial.transpose(0, 2, 1)) / (2 * volume)
-        return layers, {name: found[name].astype(np.float32) for name in properties}
+            outputs["stress"] = (virial + virial.transpose(0, 2, 1)) / (2 * volume)
+        return layers, {name: outputs[name].astype(np.float32) for name in properties}
 
     def readout(self) -> Readout:
         """A linear map, then the model's scale and shift, and the energy of each isolated atom."""

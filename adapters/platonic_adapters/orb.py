@@ -93,12 +93,12 @@ class Orb:
         layers = {name: _numpy(x) for name, x in self._seen.items()}
         self._seen.clear()
         # The names of what is differentiated, in a conservative model, begin with `grad_`.
-        found = {name: _numpy(out.get(f"grad_{name}", out.get(name))) for name in properties}
-        if "energy" in found:
-            found["energy"] = found["energy"].reshape(-1)
-        if "stress" in found:
-            found["stress"] = voigt_6_to_full_3x3_stress(found["stress"].reshape(-1, 6)).reshape(-1, 3, 3)
-        return layers, found
+        outputs = {name: _numpy(out.get(f"grad_{name}", out.get(name))) for name in properties}
+        if "energy" in outputs:
+            outputs["energy"] = outputs["energy"].reshape(-1)
+        if "stress" in outputs:
+            outputs["stress"] = voigt_6_to_full_3x3_stress(outputs["stress"].reshape(-1, 6)).reshape(-1, 3, 3)
+        return layers, outputs
 
 
 def _load(spec: ModelSpec, path: Path, device: str) -> tuple[Any, Any, Any]:
@@ -111,8 +111,8 @@ def _load(spec: ModelSpec, path: Path, device: str) -> tuple[Any, Any, Any]:
                     weights_path=str(path), device=device, precision="float32-highest", compile=False
                 )
         except Exception as error:  # noqa: BLE001 - a file that is no checkpoint breaks the loader in any way it likes
-            said = f"does not hold the weights of {spec.model.checkpoint} ({first_line(error)})"
-            raise UserError(f"`{path}` {said}.") from error
+            reason = f"does not hold the weights of {spec.model.checkpoint} ({first_line(error)})"
+            raise UserError(f"`{path}` {reason}.") from error
     if isinstance(loaded, tuple):
         model, adapter = loaded
         return model, adapter.from_ase_atoms, adapter.batch

@@ -28,7 +28,7 @@ NUMBERS = 119  # Atomic numbers from 0 to 118, the index of what depends on the 
 
 
 class Readout(NamedTuple):
-    """A model's energy read-out as arrays: what it makes of the rows of one layer.
+    """A model's energy readout as arrays: the energy head applied to one layer's embeddings.
 
     The energy of an atom of element z is scale_z f(x) + shift_z, in eV, with f dense layers from the layer's width to
     one number and the activation between them; that of a structure is the sum over its atoms.
@@ -104,10 +104,10 @@ def load(spec: ModelSpec, *, device: str, threads: int | None) -> Adapter:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with trust.arrays_alone(active=spec.path is not None and not spec.trusted):
         adapter = importlib.import_module(spec.family.module).load(spec, device=device, threads=threads)
-    known, found = spec.model.sha256, adapter.checkpoint["sha256"]
-    if known not in (None, found) and not spec.random_weights:
+    known, digest = spec.model.sha256, adapter.checkpoint["sha256"]
+    if known not in (None, digest) and not spec.random_weights:
         raise ExportError(
-            f"`{adapter.checkpoint['name']}` is not the checkpoint of {spec.name}: its sha256 is {found}, not {known};"
+            f"`{adapter.checkpoint['name']}` is not the checkpoint of {spec.name}: its sha256 is {digest}, not {known};"
             " remove the file and try again."
         )
     return OrbitAverage(adapter, spec.orbit_average) if spec.orbit_average else adapter
@@ -120,13 +120,13 @@ def by_number(numbers: Sequence[int], values: Any) -> np.ndarray:
         numbers: atomic numbers.
         values: one for each of them, or one for all.
     """
-    found = np.full(NUMBERS, np.nan, np.float32)
-    found[list(numbers)] = values
-    return found
+    array = np.full(NUMBERS, np.nan, np.float32)
+    array[list(numbers)] = values
+    return array
 
 
 def num_cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

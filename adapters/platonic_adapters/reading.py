@@ -66,8 +66,8 @@ def read(
 
     name, skipped = describe(source), []
     atoms, ids = [], []
-    for id_, found in items(source):
-        sound, reason = (None, found) if isinstance(found, str) else _sound(found)
+    for id_, item in items(source):
+        sound, reason = (None, item) if isinstance(item, str) else _sound(item)
         if sound is None or reason:
             hash_ = content_hash(sound) if sound else ""
             skipped.append({"id": id_, "hash": hash_, "reason": printable(str(reason))[:MAX_REASON]})
@@ -95,7 +95,7 @@ def read_labels(source: str | Path) -> dict[str, dict[str, np.ndarray]]:
     Raises:
         InputError: nothing there, nothing readable, or no energy and no forces anywhere.
     """
-    found: dict[str, dict[str, np.ndarray]] = {}
+    labels: dict[str, dict[str, np.ndarray]] = {}
     names: set[str] = set()
     for _, atoms in items(source):
         if isinstance(atoms, str):
@@ -105,15 +105,15 @@ def read_labels(source: str | Path) -> dict[str, dict[str, np.ndarray]]:
         known = {name: value for name in LABEL_KEYS if (value := _label(brought, name, len(atoms))) is not None}
         if known:
             with suppress(Unsound):
-                found.setdefault(content_hash(_plain(atoms, brought)), known)
-    if not found:
+                labels.setdefault(content_hash(_plain(atoms, brought)), known)
+    if not labels:
         sought = "; ".join(f"{name}: {', '.join(keys)}" for name, keys in LABEL_KEYS.items())
         there = f"the names {', '.join(sorted(map(printable, names)))}" if names else "none"
         raise InputError(
             f"`{source}` must bring energies or forces of its structures, got {there}; no number stands under the names"
             f" sought ({sought})."
         )
-    return found
+    return labels
 
 
 def describe(source: Any) -> str:

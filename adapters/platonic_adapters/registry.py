@@ -123,7 +123,7 @@ class ModelSpec:
 
     @property
     def random_weights(self) -> bool:
-        """Whether the weights are re-drawn."""
+        """True if the weights are re-drawn."""
         return self.seed is not None
 
 
@@ -490,12 +490,12 @@ def plugins() -> dict[str, str]:
 @cache
 def _entry_points() -> dict[str, tuple[importlib.metadata.EntryPoint, str]]:
     """By name, the entry points of the group and the packages that bring them, from metadata alone."""
-    found: dict[str, tuple[importlib.metadata.EntryPoint, str]] = {}
+    points: dict[str, tuple[importlib.metadata.EntryPoint, str]] = {}
     for package in importlib.metadata.distributions():
         with suppress(Exception):  # metadata that cannot be read cost that package alone
             for point in package.entry_points.select(group=ENTRY_POINTS):
-                found.setdefault(point.name, (point, f"{package.metadata['Name']} {package.version}"))
-    return found
+                points.setdefault(point.name, (point, f"{package.metadata['Name']} {package.version}"))
+    return points
 
 
 @cache
@@ -626,8 +626,8 @@ def _refuse_code(family: Family, rest: str, path: Path, sha256: str) -> None:
     code = foreign_code(path)
     if family.weights_only and code is None:
         return
-    found = f"here {code}" if code else f"as checkpoints of {family.name} are pickles"
+    reason = f"here {code}" if code else f"as checkpoints of {family.name} are pickles"
     raise UserError(
-        f"`{family.name}:{rest}` is not trusted: reading it can run code that stands in the file ({found}); if you know"
-        f" who made it, add `--trust` or set {VARIABLE}={sha256}."
+        f"`{family.name}:{rest}` is not trusted: reading it can run code contained in the file ({reason}); if you know "
+        f"who made it, add `--trust` or set {VARIABLE}={sha256}."
     )

@@ -45,7 +45,7 @@ class Lock:
             self.held = True
 
     def is_at(self, folder: Path) -> bool:
-        """Whether the locked directory still stands there."""
+        """Test whether the locked directory is still there."""
         try:
             return self.descriptor is None or os.path.samestat(os.fstat(self.descriptor), folder.stat())
         except FileNotFoundError:
@@ -85,7 +85,7 @@ class Beside:
 
     @property
     def made(self) -> Path:
-        """What will stand at `path`."""
+        """Path of the directory under construction, which will replace `path`."""
         return self.folder / "made"
 
     def move_in(self) -> bool:
@@ -149,7 +149,7 @@ def collect(path: Path, adopt: Callable[[Path], bool] = lambda _: False) -> Besi
 
 
 def _left_over(path: Path) -> Iterator[Beside]:
-    """What dead runs have left, locked by this process now."""
+    """Return the remains of dead runs, now locked by this process."""
     for name in sorted(glob.glob(f".{glob.escape(path.name)}.*.partial", root_dir=path.parent)):
         folder = path.parent / name
         with suppress(FileNotFoundError, NotADirectoryError):

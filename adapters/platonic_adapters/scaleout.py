@@ -28,7 +28,7 @@ WAIT = 600  # s until a worker of a scheduler has to be there
 
 
 class _Job(NamedTuple):
-    """What a worker must know besides the number of its block."""
+    """Parameters of a worker besides the number of its block."""
 
     path: Path
     run: str

@@ -132,12 +132,12 @@ class SevenNet:
                     if not properties:
                         return layers, {}
         xx, yy, zz, xy, yz, zx = _numpy(-data[KEY.PRED_STRESS]).T
-        found = {
+        outputs = {
             "energy": _numpy(data[KEY.PRED_TOTAL_ENERGY]).reshape(-1),
             "forces": _numpy(data[KEY.PRED_FORCE]),
             "stress": np.stack([xx, xy, zx, xy, yy, yz, zx, yz, zz], axis=1).reshape(-1, 3, 3),
         }
-        return layers, {name: found[name] for name in properties}
+        return layers, {name: outputs[name] for name in properties}
 
     def readout(self) -> Readout:
         """Two linear maps, of which a modality may shift the first, then a scale and a shift for each element."""
@@ -190,8 +190,8 @@ def _read(spec: ModelSpec) -> Any:
             return file
     except Exception as error:
         if spec.path:
-            said = f"is not a SevenNet checkpoint that can be loaded ({first_line(error)})"
-            raise UserError(f"`{spec.path}` {said}.") from error
+            reason = f"is not a SevenNet checkpoint that can be loaded ({first_line(error)})"
+            raise UserError(f"`{spec.path}` {reason}.") from error
         if name not in FETCHED:
             raise
         address = CHECKPOINT_DOWNLOAD_LINKS[FETCHED[name]]

@@ -52,11 +52,11 @@ def fault(atoms: Atoms) -> str | None:
                 f" beyond {MAX_LENGTH:.0e} Å"
             )
     try:
-        found = overlap(atoms)
+        pair = overlap(atoms)
     except RuntimeError:  # of the reduction, which does not converge
         return "its cell is nearly singular"
-    if found:
-        i, j, distance = found
+    if pair:
+        i, j, distance = pair
         first, second = (chemical_symbols[atoms.numbers[k]] for k in (i, j))
         if i == j:
             return f"atom {i} ({first}) lies {distance:.2f} Å from its own periodic image"
@@ -156,7 +156,7 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def is_one(value: Any) -> bool:
-    """Whether an occupancy is that of one whole atom."""
+    """Test whether an occupancy is that of one whole atom."""
     try:
         return abs(float(value) - 1) < 1e-6
     except (TypeError, ValueError):

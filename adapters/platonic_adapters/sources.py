@@ -80,11 +80,11 @@ def _named(stem: str, frames: Iterable[Atoms | str]) -> Iterator[Item]:
 
 def carried(atoms: Atoms) -> dict[str, Any]:
     """All that atoms bring with them, by name: `info`, columns, results of a calculator, and pairs of a database."""
-    found = {**atoms.arrays, **(atoms.calc.results if atoms.calc else {}), **atoms.info}
+    values = {**atoms.arrays, **(atoms.calc.results if atoms.calc else {}), **atoms.info}
     for more in ("key_value_pairs", "data"):
-        if isinstance(extra := found.get(more), Mapping):
-            found |= extra
-    return {name: value for name, value in found.items() if isinstance(name, str)}
+        if isinstance(extra := values.get(more), Mapping):
+            values |= extra
+    return {name: value for name, value in values.items() if isinstance(name, str)}
 
 
 def identifier(value: Any) -> str:
@@ -146,8 +146,8 @@ def _xyz(plain: Path) -> Iterator[Atoms | str]:
             except ValueError:
                 num_atoms = -1
             if num_atoms < 0:
-                said = f"line {number} must be the number of atoms of a frame, got `{line.strip()[:40]}`"
-                yield f"{said}; nothing beyond it was read"
+                reason = f"line {number} must be the number of atoms of a frame, got `{line.strip()[:40]}`"
+                yield f"{reason}; nothing beyond it was read"
                 return
             frame = [line]
             for line in file:
@@ -193,11 +193,11 @@ def _folder(folder: Path) -> Iterator[Item]:
                 yield id_, f"{path.name} is {kind}, not a file"
                 continue
             with unpacked(path) as plain:
-                found = list(cif.crystals(plain.read_text(encoding(plain), errors="replace")))
+                crystals = list(cif.crystals(plain.read_text(encoding(plain), errors="replace")))
         except (InputError, OSError) as error:
             yield id_, f"{path.name} could not be read ({first_line(error)})"
             continue
-        yield from ((id_, _as_cif(one, f"{path.name}: ")) for one in found)
+        yield from ((id_, _as_cif(one, f"{path.name}: ")) for one in crystals)
 
 
 def _csv(plain: Path, path: Path) -> Iterator[Item]:
@@ -218,8 +218,8 @@ def _csv(plain: Path, path: Path) -> Iterator[Item]:
         try:
             for number, row in enumerate(rows, start=1):
                 id_ = identifier(row.get("material_id") or f"{path.stem}:{number}")
-                for found in cif.crystals(row["cif"] or ""):
-                    yield id_, _as_cif(found, f"row {number}: ")
+                for crystal in cif.crystals(row["cif"] or ""):
+                    yield id_, _as_cif(crystal, f"row {number}: ")
         except csv.Error as error:
             yield (
                 f"{path.stem}:{number + 1}",
@@ -227,8 +227,8 @@ def _csv(plain: Path, path: Path) -> Iterator[Item]:
             )
 
 
-def _as_cif(found: Atoms | str, where: str = "") -> Atoms | str:
-    return f"{where}its CIF could not be read ({found})" if isinstance(found, str) else found
+def _as_cif(crystal: Atoms | str, where: str = "") -> Atoms | str:
+    return f"{where}its CIF could not be read ({crystal})" if isinstance(crystal, str) else crystal
 
 
 def _prototypes(query: str) -> Iterator[Item]:

@@ -44,16 +44,16 @@ def operations(block: CIFBlock) -> list[list[str]]:
     Raises:
         Unsound: none listed, and no space group of the table that fits the name, the number and the cell.
     """
-    if found := listed(block):
-        if len(found) > MAX_OPERATIONS:
-            raise Unsound(f"it lists {len(found)} symmetry operations, more than any crystal has")
-        return [found]
-    said = _said(block)
-    if not said:
+    if listed_operations := listed(block):
+        if len(listed_operations) > MAX_OPERATIONS:
+            raise Unsound(f"it lists {len(listed_operations)} symmetry operations, more than any crystal has")
+        return [listed_operations]
+    stated = _said(block)
+    if not stated:
         return [["x, y, z"]]
-    text = ", ".join(said.values())
+    text = ", ".join(stated.values())
     try:
-        settings = _settings(said)
+        settings = _settings(stated)
     except ImportError as error:
         raise Unsound(
             f"it lists no symmetry operations of its space group ({text}), which spglib would know; run `pip install"
@@ -70,13 +70,13 @@ def operations(block: CIFBlock) -> list[list[str]]:
 
 def listed(block: CIFBlock) -> list[str]:
     """The symmetry operations that stand in a block."""
-    found: Any = next((block.get(name) for name in OPERATIONS if block.get(name) not in (None, "?", ".")), [])
-    found = [found] if isinstance(found, str) else found
-    return [operation for operation in found if isinstance(operation, str) and "x" in operation.lower()]
+    entries: Any = next((block.get(name) for name in OPERATIONS if block.get(name) not in (None, "?", ".")), [])
+    entries = [entries] if isinstance(entries, str) else entries
+    return [operation for operation in entries if isinstance(operation, str) and "x" in operation.lower()]
 
 
 def orders(block: CIFBlock) -> set[int]:
-    """How many operations the named space group has, in any of its settings; empty where that is not known."""
+    """Numbers of operations of the named space group, in all of its settings; empty if unknown."""
     try:
         return {len(_operations(setting.hall_number)) for setting in _settings(_said(block))}
     except ImportError:
@@ -85,24 +85,24 @@ def orders(block: CIFBlock) -> set[int]:
 
 def _said(block: CIFBlock) -> dict[str, str]:
     """Hall symbol, Hermann-Mauguin name and number of the space group, as far as a block has them."""
-    found = {}
+    stated = {}
     for key, tags in (("hall", HALL), ("name", NAMES), ("number", NUMBERS)):
         values = [str(block.get(tag, "?")).strip() for tag in tags]
         if value := next((value for value in values if value not in ("?", ".", "")), None):
-            found[key] = value
-    return found
+            stated[key] = value
+    return stated
 
 
-def _settings(said: Mapping[str, str]) -> list[Setting]:
+def _settings(stated: Mapping[str, str]) -> list[Setting]:
     """The settings of the table that agree with all that is said, or else with the most telling part of it."""
     parts = []
-    if hall := said.get("hall"):
+    if hall := stated.get("hall"):
         parts.append([s for s in _table() if s.hall == _plain(hall)])
-    if name := said.get("name"):
+    if name := stated.get("name"):
         end = next((end for end in CHOICES if name.lower().endswith(end)), "")
         plain = _plain(name[: len(name) - len(end)])
         parts.append([s for s in _table() if plain in s.names and s.choice == CHOICES.get(end, s.choice)])
-    if number := said.get("number"):
+    if number := stated.get("number"):
         group = [s for s in _table() if str(s.number) == number]
         parts.append([s for s in group if s.choice in STANDARD or s == group[0]])
     parts = [part for part in parts if part]
@@ -116,17 +116,21 @@ def _table() -> list[Setting]:
 
     table, standard = [], set()
     for hall_number in range(1, 531):
-        found: Any = spglib.get_spacegroup_type(hall_number)
-        short = _plain(found.international_short)
-        names = {_plain(part) for part in [found.international_full, *found.international.split("=")]} - {short}
+        group_type: Any = spglib.get_spacegroup_type(hall_number)
+        short = _plain(group_type.international_short)
+        names = {_plain(part) for part in [group_type.international_full, *group_type.international.split("=")]} - {
+            short
+        }
         # P 1 21/n 1 is also written P 21/n.
-        names |= {_plain(re.sub(r"\b1\b", "", found.international_full))} if found.number < 16 else set()
+        names |= {_plain(re.sub(r"\b1\b", "", group_type.international_full))} if group_type.number < 16 else set()
         # The short symbol means the standard axes.
         names -= {short}
-        if found.number not in standard or found.choice in STANDARD:
+        if group_type.number not in standard or group_type.choice in STANDARD:
             names.add(short)
-        standard.add(found.number)
-        table.append(Setting(hall_number, found.number, _plain(found.hall_symbol), frozenset(names), found.choice))
+        standard.add(group_type.number)
+        table.append(
+            Setting(hall_number, group_type.number, _plain(group_type.hall_symbol), frozenset(names), group_type.choice)
+        )
     return table
 
 
@@ -138,12 +142,12 @@ def _plain(name: str) -> str:
 def _operations(hall_number: int) -> list[tuple[np.ndarray, np.ndarray]]:
     import spglib
 
-    found: Any = spglib.get_symmetry_from_database(hall_number)
-    return list(zip(found["rotations"], found["translations"], strict=True))
+    symmetry: Any = spglib.get_symmetry_from_database(hall_number)
+    return list(zip(symmetry["rotations"], symmetry["translations"], strict=True))
 
 
 def _fits(setting: Setting, block: CIFBlock) -> bool:
-    """Whether every operation keeps the lengths and angles of the cell, to 2 %."""
+    """Test whether every operation keeps the lengths and angles of the cell, to 2 %."""
     cell = block.get_cell().array
     metric = cell @ cell.T
     scale = np.sqrt(np.outer(np.diag(metric), np.diag(metric)))

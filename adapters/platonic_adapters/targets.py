@@ -1,4 +1,4 @@
-"""Where results go is checked before the work begins: an hour later is too late."""
+"""Checks of output paths before the work begins."""
 
 from __future__ import annotations
 

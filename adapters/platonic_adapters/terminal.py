@@ -1,4 +1,4 @@
-"""What a person is told on a terminal."""
+"""Messages on a terminal."""
 
 import sys
 import unicodedata

@@ -84,7 +84,7 @@ def arrays_alone(*, active: bool) -> Iterator[None]:
 
 
 def _imports(data: bytes) -> Iterator[str]:
-    """What one pickle behind the other would import, up to the first bytes that are none."""
+    """List what one pickle after another would import, up to the first bytes that are none."""
     stream = io.BytesIO(data)
     with suppress(ValueError, IndexError, UnicodeDecodeError, OverflowError):  # storages, or no pickle at all
         while stream.tell() < len(data):

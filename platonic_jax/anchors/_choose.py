@@ -167,14 +167,14 @@ def stratified(
 
 
 def _places(k: int, size: np.ndarray) -> np.ndarray:
-    """How many of k places each group gets; never more than it has rows."""
+    """Allocate k anchors to groups, at most as many to each as it has rows."""
     if k < len(size):
         return _in_proportion(k, size)
     return 1 + _in_proportion(k - len(size), size - 1)
 
 
 def _in_proportion(places: int, size: np.ndarray) -> np.ndarray:
-    """Places given out in proportion to the sizes; of equal remainders, that of the first group counts first."""
+    """Allocate places in proportion to sizes; equal remainders go to the first group."""
     quota, remainder = np.divmod(places * size.astype(np.int64), max(int(size.sum()), 1))
     largest = np.argsort(-remainder, kind="stable")[: places - int(quota.sum())]
     quota[largest] += 1

@@ -1,4 +1,4 @@
-"""What the methods share that take one row from each of k clusters; in numpy, a tile of rows at a time."""
+"""Helpers of the methods that take one row from each of k clusters; in numpy, a tile of rows at a time."""
 
 import warnings
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _TILE = 10_000  # Rows handled at once.
 
 def check_number(k: int, n: int) -> None:
     """Refuse a number of anchors that n rows cannot give."""
-    check_count("k", k, most=n, of="the number of rows n", fix="choose fewer anchors or embed more atoms")
+    check_count("k", k, most=n, bound="the number of rows n", fix="choose fewer anchors or embed more atoms")
 
 
 def finite_rows(x: Numeric[AnyArray, "n p"]) -> np.ndarray:

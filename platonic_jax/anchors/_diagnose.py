@@ -1,4 +1,4 @@
-"""How good a set of anchors is for a cloud: what it covers, and what it says twice."""
+"""Quality of a set of anchors for a representation: condition, coverage and redundancy."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from platonic_jax.numerics import as_float, centre, matmul, normalise
 
 
 class Diagnosis(NamedTuple):
-    """What a set of k anchors makes of a cloud, all of it in cosines, which the shared space is made of.
+    """Quality of k anchors for a representation; all similarities are cosines, as in the shared space.
 
     The distance of a row to an anchor is 1 − cosine, from 0 (same direction) over 1 (orthogonal) to 2.
 

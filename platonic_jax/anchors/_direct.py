@@ -174,7 +174,7 @@ def _reduced_as_maml(x: np.ndarray) -> np.ndarray:
 
 def _birch_as_maml(rows: np.ndarray, k: int) -> "Birch":
     """The first of the thresholds, which fall from 0.3 in proportion to what is missing, that gives at least k."""
-    threshold, found = _MAML_THRESHOLD, 0
+    threshold, num_subclusters = _MAML_THRESHOLD, 0
     finest = np.finfo(rows.dtype).eps * float(np.abs(rows).max())  # The rounding of the rows: no more come below it.
     while threshold > finest:
         birch = _birch(rows, threshold, most=max(_MAML_MOST, k))
@@ -183,11 +183,11 @@ def _birch_as_maml(rows: np.ndarray, k: int) -> "Birch":
                 f"`x` must give maml at most {max(_MAML_MOST, k)} subclusters to link, got more at its threshold "
                 f'{threshold:.3g}, too many for the memory: use `mode="fixed"`.'
             )
-        found = len(birch.subcluster_centers_)
-        if found >= k:
+        num_subclusters = len(birch.subcluster_centers_)
+        if num_subclusters >= k:
             return birch
-        threshold = threshold / k * found
+        threshold = threshold / k * num_subclusters
     raise ValueError(
-        f"`x` must give maml {k} subclusters at some threshold, got {found} at the finest: choose fewer anchors, or "
-        'use `mode="fixed"`.'
+        f"`x` must give maml {k} subclusters at some threshold, got {num_subclusters} at the finest: choose fewer "
+        'anchors, or use `mode="fixed"`.'
     )

@@ -1,4 +1,4 @@
-"""The anchors of Li & Walsh, for whoever holds the data set from which they were chosen."""
+"""The anchors published by Li & Walsh, for users who have the data set that they index."""
 
 import numpy as np
 from platonic_adapters.structures import Structures
@@ -36,11 +36,11 @@ def published(structures: Structures) -> Anchors:
         Li and Walsh, Platonic representation of foundation machine learning interatomic potentials
         (arXiv:2512.05349); indices: github.com/lizhenzhupearl/ManiFish, notebooks/PlatonicRep.ipynb, commit 133200b5.
     """
-    found = int(structures.num_atoms.sum())
-    if found != NUM_ATOMS:
+    num_atoms = int(structures.num_atoms.sum())
+    if num_atoms != NUM_ATOMS:
         raise ValueError(
-            f"`structures` must be the original MP-20 train.csv with its {NUM_ATOMS} atoms, got {found}: the published "
-            "anchors are places in that file, in its original order."
+            f"`structures` must be the original MP-20 train.csv with its {NUM_ATOMS} atoms, got {num_atoms}: the "
+            "published anchors are places in that file, in its original order."
         )
     return Anchors.from_rows(
         structures,

@@ -1,4 +1,4 @@
-"""Anchors as atoms of structures: what can be saved, read back, and found again in another table."""
+"""Anchors as atoms of structures, which can be saved, loaded, and located in other tables."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ _STRUCTURE_TEXTS = ("ids", "hashes", "formulas")
 
 
 class LinearMap(NamedTuple):
-    """What is done to one model's rows before their similarities to the anchors are taken: x → (x − origin) matrix.
+    """Affine map applied to one model's embeddings before their similarities to anchors: x → (x − origin) matrix.
 
     Attributes:
         layer: The layer whose rows it takes.
@@ -71,11 +71,11 @@ class Anchors:
             raise ValueError("`atom_index` must be a place in the anchor's own structure, got one outside.")
         if self.weights is not None and not np.isfinite(self.weights).all():
             raise ValueError("`weights` must be finite, got NaN or infinity.")
-        for model, found in self.metrics.items():
-            shapes = found.origin.shape, found.matrix.shape
+        for model, metric in self.metrics.items():
+            shapes = metric.origin.shape, metric.matrix.shape
             if len(shapes[1]) != 2 or shapes[0] != (1, shapes[1][0]):
                 raise ValueError(f"`metrics` must map (1, p) by (p, r), got shapes {shapes} for {model}.")
-            if not (np.isfinite(found.origin).all() and np.isfinite(found.matrix).all()):
+            if not (np.isfinite(metric.origin).all() and np.isfinite(metric.matrix).all()):
                 raise ValueError(f"`metrics` must be finite, got NaN or infinity for {model}.")
 
     def __len__(self) -> int:
@@ -134,7 +134,7 @@ class Anchors:
         )
 
     def rows(self, structures: Structures, structure_index: np.ndarray) -> np.ndarray:
-        """The rows of these very atoms in another table; structures are known by their content, not by their names.
+        """Locate these atoms in another table; structures are matched by content, not by name.
 
         Args:
             structures: the structures of the table.
@@ -160,7 +160,7 @@ class Anchors:
         return (first[self.structure_index] + self.atom_index).astype(np.int32)
 
     def mapped(self, x: np.ndarray, *, model: str, layer: str) -> np.ndarray:
-        """Rows of a model, after the metric that was learned for it; as they are, where none was learned for any.
+        """Apply the metric learned for a model to its embeddings; without learned metrics, return them unchanged.
 
         Args:
             x: (n, p) rows.
@@ -172,14 +172,14 @@ class Anchors:
         """
         if not self.metrics:
             return x
-        known = ", ".join(f"{name} {found.layer}" for name, found in self.metrics.items())
-        found = self.metrics.get(model)
-        if found is None or found.layer != layer or len(found.matrix) != x.shape[1]:
+        known = ", ".join(f"{name} {metric.layer}" for name, metric in self.metrics.items())
+        metric = self.metrics.get(model)
+        if metric is None or metric.layer != layer or len(metric.matrix) != x.shape[1]:
             raise ValueError(
                 f"`anchors` with metrics must be used with the models they were learned for ({known}), got "
                 f"{model} {layer} of {x.shape[1]} columns: learn them with this model among the others, or extend them."
             )
-        return (x - found.origin) @ found.matrix
+        return (x - metric.origin) @ metric.matrix
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file: arrays as they are, all else as JSON in its header; whole or not at all."""
@@ -189,10 +189,10 @@ class Anchors:
         arrays |= {"structure_index": self.structure_index, "atom_index": self.atom_index}
         if self.weights is not None:
             arrays["weights"] = self.weights
-        for i, found in enumerate(self.metrics.values()):
-            arrays |= {f"metrics/{i}/origin": found.origin, f"metrics/{i}/matrix": found.matrix}
+        for i, metric in enumerate(self.metrics.values()):
+            arrays |= {f"metrics/{i}/origin": metric.origin, f"metrics/{i}/matrix": metric.matrix}
         header = {"schema": SCHEMA, "method": self.method, "provenance": self.provenance}
-        header["metrics"] = [[model, found.layer] for model, found in self.metrics.items()]
+        header["metrics"] = [[model, metric.layer] for model, metric in self.metrics.items()]
         header |= {name: getattr(self.structures, name) for name in _STRUCTURE_TEXTS}
         texts = {name: json.dumps(value) for name, value in header.items()}
         with replacing(path) as partial:
@@ -258,12 +258,12 @@ class Anchors:
             model: LinearMap(layer, arrays[f"metrics/{i}/origin"], arrays[f"metrics/{i}/matrix"])
             for i, (model, layer) in enumerate(header.get("metrics", []))
         }
-        if not all(type(name) is str for model, of in metrics.items() for name in (model, of.layer)):
+        if not all(type(name) is str for model, metric in metrics.items() for name in (model, metric.layer)):
             raise TypeError("`metrics` are not of models and layers")
-        found = Structures(**structures)
-        _check_structures(found)
+        anchor_structures = Structures(**structures)
+        _check_structures(anchor_structures)
         return cls(
-            structures=found,
+            structures=anchor_structures,
             **indices,
             method=header["method"],
             weights=arrays.get("weights"),
@@ -318,12 +318,12 @@ def _check_structures(structures: Structures) -> None:
 def _first_rows(structures: Structures, structure_index: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """The first row of each chosen structure in a table that has all its atoms."""
     first = np.searchsorted(structure_index, chosen, side="left")
-    found = np.searchsorted(structure_index, chosen, side="right") - first
-    partly = np.flatnonzero(found != structures.num_atoms[chosen])
+    num_listed = np.searchsorted(structure_index, chosen, side="right") - first
+    partly = np.flatnonzero(num_listed != structures.num_atoms[chosen])
     if partly.size:
         i = partly[0]
         raise ValueError(
-            f"`structure_index` must list every atom of each structure with an anchor, got {found[i]} of "
+            f"`structure_index` must list every atom of each structure with an anchor, got {num_listed[i]} of "
             f"{structures.num_atoms[chosen[i]]} for {structures.ids[chosen[i]]!r}: give the whole table, without a "
             "selection."
         )

@@ -1,4 +1,4 @@
-"""`platonic …`: the command line. It parses, asks, prints and writes; it computes nothing.
+"""The `platonic` command line: it parses arguments, runs analyses, prints and writes; it computes nothing itself.
 
 Results go to stdout, messages and progress to stderr. Exit codes: 0 fine, 1 a failure, 2 the user's mistake, 130
 interrupted.
@@ -41,9 +41,9 @@ from platonic_jax.cli import (
 __all__ = ["main"]
 
 TASKS = """\
-Do two interatomic potentials know the same chemistry in the same way?
+Compare the learned representations of interatomic potentials.
 
-  see it work             platonic demo
+  try an example          platonic demo
   choose models           platonic models
   embed structures        platonic embed MODEL INPUT -o OUT.zarr
   check stores            platonic verify STORE.zarr …
@@ -52,18 +52,18 @@ Do two interatomic potentials know the same chemistry in the same way?
   learn the anchors       platonic learn A.zarr B.zarr … -o anchors.safetensors
   test symmetry           platonic symmetry MODEL STRUCTURES
   test phonons            platonic phonons MODEL CRYSTAL
-  find the atypical       platonic typicality --reference R.zarr QUERY.zarr …
-  foresee errors          platonic calibrate A.zarr B.zarr --labels DFT.extxyz
-  see what training moved platonic drift BEFORE.zarr AFTER.zarr --seen Cu
-  add and subtract        platonic arithmetic "TiO2 - Ti + Zr" A.zarr
-  swap read-outs          platonic stitch FROM.zarr TO.zarr
-  repeat a whole study    platonic run STUDY.toml
-  read the JSON           platonic schema COMMAND
+  detect outliers         platonic typicality --reference R.zarr QUERY.zarr …
+  rank errors             platonic calibrate A.zarr B.zarr --labels DFT.extxyz
+  measure training drift  platonic drift BEFORE.zarr AFTER.zarr --seen Cu
+  add crystal vectors     platonic arithmetic "TiO2 - Ti + Zr" A.zarr
+  transfer readouts       platonic stitch FROM.zarr TO.zarr
+  run a whole study       platonic run STUDY.toml
+  describe JSON output    platonic schema COMMAND
   complete commands       platonic completion SHELL
 
-Every command explains itself, with an example: platonic COMMAND --help
+Help and examples of a command: platonic COMMAND --help
 """
-# Each has `add`, and `run`, or `find` for what is written, printed and reported in the same way.
+# Each has `add`, and either `run`, or `find` if its result is written, printed and reported in the common way.
 COMMANDS: dict[str, ModuleType] = {
     "demo": _demo,
     "models": _models,
@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _say(_explain(error), code=2)
     except MemoryError:
-        return _say("the memory does not hold this comparison; give it fewer structures.", code=1)
+        return _say("out of memory: use fewer structures, for instance with --limit.", code=1)
     except _command.Failed as failure:
         return failure.code
     except _command.Unequal as error:
@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Wrong use is one sentence, as every other mistake."""
+    """Parser that reports wrong use in one sentence, like every other user error."""
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message}; see `{self.prog} --help`.")
@@ -125,19 +125,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-h", "--help", action="store_true")
     parser.set_defaults(run=_map)
     commands = parser.add_subparsers(prog="platonic", metavar="COMMAND")
-    made = {}
+    parsers = {}
     for name, module in COMMANDS.items():
-        made[name] = commands.add_parser(
+        parsers[name] = commands.add_parser(
             name,
             help=module.DESCRIPTION.partition(".")[0],  # For shells that complete commands.
             description=module.DESCRIPTION,
             epilog=f"example:\n{module.EXAMPLES}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        module.add(made[name])
+        module.add(parsers[name])
         run = module.run if hasattr(module, "run") else partial(_command.run, module.find)
-        made[name].set_defaults(run=run, find=getattr(module, "find", None))
-    parser.set_defaults(parser=parser, parsers=made)
+        parsers[name].set_defaults(run=run, find=getattr(module, "find", None))
+    parser.set_defaults(parser=parser, parsers=parsers)
     return parser
 
 
@@ -159,6 +159,6 @@ def _say(text: str, *, code: int) -> int:
     lines = text.splitlines()
     # A caret stands under a place in the line above it.
     kept = lines[-2:] if lines and lines[-1].strip() == "^" else []
-    said = " ".join(" ".join(lines[: len(lines) - len(kept)]).split())
-    sys.stderr.write("\n".join(map(printable, [f"platonic: {said}", *kept])) + "\n")
+    message = " ".join(" ".join(lines[: len(lines) - len(kept)]).split())
+    sys.stderr.write("\n".join(map(printable, [f"platonic: {message}", *kept])) + "\n")
     return code

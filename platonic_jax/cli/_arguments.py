@@ -1,4 +1,4 @@
-"""Arguments that several commands share, and what is checked of them before an hour of work."""
+"""Arguments that several commands share, and checks of them before the work begins."""
 
 import argparse
 from pathlib import Path
@@ -27,50 +27,50 @@ def counts(text: str) -> tuple[int, ...]:
 
 
 def add_stores(parser: argparse.ArgumentParser, *, number: str = "two or more") -> None:
-    """The stores of a command, and how much of them is read."""
+    """Add the stores of a command, and the limit of their structures."""
     parser.add_argument("stores", metavar="STORE", nargs="+", help=f"stores made by `platonic embed`, {number}")
     add_limit(parser)
 
 
-def add_limit(parser: argparse.ArgumentParser, *, of: str = "each store") -> None:
-    """How much of the stores is read."""
-    parser.add_argument("--limit", metavar="N", type=count, help=f"the first structures of {of} alone (default: all)")
+def add_limit(parser: argparse.ArgumentParser, *, stores: str = "each store") -> None:
+    """Add the option that limits the number of structures."""
+    parser.add_argument(
+        "--limit", metavar="N", type=count, help=f"use the first N structures of {stores} (default: all)"
+    )
 
 
 def add_count(parser: argparse.ArgumentParser, *flags: str, default: int, what: str) -> None:
-    """A whole number of at least 1."""
+    """Add an option for a whole number of at least 1."""
     parser.add_argument(*flags, metavar="N", type=count, default=default, help=f"{what} (default: {default})")
 
 
 def add_similarity(parser: argparse.ArgumentParser, *, default: str = "cosine") -> None:
-    """The similarity to anchors."""
+    """Add the option for the similarity to anchors."""
     parser.add_argument(
         "--similarity",
         choices=SIMILARITIES,
         default=default,
-        help=f"of atoms to anchors: {', '.join(SIMILARITIES)} (default: {default})",
+        help=f"similarity of atoms to anchors: {', '.join(SIMILARITIES)} (default: {default})",
         metavar="NAME",
     )
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
-    """What chance begins from."""
-    parser.add_argument(
-        "--seed", metavar="N", type=int, default=0, help="everything random follows from it (default: 0)"
-    )
+    """Add the random seed."""
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of all random draws (default: 0)")
 
 
 def add_report(parser: argparse.ArgumentParser, *, flags: tuple[str, ...] = ("-o", "--output"), more: str = "") -> None:
-    """Where the report goes, and the result as JSON; every command that computes has both."""
+    """Add the options for the report and the result as JSON, which every command that computes has."""
     parser.add_argument(
-        *flags, dest="folder", metavar="DIR", help=f"a folder for report.html and the result as JSON{more}"
+        *flags, dest="folder", metavar="DIR", help=f"folder for report.html and the result as JSON{more}"
     )
     add_json(parser)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """Where the result goes as JSON."""
-    parser.add_argument("--json", metavar="PATH", help="write the result here as JSON")
+    """Add the option for the result as JSON."""
+    parser.add_argument("--json", metavar="PATH", help="file for the result as JSON")
 
 
 def check_targets(json: str | None = None, folder: str | Path | None = None, *, output: str | None = None) -> None:
@@ -90,8 +90,8 @@ def check_targets(json: str | None = None, folder: str | Path | None = None, *, 
 
 
 def check_stores(stores: list[str]) -> None:
-    """See that there is something to compare."""
+    """Check that there are at least two stores to compare."""
     if len(stores) < 2:
         raise ValueError(
-            f"`STORE` must be given at least twice, got {stores[0]} alone: a model is compared with another one."
+            f"`STORE` must be given at least twice, got {stores[0]} alone: give the store of a model to compare with."
         )

@@ -1,4 +1,4 @@
-"""`platonic arithmetic`: crystals as vectors, added and subtracted; and how far that carries."""
+"""`platonic arithmetic`: sums of crystal vectors, and benchmarks of them."""
 
 import argparse
 from collections.abc import Sequence
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from platonic_jax.tables import EmbeddingTable
 
 DESCRIPTION = (
-    "Add and subtract crystals, and rank all others by how near they lie to the sum, beside sums of random crystals. "
-    "With an\n"
-    "arrow, a balanced reaction, the vector of its products less its reactants. Or one of three benchmarks: "
-    "`analogies`, how often\n"
-    "A₁C − A₁B + A₂B is A₂C; `polymorphs`, whether the phase is kept; `reactions`, whether vectors tell energies."
+    "Add and subtract crystal vectors, and rank all crystals by their similarity to the sum, compared with random\n"
+    "sums. An expression with an arrow is a balanced reaction: products less reactants. Three benchmarks:\n"
+    "`analogies` counts how often A₁C − A₁B + A₂B is A₂C; `polymorphs` tests whether vectors identify phases;\n"
+    "`reactions` predicts reaction energies."
 )
 EXAMPLES = """\
   platonic arithmetic "TiO2 - Ti + Zr"
@@ -39,8 +38,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "expression",
         metavar="EXPRESSION",
-        help="crystals by formula, id or structure file, joined by + and - between spaces, numbers before and @MODEL "
-        f"behind a name; a reaction, with ->; or {', '.join(BENCHMARKS)}",
+        help="crystals by formula, id or structure file, joined by + and - between spaces, with optional coefficients "
+        f"before and @MODEL after a name; a reaction, with ->; or a benchmark: {', '.join(BENCHMARKS)}",
     )
     parser.add_argument(
         "stores",
@@ -50,43 +49,54 @@ def add(parser: argparse.ArgumentParser) -> None:
         "prototypes of pymatgen and the elements of ASE, made once)",
     )
     parser.add_argument(
-        "--space", choices=("shared", "own"), default="shared", help="that of anchors, or each model's own rows"
+        "--space",
+        choices=("shared", "own"),
+        default="shared",
+        help="use the shared space of anchors, or each model's own embeddings (default: shared)",
     )
     parser.add_argument(
-        "--anchors", metavar="METHOD", default="direct", help="how anchors are chosen (default: direct)"
+        "--anchors", metavar="METHOD", default="direct", help="method that selects the anchors (default: direct)"
     )
-    parser.add_argument("-k", metavar="K", type=int, help="the number of anchors (default: 100; 30 for reactions)")
-    parser.add_argument("--similarity", metavar="NAME", help="to anchors (default: whitened; cosine for reactions)")
+    parser.add_argument("-k", metavar="K", type=int, help="number of anchors (default: 100; 30 for reactions)")
+    parser.add_argument(
+        "--similarity",
+        metavar="NAME",
+        help="similarity of atoms to anchors (default: whitened; cosine for reactions)",
+    )
     parser.add_argument(
         "--how",
         choices=("mean", "covariance"),
-        help="of an expression, the pooling (default: mean)",
+        help="for an expression: pooling of atoms to crystals (default: mean)",
     )
-    parser.add_argument("--answers", metavar="N", type=int, help="of an expression, crystals to name (default: 10)")
+    parser.add_argument(
+        "--answers", metavar="N", type=int, help="for an expression: number of nearest crystals to list (default: 10)"
+    )
     parser.add_argument(
         "--copies",
         metavar="STORE",
         action="append",
         default=[],
-        help="for polymorphs: a store of the same crystals disturbed, with ids such as mp-2657~1, once a model",
+        help="for polymorphs: a store of perturbed copies of the crystals, with ids such as mp-2657~1; one per model",
     )
     parser.add_argument(
         "--energies",
         metavar="FILE",
-        help="for polymorphs: a CSV file with a column `id`, or `material_id`, and one of energies, eV/atom",
+        help="for polymorphs: a CSV file with a column `id`, or `material_id`, and one column of energies in eV/atom",
     )
     parser.add_argument(
         "--equations",
         metavar="FILE",
-        help="for reactions: a CSV file with the columns `equation` and, eV as written, `energy`",
+        help="for reactions: a CSV file with columns `equation` and, optionally, `energy` (eV, reaction as written)",
     )
-    parser.add_argument("--device", default="auto", help="for structure files: auto, cpu or cuda (default: auto)")
+    parser.add_argument(
+        "--device", default="auto", help="device that embeds structure files: auto, cpu or cuda (default: auto)"
+    )
     _arguments.add_seed(parser)
     _arguments.add_report(parser)
 
 
 def find(args: argparse.Namespace) -> "Arithmetic | Analogies | Polymorphs | Reactions":
-    """Read, and reckon."""
+    """Read the stores and compute the sum, reaction or benchmark."""
     from platonic_jax import studies, tables
 
     kind = (
@@ -100,7 +110,7 @@ def find(args: argparse.Namespace) -> "Arithmetic | Analogies | Polymorphs | Rea
     loaded = [_stores.load(path) for path in args.stores or [_default_store(args)]]
     loaded = tables.pair(*loaded) if len(loaded) > 1 else loaded
     settings = {"space": args.space, "anchors": args.anchors, "seed": args.seed}
-    # Those of each study, where none is asked for.
+    # Options left out take the default of each study.
     settings |= {name: value for name in ("k", "similarity") if (value := getattr(args, name)) is not None}
     if kind == "analogies":
         return studies.analogies(loaded, **settings)
@@ -119,7 +129,7 @@ def find(args: argparse.Namespace) -> "Arithmetic | Analogies | Polymorphs | Rea
 
 
 def _check_options(args: argparse.Namespace, kind: str) -> None:
-    """Refuse what would be ignored."""
+    """Refuse options that would be ignored."""
     where = {
         "how": "sums",
         "answers": "sums",
@@ -127,13 +137,13 @@ def _check_options(args: argparse.Namespace, kind: str) -> None:
         "energies": "polymorphs",
         "equations": "reactions",
     }
-    for name, of in where.items():
-        if getattr(args, name) and of != kind:
-            raise ValueError(f"`--{name}` must be left out here, got one: it is for {of}.")
+    for name, analysis in where.items():
+        if getattr(args, name) and analysis != kind:
+            raise ValueError(f"`--{name}` applies to {analysis} only: leave it out here.")
 
 
 def _default_store(args: argparse.Namespace) -> Path:
-    """Prototypes and elements by a model that brings its weights, with energies to tell the stable phase; made once."""
+    """Return a store of prototypes and elements with energies, made once by a model with bundled weights."""
     from ase.build import bulk
     from ase.data import chemical_symbols
     from platonic_adapters import caches, reading, store, structures
@@ -160,22 +170,22 @@ def _default_store(args: argparse.Namespace) -> Path:
 def _files(
     args: argparse.Namespace, loaded: "Sequence[EmbeddingTable]", folder: Path
 ) -> "dict[str, list[EmbeddingTable]]":
-    """The structure files that are named, as each model sees them."""
+    """Embed the structure files named in the expression with every model."""
     from platonic_adapters import reading
 
     from platonic_jax import tables
 
-    found = {}
+    embedded = {}
     for i, name in enumerate(word for word in args.expression.split() if Path(word).is_file()):
         known = reading.read(name, duplicates="skip")[0]
         if len(known) != 1:
             raise ValueError(f"{name!r} must hold one crystal, got {len(known)}.")
-        found[name] = []
+        embedded[name] = []
         for j, table in enumerate(loaded):
             kept = folder / f"{i}-{j}.zarr"
             _probes.embed(table.model, known, kept, device=args.device)
-            found[name].append(tables.load(kept, table.layer))
-    return found
+            embedded[name].append(tables.load(kept, table.layer))
+    return embedded
 
 
 def _energies(path: str, table: "EmbeddingTable") -> Any:

@@ -1,4 +1,4 @@
-"""`platonic calibrate`: does the geometry of a model's rows tell where it errs?"""
+"""`platonic calibrate`: rank errors of forces and energies by scores of the embeddings."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from platonic_jax.studies import Calibration
 
 DESCRIPTION = (
-    "Set scores beside the errors of models on structures whose forces are known: the disagreement of neighbourhoods "
-    "between\nmodels, and the distance from a reference, against what needs no geometry, the size of the force and its "
-    "spread between models."
+    "Test whether scores rank the force errors of models on labelled structures: the disagreement of neighbourhoods\n"
+    "between models and the distance from a reference, compared with baselines that need no embeddings (force\n"
+    "magnitude and its spread between models)."
 )
 EXAMPLES = """\
   platonic calibrate a.zarr b.zarr --labels dft.extxyz
@@ -25,22 +25,25 @@ def add(parser: argparse.ArgumentParser) -> None:
         "stores", metavar="STORE", nargs="+", help="stores made by `platonic embed … --properties energy,forces`"
     )
     parser.add_argument(
-        "--labels", metavar="FILE", required=True, help="the file that was embedded, with the true energies and forces"
+        "--labels",
+        metavar="FILE",
+        required=True,
+        help="file of the embedded structures with reference energies and forces",
     )
     parser.add_argument(
         "--reference",
         metavar="STORE",
         action="append",
-        help="a store of one of the models on structures that it knows, such as relaxed crystals, once a model: adds "
+        help="a store of one of the models on familiar structures, such as relaxed crystals, one for each model: adds "
         "typicality as a score, and the distance in composition as a baseline",
     )
-    _arguments.add_count(parser, "--num-bootstraps", default=200, what="draws of each interval")
+    _arguments.add_count(parser, "--num-bootstraps", default=200, what="number of bootstrap samples for each interval")
     _arguments.add_seed(parser)
     _arguments.add_report(parser)
 
 
 def find(args: argparse.Namespace) -> "Calibration":
-    """Read, and judge."""
+    """Read the stores and evaluate the scores."""
     from platonic_jax import tables
     from platonic_jax.studies import calibration, typicality
 
@@ -52,9 +55,9 @@ def find(args: argparse.Namespace) -> "Calibration":
         known = [_stores.load(path) for path in args.reference]
         reference = known[0]
         with _print.progress_bar() as progress:
-            judged = typicality({"reference": known}, {"these": loaded}, seed=args.seed, progress=progress)
-        against = judged.queries["these"].against["reference"]
-        scores["typicality"] = {model: against[model].atom_score for model in judged.models}
+            typical = typicality({"reference": known}, {"these": loaded}, seed=args.seed, progress=progress)
+        against = typical.queries["these"].against["reference"]
+        scores["typicality"] = {model: against[model].atom_score for model in typical.models}
     return calibration(
         loaded, labels, scores=scores, reference=reference, num_bootstraps=args.num_bootstraps, seed=args.seed
     )

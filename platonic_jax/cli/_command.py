@@ -1,4 +1,4 @@
-"""What every command that computes does around its work: check, find, write, print."""
+"""Steps shared by all commands that compute: check arguments, compute, write, print."""
 
 import argparse
 import hashlib
@@ -14,7 +14,7 @@ Find = Callable[[argparse.Namespace], Any]
 
 
 class Failed(Exception):
-    """What was asked of another program did not come about, which has said why itself."""
+    """Failure of another program, which has reported it itself."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -22,35 +22,35 @@ class Failed(Exception):
 
 
 class Unequal(Exception):
-    """What should be the same is not."""
+    """Difference between results that should be equal."""
 
 
 def run(find: Find, args: argparse.Namespace) -> int:
-    """Find a result, write it where it is asked for, and print it."""
+    """Compute a result, write it where requested, and print it."""
     _arguments.check_targets(args.json, args.folder)
     keep_compiled()
     deliver(find(args), args)
     return 0
 
 
-def deliver(found: Any, args: argparse.Namespace) -> None:
+def deliver(result: Any, args: argparse.Namespace) -> None:
     """Write the result, then print its tables and the verdict."""
     from platonic_jax import report
 
     if args.json:
-        report.save(found, args.json)
-    written = report.write(found, args.folder) if args.folder else None
+        report.save(result, args.json)
+    written = report.write(result, args.folder) if args.folder else None
     console = _print.console()
-    for table in report.tables(found):
+    for table in report.tables(result):
         console.print(_print.rich_table(table))
-    for paragraph in report.verdicts(found):
+    for paragraph in report.verdicts(result):
         _print.say(paragraph)
     if written:
         _print.say_file("The report is in", written)
 
 
 def keep_compiled() -> None:
-    """Keep what is compiled for the next call: to be called before JAX is imported, and for this process alone."""
+    """Keep compiled functions on disk; call it before JAX is imported. It affects this process only."""
     from platonic_adapters import caches
 
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(caches.directory() / "compiled" / _processor()))

@@ -1,4 +1,4 @@
-"""`platonic compare`: do models agree, and beyond what?"""
+"""`platonic compare`: agreement of models beyond baselines."""
 
 import argparse
 from pathlib import Path
@@ -10,9 +10,8 @@ if TYPE_CHECKING:
     from platonic_jax.compare import Comparison
 
 DESCRIPTION = (
-    "Compare models on the same atoms, in the space of the same anchors: every pair by every measure, each value "
-    "with its 95 %\n"
-    "interval and with what chance gives, freely and within each element."
+    "Compare the embeddings of models for the same atoms in a shared space of anchors: every measure for every pair\n"
+    "of models, with 95 % intervals and permutation nulls (global and within each element)."
 )
 EXAMPLES = """\
   platonic compare a.zarr b.zarr random.zarr --anchors direct -k 100 --json out.json -o report/
@@ -27,10 +26,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--anchors",
         metavar="METHOD",
         default="random",
-        help=f"how anchors are chosen, in the space of the first store: {', '.join(_arguments.ANCHORS)}; or a file of "
+        help=f"method that selects anchors from the first store: {', '.join(_arguments.ANCHORS)}; or a file of "
         "anchors (default: random)",
     )
-    _arguments.add_count(parser, "-k", default=100, what="the number of anchors")
+    _arguments.add_count(parser, "-k", default=100, what="number of anchors")
     _arguments.add_similarity(parser)
     _arguments.add_seed(parser)
     parser.add_argument(
@@ -44,7 +43,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--measures",
         metavar="A,B",
         type=_arguments.names,
-        help="procrustes, cka, mutual_knn, sinkhorn_divergence (all by default), and of as few atoms as the last: "
+        help="measures: procrustes, cka, mutual_knn, sinkhorn_divergence (default: these), and, on a subset of atoms, "
         "cknna, distance_correlation, gfre, lfre, information_imbalance, wasserstein, gromov_wasserstein",
     )
     parser.add_argument(
@@ -52,15 +51,15 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         type=_arguments.names,
         default=("all", "element"),
-        help="null hypotheses: all (whole structures are exchanged), element, coordination (the atoms of one structure "
-        "within each); default: all,element",
+        help="permutation nulls: all (permute whole structures), element, coordination (permute within each element or "
+        "coordination) (default: all,element)",
     )
     parser.add_argument(
         "--by",
         metavar="A,B",
         type=_arguments.names,
         default=(),
-        help="resolve every matrix by element, family (default: neither)",
+        help="also report results within each element or family (default: neither)",
     )
     parser.add_argument(
         "--one-per-orbit",
@@ -68,17 +67,17 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="count symmetry copies once: compare one atom of each symmetry orbit of each crystal",
     )
     _arguments.add_count(
-        parser, "--num-permutations", default=100, what="number of permutations of each null, at least 19 for a test"
+        parser, "--num-permutations", default=100, what="number of permutations for each null; a test needs at least 19"
     )
-    what = "number of resamples with anchors drawn from each, for intervals that cover the choice of anchors"
+    what = "number of bootstrap samples with newly drawn anchors, for intervals that include the choice of anchors"
     _arguments.add_count(parser, "--num-anchor-draws", default=10, what=what)
-    what = "atoms that enter optimal transport and other measures of all pairs of atoms, at most"
+    what = "maximum number of atoms in optimal transport and other measures of all pairs of atoms"
     _arguments.add_count(parser, "--transport-rows", default=300, what=what)
     _arguments.add_report(parser, more=", and the figures")
 
 
 def find(args: argparse.Namespace) -> "Comparison":
-    """Compare."""
+    """Read the stores and compare the models."""
     _arguments.check_stores(args.stores)
     if len(args.layer) not in (1, len(args.stores)):
         raise ValueError(

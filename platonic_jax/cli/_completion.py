@@ -1,4 +1,4 @@
-"""`platonic completion`: commands, options and files at the press of a key."""
+"""`platonic completion`: shell completion of commands, options and files."""
 
 import argparse
 import sys
@@ -20,7 +20,7 @@ FILES = (
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
+    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=f"shell: {', '.join(SHELLS)}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """What a shell reads to complete commands, options, files, folders, and the names of models.
+    """Generate the shell script that completes commands, options, files, folders and model names.
 
     Args:
         parser: that of the command line; what completes its arguments is set on it.

@@ -1,4 +1,4 @@
-"""`platonic demo`: the whole line, on crystal prototypes."""
+"""`platonic demo`: embedding and comparison of three models on crystal prototypes."""
 
 import argparse
 from pathlib import Path
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 MODELS = ("7net-0", "7net-l3i5", "chgnet-0.3.0", "chgnet-r2scan", "random:7net-0?seed=0")
 INPUT = "prototypes?max_atoms=20"
 DESCRIPTION = (
-    "Embed crystal prototypes of at most 20 atoms with four potentials and a random-weight control "
+    "Embed crystal prototypes of at most 20 atoms with four potentials and an untrained control "
     f"({', '.join(MODELS)}),\n"
-    "compare them, and write a report. What is there already is kept: the same command again goes on where it stopped."
+    "compare them, and write a report. Existing stores are kept: the same command resumes where it stopped."
 )
 EXAMPLES = "  platonic demo -o demo\n"
 
@@ -22,7 +22,12 @@ EXAMPLES = "  platonic demo -o demo\n"
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
-        "-o", "--output", dest="folder", metavar="DIR", default="demo", help="the folder to write to (default: demo)"
+        "-o",
+        "--output",
+        dest="folder",
+        metavar="DIR",
+        default="demo",
+        help="folder of the report and the stores (default: demo)",
     )
     _arguments.add_json(parser)
 

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from platonic_jax.studies import Drift
 
 DESCRIPTION = (
-    "Measure how far training has moved the embeddings of each element, in the space of the same anchors and in units\n"
-    "of the distance between environments, beside what float32, another device or half precision alone would do, and\n"
-    "which elements moved that were never fine-tuned on. The two models must be versions of one model."
+    "Measure how far training has displaced the embeddings of each element, in the shared space, relative to the\n"
+    "median distance between environments and to numerical noise (float32, other devices, half precision), and\n"
+    "which elements outside the fine-tuning set were displaced. The two models must be versions of one model."
 )
 EXAMPLES = """\
   platonic drift before.zarr after.zarr --seen Cu
@@ -25,25 +25,28 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("before", metavar="BEFORE", help="a store of the earlier model")
     parser.add_argument("after", metavar="AFTER", help="a store of the later model, on the same structures")
     parser.add_argument(
-        "--seen", metavar="SYMBOLS", default="", help="elements of the fine-tuning set, such as Cu,O: tells them apart"
+        "--seen",
+        metavar="SYMBOLS",
+        default="",
+        help="elements of the fine-tuning set, such as Cu,O, reported separately",
     )
     parser.add_argument(
         "--repeat",
         metavar="STORE",
         action="append",
         default=[],
-        help="the earlier model embedded again: a measured numerical floor; may be given several times",
+        help="a store of the earlier model embedded again: measures the numerical noise; may be given several times",
     )
     parser.add_argument(
         "--reseeded",
         metavar="STORE",
         action="append",
         default=[],
-        help="the later model trained again with another seed, several times: gives an interval over runs of training "
-        "from two such stores, and a p-value from 18",
+        help="a store of the later model trained with another seed; may be given several times: two give an interval "
+        "over training runs, 18 a p-value",
     )
     parser.add_argument(
-        "--labels", metavar="FILE", help="the file that was embedded, with true energies: adds errors of energies"
+        "--labels", metavar="FILE", help="file of the embedded structures with reference energies: adds energy errors"
     )
     _arguments.add_count(parser, "--k", default=100, what="number of anchors")
     _arguments.add_seed(parser)

@@ -1,12 +1,12 @@
-"""`platonic embed`: hands the work to the adapters."""
+"""`platonic embed`: passes its arguments on to the adapters."""
 
 import argparse
 
 from platonic_adapters import cli as adapters_cli
 
 DESCRIPTION = (
-    "Embed every atom of a set of structures with one model. The model's family gets an environment of its own, "
-    "made on first use."
+    "Embed every atom of a set of structures with one model. Each family of models has its own environment, created\n"
+    "on first use."
 )
 EXAMPLES = """\
   platonic embed 7net-0 structures.extxyz -o a.zarr

@@ -1,4 +1,4 @@
-"""`platonic learn`: anchors, weights and metrics by gradient."""
+"""`platonic learn`: anchors, weights and metrics, learned by gradient descent."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -9,12 +9,9 @@ if TYPE_CHECKING:
     from platonic_jax.training import Trained
 
 DESCRIPTION = (
-    "Learn a shared space by gradient: for agreement, a metric for each model before the similarities to random "
-    "anchors; for a\n"
-    "task, the anchors themselves and their weights. Evaluated on unseen chemical systems, beside the start of the "
-    "training,\n"
-    "random anchors and the raw embeddings, and beside untrained controls, if there are any, which are fitted in the "
-    "same way."
+    "Learn a shared space by gradient descent: for agreement, a metric for each model with random anchors; for a\n"
+    "task, the anchors and their weights. It is evaluated on unseen chemical systems and compared with the start\n"
+    "of the training, random anchors, the raw embeddings, and untrained controls, if given, fitted in the same way."
 )
 EXAMPLES = """\
   platonic learn a.zarr b.zarr random.zarr -k 100 -o anchors.safetensors --report report/
@@ -26,50 +23,52 @@ EXAMPLES = """\
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    _arguments.add_stores(parser, number="two or more for agreement")
+    _arguments.add_stores(parser, number="at least two for agreement")
     parser.add_argument(
         "--objective",
         metavar="A,B",
         type=_arguments.names,
         default=("agreement",),
-        help="agreement, agreement:MEASURE, task:COLUMN, coverage, conditioning, sparsity, or the sum of several, each "
-        "as WEIGHT*NAME too (default: agreement)",
+        help="objectives to sum: agreement, agreement:MEASURE, task:COLUMN, coverage, conditioning, sparsity, each "
+        "with an optional weight, as in 0.1*coverage (default: agreement)",
     )
     parser.add_argument(
         "--targets",
         metavar="FILE",
         help="a CSV file with a column `id`, or `material_id`, and columns of values (numbers) or classes (words) of "
-        "structures; coordination and element_group are known without",
+        "structures; not needed for coordination and element_group",
     )
     parser.add_argument(
         "--parts",
         metavar="A,B",
         type=_arguments.names,
-        help="what is learned: metric, anchors, weights (default: metric for agreement, all of them for tasks)",
+        help="parts to learn: metric, anchors, weights (default: metric for agreement, all of them for tasks)",
     )
     parser.add_argument(
         "--unseen",
         metavar="MODEL,MODEL",
         type=_arguments.names,
         default=(),
-        help="models among the stores that take no part: they are judged with maps from their own rows alone",
+        help="models excluded from training and evaluated with maps fitted to their own embeddings alone",
     )
     parser.add_argument(
         "--extend",
         metavar="FILE",
-        help="learn nothing: give these learned anchors a map for the model of each store, from its own rows alone",
+        help="do not train: add a map for each store's model, fitted to its own embeddings, to these learned anchors",
     )
-    _arguments.add_count(parser, "-k", default=100, what="the number of anchors")
-    _arguments.add_count(parser, "--steps", default=1000, what="of training")
-    _arguments.add_count(parser, "--rows", default=1024, what="in a batch")
-    parser.add_argument("--checkpoints", metavar="DIR", help="a folder from which a killed run goes on")
+    _arguments.add_count(parser, "-k", default=100, what="number of anchors")
+    _arguments.add_count(parser, "--steps", default=1000, what="number of training steps")
+    _arguments.add_count(parser, "--rows", default=1024, what="number of atoms in a batch")
+    parser.add_argument(
+        "--checkpoints", metavar="DIR", help="folder of checkpoints, from which an interrupted run resumes"
+    )
     _arguments.add_seed(parser)
-    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the file of anchors to write")
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="file of anchors to write")
     _arguments.add_report(parser, flags=("--report",))
 
 
 def run(args: argparse.Namespace) -> int:
-    """Learn, or extend what was learned."""
+    """Learn a shared space, or extend a learned one."""
     if args.extend:
         return _extend(args)
     code = _command.run(find, args)
@@ -85,7 +84,7 @@ def find(args: argparse.Namespace) -> "Trained":
     tables = [_stores.load(path, limit=args.limit) for path in args.stores]
     targets = None if args.targets is None else training.read_targets(args.targets, tables[0])
     with _print.progress_bar() as progress:
-        found = training.train(
+        result = training.train(
             tables,
             objective=args.objective,
             targets=targets,
@@ -98,8 +97,8 @@ def find(args: argparse.Namespace) -> "Trained":
             checkpoints=args.checkpoints,
             progress=progress,
         )
-    found.anchors.save(args.output)
-    return found
+    result.anchors.save(args.output)
+    return result
 
 
 def _extend(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`platonic models`: what can be embedded with."""
+"""`platonic models`: list of the available models."""
 
 import argparse
 import json

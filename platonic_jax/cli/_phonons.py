@@ -1,4 +1,4 @@
-"""`platonic phonons`: are a model's phonons those of the crystal?"""
+"""`platonic phonons`: phonons of a crystal by a model, tested and compared with a reference."""
 
 import argparse
 from pathlib import Path
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from platonic_jax.studies import Phonons
 
 DESCRIPTION = (
-    "Displace atoms in a supercell, take the model's forces, and make phonons of them. Does a turned crystal have the "
-    "same rows,\nforces and frequencies? Do modes stay together that symmetry makes degenerate? Against forces of a "
-    "reference in the same\nsupercells, where there are any: how wrong are the frequencies?"
+    "Compute phonons from a model's forces in displaced supercells. Tests whether embeddings, forces and\n"
+    "frequencies are invariant under rotation, reflection and translation, and whether symmetry-degenerate modes\n"
+    "stay degenerate; with a reference, reports the frequency errors."
 )
 EXAMPLES = """\
   platonic phonons 7net-0 NaCl.cif
@@ -26,25 +26,26 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "structure",
         metavar="STRUCTURE",
-        help="a crystal, as anything that `platonic embed` takes; or phonopy's own files of a reference: a folder with "
+        help="a crystal, in any format that `platonic embed` reads; or phonopy files of a reference: a folder with "
         "phonopy_disp.yaml and FORCE_SETS, or a phonopy_params.yaml",
     )
     parser.add_argument(
-        "--min-length", metavar="Å", type=float, default=10.0, help="least length of the supercell (default: 10)"
+        "--min-length", metavar="Å", type=float, default=10.0, help="minimum length of the supercell (default: 10)"
     )
-    parser.add_argument("--distance", metavar="Å", type=float, default=0.01, help="of displacements (default: 0.01)")
-    _arguments.add_count(parser, "--rotations", default=1, what="random rotations")
+    parser.add_argument(
+        "--distance", metavar="Å", type=float, default=0.01, help="length of the displacements (default: 0.01)"
+    )
+    _arguments.add_count(parser, "--rotations", default=1, what="number of random rotations")
     parser.add_argument(
         "--symmetry",
         action="store_true",
-        help="displace atoms only as far as the symmetry of the crystal does not do it: far less work, but what breaks "
-        "symmetry is then hidden but for the turned crystal",
+        help="use only symmetry-inequivalent displacements (faster; hides symmetry breaking except under rotation)",
     )
     _probes.add_common(parser)
 
 
 def find(args: argparse.Namespace) -> "Phonons":
-    """Embed the supercells, and judge."""
+    """Embed the supercells and evaluate the phonons."""
     from platonic_adapters.reading import read
 
     from platonic_jax import probes
@@ -56,8 +57,10 @@ def find(args: argparse.Namespace) -> "Phonons":
         phonon = probes.read_phonopy(path)
     else:
         phonon = probes.crystal(read(args.structure)[0], min_length=args.min_length, distance=args.distance)
-    made = probes.displaced(phonon, seed=args.seed, num_rotations=args.rotations, unreduced=not args.symmetry)
+    displacements = probes.displaced(phonon, seed=args.seed, num_rotations=args.rotations, unreduced=not args.symmetry)
     with _probes.folder_of(args) as folder:
         store = _probes.store_of(args.model, folder)
-        _probes.embed(args.model, made.structures, store, device=args.device, properties=("forces",), trust=args.trust)
-        return phonons(load(store), made)
+        _probes.embed(
+            args.model, displacements.structures, store, device=args.device, properties=("forces",), trust=args.trust
+        )
+        return phonons(load(store), displacements)

@@ -1,4 +1,4 @@
-"""What commands say on the terminal: results as tables, and how far they have come."""
+"""Output of commands on the terminal: results as tables, and progress."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def rich_table(table: "Table") -> Any:
-    """A table of a result, as a terminal shows it."""
+    """Convert a table of a result for the terminal."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     from platonic_jax import report
 
-    made = Table(
+    printed = Table(
         title=Text(printable(table.title)) if table.title else None,
         title_justify="left",
         box=box.SIMPLE_HEAD,
@@ -30,24 +30,26 @@ def rich_table(table: "Table") -> Any:
     )
     for i, head in enumerate(table.heads):
         number = i not in table.words
-        made.add_column(Text(printable(head)), justify="right" if number else "left", no_wrap=number)
+        printed.add_column(Text(printable(head)), justify="right" if number else "left", no_wrap=number)
     for row in table.rows:
-        made.add_row(*(Text(printable(cell), style="bold" if isinstance(cell, report.Strong) else "") for cell in row))
-    return made
+        printed.add_row(
+            *(Text(printable(cell), style="bold" if isinstance(cell, report.Strong) else "") for cell in row)
+        )
+    return printed
 
 
 def say(text: str) -> None:
-    """A sentence."""
+    """Print a sentence."""
     console().print(printable(text), markup=False, highlight=False)
 
 
 def say_file(what: str, path: str | Path) -> None:
-    """Where something is; never broken over lines, so that it can be copied."""
+    """Print the path of a file, never broken over lines, so that it can be copied."""
     console().print(printable(f"{what} {path}"), markup=False, highlight=False, soft_wrap=True)
 
 
 def console() -> Any:
-    """Stdout: as wide as the terminal, or, where it is a file or a pipe, wide enough that no line is broken."""
+    """Return the console of stdout: as wide as the terminal, or without line breaks in files and pipes."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else 200)

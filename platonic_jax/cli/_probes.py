@@ -1,4 +1,4 @@
-"""What commands share that make structures of their own: have a model embed them, and read the rows."""
+"""Helpers of commands that generate structures of their own: embed them with a model, and read the store."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -13,18 +13,18 @@ from platonic_jax.cli._command import Failed
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
-    """The arguments of every such command."""
+    """Add the arguments of every such command."""
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     parser.add_argument(
-        "--trust", action="store_true", help="let a checkpoint file of your own run the code that it may hold"
+        "--trust", action="store_true", help="allow a local checkpoint file to run the code that it may contain"
     )
     _arguments.add_seed(parser)
-    _arguments.add_report(parser, more=", and for the stores, from which a killed run goes on")
+    _arguments.add_report(parser, more=", and the stores, from which an interrupted run resumes")
 
 
 @contextmanager
 def folder_of(args: argparse.Namespace) -> Iterator[Path]:
-    """Where stores are written: the folder asked for, or one that is gone in the end."""
+    """Return the folder for stores: the one requested, or a temporary one."""
     if args.folder:
         Path(args.folder).mkdir(parents=True, exist_ok=True)
         yield Path(args.folder)
@@ -34,14 +34,14 @@ def folder_of(args: argparse.Namespace) -> Iterator[Path]:
 
 
 def store_of(model: str, folder: Path) -> Path:
-    """Where the rows of a model are kept."""
+    """Return the path of a model's store."""
     return folder / f"{''.join(letter if letter.isalnum() or letter in '.-' else '-' for letter in model)}.zarr"
 
 
 def embed(
     model: str, structures: Any, to: Path, *, device: str, properties: Sequence[str] = (), trust: bool = False
 ) -> None:
-    """Write a model's rows of structures to a store, in the family's own environment.
+    """Embed structures with a model, in the environment of its family, and write a store.
 
     Raises:
         Failed: the export did not come to its end; it has said why.
@@ -59,7 +59,7 @@ def embed(
 
 
 def export(model: str, structures: str, folder: Path, *options: str) -> Path:
-    """Have a model embed anything that `platonic embed` takes, to a store in a folder; what is there is kept.
+    """Embed any input of `platonic embed` to a store in a folder; an existing store is kept.
 
     Raises:
         Failed: the export did not come to its end; it has said why.

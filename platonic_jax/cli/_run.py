@@ -1,4 +1,4 @@
-"""`platonic run`: a study from a file, again and again."""
+"""`platonic run`: a reproducible study described by a file."""
 
 import argparse
 import contextlib
@@ -12,13 +12,10 @@ from platonic_jax._files import replacing
 from platonic_jax.cli import _arguments, _command, _print, _probes, _study
 
 DESCRIPTION = (
-    "Run the steps of a study that a TOML file describes, and write one report of them. A table is a command, its "
-    "entries are\n"
-    "the command's options; `stores` are the stores of all steps, and [embed] makes them, in one thread, so that\n"
-    "rows come out bit for bit. What has not changed is not done again.\n"
-    "The lock beside the file says which versions and inputs the numbers come from, and by their hashes whether they "
-    "come out\n"
-    "the same."
+    "Run the steps of a study described by a TOML file, and write one report. Each table is a command, its entries\n"
+    "are the command's options; `stores` are the stores of all steps, and [embed] makes them, in one thread, so\n"
+    "that embeddings are reproducible bit for bit. Unchanged steps are skipped. A lock file next to the study\n"
+    "records versions, inputs and hashes of the numbers, so that a later run can verify that it reproduces them."
 )
 EXAMPLES = """\
   platonic run study.toml
@@ -50,18 +47,18 @@ a study:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("study", metavar="FILE", help="a TOML file; paths in it are those beside it")
-    parser.add_argument("--fresh", action="store_true", help="do every step again")
+    parser.add_argument("study", metavar="FILE", help="a TOML file; paths in it are relative to its folder")
+    parser.add_argument("--fresh", action="store_true", help="repeat every step, even if nothing changed")
     parser.add_argument(
         "--locked",
         action="store_true",
-        help="refuse other versions and inputs than those of the lock, and fail where a number is another one",
+        help="refuse versions and inputs that differ from the lock file, and fail if any number differs",
     )
-    _arguments.add_report(parser, more=", with what every step made (default: a folder named after the file)")
+    _arguments.add_report(parser, more=", with the results of every step (default: a folder named after the file)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what has changed, and write the report and the lock."""
+    """Run the steps that changed, and write the report and the lock file."""
     path = Path(args.study).absolute()
     folder = Path(args.folder or path.with_suffix("")).absolute()
     target = Path(args.json).absolute() if args.json else None
@@ -104,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _lock(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
-        raise ValueError(f"`--locked` must find {path.name} beside the study, got none: run it once without.")
+        raise ValueError(f"`--locked` needs {path.name} next to the study, which does not exist: run once without it.")
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
         texts = [*known["versions"].values(), *known["inputs"].values()]
@@ -113,14 +110,12 @@ def _lock(path: Path) -> Mapping[str, Any]:
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
         known, whole = {}, False
     if not whole:
-        raise ValueError(
-            f"`{path.name}` was changed or damaged: take it from where it was made, or run once without it."
-        )
+        raise ValueError(f"`{path.name}` was changed or damaged: restore the original, or delete it and run again.")
     return known
 
 
 def _embedded(study: _study.Study, folder: Path, options: Sequence[str]) -> dict[str, str]:
-    """The stores of [embed] by model, made where they are not there."""
+    """Return the stores of [embed] by model, embedding those that do not exist."""
     structures, models = study.embed.get("structures", ""), study.embed.get("models", ())
     return {model: str(_probes.export(model, structures, folder, *options)) for model in models}
 
@@ -133,7 +128,7 @@ def _do(
     *,
     args: argparse.Namespace,
 ) -> dict[str, Any]:
-    """What a step found, which is kept until something of it changes."""
+    """Return the result of a step, from the cache unless one of its inputs changed."""
     from platonic_jax import report
 
     inputs = _study.inputs(step, folder)
@@ -144,23 +139,23 @@ def _do(
     if kept.is_file() and not args.fresh:
         entry = _believed(kept, step, folder)
         if entry is None:
-            _print.say(f"{step.name} is done again: what was kept of it was changed or damaged.")
+            _print.say(f"{step.name} is repeated, because its cached result was changed or damaged.")
         elif entry["key"] == key:
             _print.say(f"{step.name}, unchanged: {' '.join(entry['part']['verdict'])}")
             return entry
     step.args.folder = str(folder / "steps" / step.name)
     try:
-        found = step.find()
+        result = step.find()
     except ValueError as error:
         raise ValueError(f"[{step.name}] {error}") from None
-    report.write_files(found, folder, name=step.name)
+    report.write_files(result, folder, name=step.name)
     entry = {
         "name": step.name,
         "key": key,
         "inputs": inputs,
         "numbers": _study.numbers(json.loads((folder / f"{step.name}.json").read_text(encoding="utf-8"))),
         "files": _files(step, folder),
-        "part": asdict(report.part(found, name=step.name)),
+        "part": asdict(report.part(result, name=step.name)),
     }
     _write(kept, {**entry, "digest": _study.digest(entry)})
     _print.say(f"{step.name}: {' '.join(entry['part']['verdict'])}")
@@ -168,7 +163,7 @@ def _do(
 
 
 def _believed(kept: Path, step: _study.Step, folder: Path) -> dict[str, Any] | None:
-    """What was kept of a step, if neither that nor a file of it was changed since."""
+    """Return the cached result of a step, if neither it nor its files changed."""
     try:
         entry = json.loads(kept.read_text(encoding="utf-8"))
         digest = entry.pop("digest")
@@ -179,7 +174,7 @@ def _believed(kept: Path, step: _study.Step, folder: Path) -> dict[str, Any] | N
 
 
 def _files(step: _study.Step, folder: Path) -> dict[str, str]:
-    """The fingerprints of what a step wrote: its result, and what other steps may read."""
+    """Fingerprint the files that a step wrote: its result, and those that other steps may read."""
     result = folder / f"{step.name}.json"
     return {Path(path).name: _study.fingerprint(Path(path)) for path in (result, *step.outputs)}
 
@@ -188,8 +183,8 @@ def _check_same(what: str, known: Mapping[str, str], now: Mapping[str, str]) -> 
     for name, value in now.items():
         if known.get(name) != value:
             raise ValueError(
-                f"`--locked` must find the {what} of the lock, got another {name}: {value[:16]}, not "
-                f"{str(known.get(name))[:16]}. Install what the lock names, or run without `--locked`."
+                f"`--locked` refuses {what} that differ from the lock file: {name} is {value[:16]}, not "
+                f"{str(known.get(name))[:16]}. Restore those of the lock file, or run without `--locked`."
             )
 
 

@@ -1,4 +1,4 @@
-"""`platonic schema`: what stands in the JSON of a command."""
+"""`platonic schema`: JSON Schema of a command's output."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import sys
 
 from platonic_jax.cli import _arguments, _study
 
-DESCRIPTION = "Print the JSON Schema of what a command writes with --json: every name, its type and what it means."
+DESCRIPTION = "Print the JSON Schema of a command's output with --json: every name, its type and its meaning."
 EXAMPLES = """\
   platonic schema compare
   platonic schema typicality --json typicality.schema.json
@@ -17,7 +17,7 @@ COMMANDS = ("demo", "models", "embed", "verify", *_study.COMMANDS)
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=f"{', '.join(COMMANDS)}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=f"command: {', '.join(COMMANDS)}")
     _arguments.add_json(parser)
 
 

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from platonic_jax.studies import Stitching
 
 DESCRIPTION = (
-    "Map the embeddings of one model to the space of another, by maps fitted in several ways and by anchors alone;\n"
-    "choose a map on held-out chemical systems and evaluate it on others: the variance unexplained, and the errors of\n"
-    "the other model's own energy readout on them."
+    "Map the embeddings of one model to the space of another, with several kinds of fitted maps and with anchors\n"
+    "alone. The best map is chosen on validation chemical systems and evaluated on test systems: the fraction of\n"
+    "variance unexplained, and the errors of the other model's energy readout on the mapped embeddings."
 )
 EXAMPLES = """\
   platonic stitch 7net-0.zarr 7net-l3i5.zarr
@@ -28,7 +28,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="STORE",
         action="append",
         default=[],
-        help="another source to be set beside FROM, such as a model with random weights",
+        help="a store of another source to compare with, such as an untrained control; may be given several times",
     )
     _arguments.add_count(parser, "--k", default=300, what="number of anchors")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""A study as a file: its steps, what they are made of, and the lock that says so."""
+"""Study files: their steps, the inputs of the steps, and the lock file that records them."""
 
 import argparse
 import hashlib
@@ -48,7 +48,7 @@ COMMANDS = (
 
 @dataclass(frozen=True)
 class Table:
-    """A step as the file has it.
+    """A step as written in the file.
 
     Attributes:
         name: of the step, and of its files: the command, numbered where there are several.
@@ -63,7 +63,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Study:
-    """What a file asks for.
+    """Content of a study file.
 
     Attributes:
         title: heading of the report.
@@ -80,7 +80,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Step:
-    """One command of a study, ready to be run.
+    """One command of a study, ready to run.
 
     Attributes:
         name: of the step.
@@ -95,7 +95,7 @@ class Step:
     args: argparse.Namespace
 
     def find(self) -> Any:
-        """The result."""
+        """Compute the result."""
         return self.args.find(self.args)
 
     @property
@@ -162,9 +162,9 @@ def embed_options(embed: Mapping[str, Any], parser: argparse.ArgumentParser) -> 
     if not embed:
         return []
     # Several threads add forces up in the order in which they happen to end.
-    options = {"threads": 1} | {name: of for name, of in embed.items() if name not in ("models", "structures")}
+    options = {"threads": 1} | {name: option for name, option in embed.items() if name not in ("models", "structures")}
     actions = {action.dest: action for action in parser._actions if action.option_strings}
-    actions = {dest: of for dest, of in actions.items() if dest not in (*_OWN, "output")}
+    actions = {dest: option for dest, option in actions.items() if dest not in (*_OWN, "output")}
     words = [
         word for dest, value in _given("embed", options, actions) for word in _words("embed", actions[dest], value)
     ]
@@ -173,7 +173,7 @@ def embed_options(embed: Mapping[str, Any], parser: argparse.ArgumentParser) -> 
 
 
 def step(table: Table, parser: argparse.ArgumentParser, *, stores: Sequence[str], embedded: Mapping[str, str]) -> Step:
-    """The command that a table stands for.
+    """Return the command that a table describes.
 
     Args:
         table: of the file.
@@ -191,18 +191,20 @@ def step(table: Table, parser: argparse.ArgumentParser, *, stores: Sequence[str]
     words: list[str] = []
     places: list[str] = []
     for dest in (dest for dest in actions if dest in given):
-        said = list(_words(table.name, actions[dest], given[dest]))
+        arguments = list(_words(table.name, actions[dest], given[dest]))
         if actions[dest].metavar in _STORES:
-            said = [embedded.get(word, word) for word in said]
-        (words if actions[dest].option_strings else places).extend(said)
+            arguments = [embedded.get(word, word) for word in arguments]
+        (words if actions[dest].option_strings else places).extend(arguments)
     words += ["--", *places] if places else []
     return Step(table.name, table.command, tuple(words), parser.parse_args(words))
 
 
 def _given(table: str, options: Mapping[str, Any], actions: Mapping[str, argparse.Action]) -> Iterator[tuple[str, Any]]:
-    """The options of a table by what the command calls them: options go by their flags, places by their own names."""
+    """Map the options of a table to argument names: options by their flags, positional arguments by their own names."""
     named = {dest: dest for dest in actions}
-    named |= {flag.lstrip("-").replace("-", "_"): dest for dest, of in actions.items() for flag in of.option_strings}
+    named |= {
+        flag.lstrip("-").replace("-", "_"): dest for dest, action in actions.items() for flag in action.option_strings
+    }
     for name, value in options.items():
         if name.replace("-", "_") not in named:
             known = ", ".join(dest.replace("_", "-") for dest in actions)
@@ -233,15 +235,15 @@ def _words(table: str, action: argparse.Action, value: Any) -> Iterator[str]:
 
 
 def versions() -> dict[str, str]:
-    """What numbers depend on besides their input."""
+    """Return the versions of everything that numbers depend on besides their input."""
     import jax
 
     import platonic_jax
 
-    found = {}
+    packages = {}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            packages[name] = version(name)
         except PackageNotFoundError:
             continue
     root = Path(platonic_jax.__file__).parent
@@ -250,14 +252,14 @@ def versions() -> dict[str, str]:
         "machine": platform.machine(),
         "device": jax.devices()[0].device_kind,
         "precision": str(jax.numpy.zeros(0).dtype),
-        **found,
+        **packages,
         # A checkout changes without its version.
         "source": _digest(path.read_bytes() for path in sorted(root.rglob("*.py"))),
     }
 
 
 def inputs(step: Step, folder: Path) -> dict[str, str]:
-    """The fingerprint of every file and store that a step names, by its path, within the study by name."""
+    """Fingerprint every file and store that a step names, by path, or by name for outputs of the study."""
     # NAME=STORE names one, too.
     paths = {
         Path(part) for word in step.words for part in (word, word.rpartition("=")[2]) if part and Path(part).exists()
@@ -271,7 +273,7 @@ def _within(word: str, folder: Path) -> str:
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 of a file, or of all files of a store but the one that tells when it was made."""
+    """SHA-256 of a file, or of all files of a store except the one with its creation time."""
     if path.is_file():
         return _digest([path.read_bytes()])
     files = [file for file in sorted(path.rglob("*")) if file.is_file() and file.name != "zarr.json"]
@@ -279,18 +281,18 @@ def fingerprint(path: Path) -> str:
 
 
 def key(step: Step, folder: Path, versions: Mapping[str, str], inputs: Mapping[str, str]) -> str:
-    """What a step is, wherever its study is kept: one key, one result."""
+    """Hash a step independently of the location of its study: one key, one result."""
     words = [_within(word, folder) for word in step.words]
     return digest([step.command, words, versions, inputs])
 
 
-def numbers(found: Any) -> str:
-    """SHA-256 of a result, without what it says of where it comes from and when."""
-    return digest(_without_provenance(found))
+def numbers(result: Any) -> str:
+    """SHA-256 of a result without its provenance and dates."""
+    return digest(_without_provenance(result))
 
 
 def digest(content: Any) -> str:
-    """SHA-256 of what JSON can hold."""
+    """SHA-256 of a JSON-compatible value."""
     return _digest([json.dumps(content, sort_keys=True).encode()])
 
 
@@ -303,8 +305,8 @@ def _without_provenance(value: Any) -> Any:
 
 
 def _digest(parts: Iterable[bytes]) -> str:
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for part in parts:
-        found.update(len(part).to_bytes(8, "little"))
-        found.update(part)
-    return found.hexdigest()
+        hasher.update(len(part).to_bytes(8, "little"))
+        hasher.update(part)
+    return hasher.hexdigest()

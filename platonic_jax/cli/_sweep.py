@@ -1,4 +1,4 @@
-"""`platonic sweep`: how much of a comparison is its anchors, and its layers?"""
+"""`platonic sweep`: dependence of a comparison on its anchors and layers."""
 
 import argparse
 import dataclasses
@@ -10,11 +10,10 @@ if TYPE_CHECKING:
     from platonic_jax.sweep import Sweep
 
 DESCRIPTION = (
-    "Compare models with ever more anchors, chosen in several ways and several times, and without anchors on as many "
-    "principal\n"
-    "components: from which number on is a value stable? With --layers also every layer of one model against every "
-    "layer of\n"
-    "another, the best pair beside the best that chance would offer."
+    "Compare models with increasing numbers of anchors, selected by several methods and several times, and with as\n"
+    "many principal components instead, to find the number from which values are stable. With --layers, also\n"
+    "compare every layer of one model with every layer of another, and test the best pair against the maximum over\n"
+    "pairs under permutation."
 )
 EXAMPLES = """\
   platonic sweep a.zarr b.zarr --ks 10,30,100,300 --methods random,direct -o sweep/
@@ -30,7 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="K,K",
         type=_arguments.counts,
         default=(10, 30, 100, 300),
-        help="the numbers of anchors (default: 10,30,100,300)",
+        help="numbers of anchors (default: 10,30,100,300)",
     )
     known = ", ".join(_arguments.ANCHORS)
     parser.add_argument(
@@ -38,25 +37,30 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         type=_arguments.names,
         default=("random", "direct"),
-        help=f"how anchors are chosen, in the space of the first store: {known} (default: random,direct)",
+        help=f"methods that select anchors from the first store: {known} (default: random,direct)",
     )
-    _arguments.add_count(parser, "--choices", default=5, what="how often chance chooses anew")
+    _arguments.add_count(parser, "--choices", default=5, what="number of random anchor sets for each method")
     _arguments.add_similarity(parser)
     _arguments.add_seed(parser)
     parser.add_argument(
-        "--measures", metavar="A,B", type=_arguments.names, help="procrustes, cka, mutual_knn (default: all of them)"
+        "--measures",
+        metavar="A,B",
+        type=_arguments.names,
+        help="measures: procrustes, cka, mutual_knn (default: all of them)",
     )
     _arguments.add_count(
-        parser, "--atoms", default=20_000, what="atoms that enter, at most: whole structures, drawn at random"
+        parser, "--atoms", default=20_000, what="maximum number of atoms, drawn at random by whole structures"
     )
     parser.add_argument(
-        "--layers", action="store_true", help="also compare layer against layer, with the largest of the numbers"
+        "--layers",
+        action="store_true",
+        help="also compare every layer with every layer, with the largest number of anchors",
     )
     _arguments.add_report(parser, more=", and the figure")
 
 
 def find(args: argparse.Namespace) -> "Sweep":
-    """Sweep."""
+    """Read the stores and sweep the number of anchors."""
     from platonic_jax.sweep import layers, load_layers, sweep
 
     _arguments.check_stores(args.stores)
@@ -64,7 +68,7 @@ def find(args: argparse.Namespace) -> "Sweep":
     if args.measures:
         common["measures"] = args.measures
     with _print.progress_bar() as progress:
-        found = sweep(
+        result = sweep(
             [_stores.load(path, limit=args.limit) for path in args.stores],
             ks=args.ks,
             methods=args.methods,
@@ -76,7 +80,7 @@ def find(args: argparse.Namespace) -> "Sweep":
             every = [load_layers(path, limit=args.limit) for path in args.stores]
             by_layer = [
                 layers(every[i], every[j], anchors=args.methods[0], k=max(args.ks), progress=progress, **common)
-                for i, j in found.pairs
+                for i, j in result.pairs
             ]
-            found = dataclasses.replace(found, layers=by_layer)
-    return found
+            result = dataclasses.replace(result, layers=by_layer)
+    return result

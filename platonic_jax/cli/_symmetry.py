@@ -1,4 +1,4 @@
-"""`platonic symmetry`: does a model keep the symmetries of space, and those of the crystal?"""
+"""`platonic symmetry`: invariance of a model's embeddings under rigid motions and crystal symmetry."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from platonic_jax.studies import Symmetry
 
 DESCRIPTION = (
-    "Turn, reflect, shift, reorder and repeat structures, embed all of them, and see how far each atom moves from "
-    "itself: in\nparts of its norm, and of the distance between atoms that truly differ. See also whether atoms that "
-    "the symmetry of the\ncrystal makes equivalent coincide."
+    "Embed rotated, reflected, translated, permuted and supercell copies of structures, and measure how far each\n"
+    "atom's embedding moves, relative to its norm and to the distance between distinct environments. Also test\n"
+    "whether symmetry-equivalent atoms of a crystal have the same embedding."
 )
 EXAMPLES = """\
   platonic symmetry 7net-0 structures.extxyz
@@ -21,23 +21,27 @@ EXAMPLES = """\
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("models", metavar="MODEL", nargs="+", help="models, or random:NAME?seed=0")
-    parser.add_argument("structures", metavar="STRUCTURES", help="anything that `platonic embed` takes")
-    _arguments.add_count(parser, "--draws", default=4, what="random images of each kind of each structure")
+    parser.add_argument("models", metavar="MODEL", nargs="+", help="names of models, or random:NAME?seed=0")
+    parser.add_argument(
+        "structures", metavar="STRUCTURES", help="structures, in any format that `platonic embed` reads"
+    )
+    _arguments.add_count(parser, "--draws", default=4, what="number of random copies of each kind for each structure")
     parser.add_argument(
         "--tolerance",
         metavar="Å",
         type=float,
         default=0.01,
-        help="by which positions may fail a symmetry of the crystal; they are then corrected (default: 0.01)",
+        help="tolerance of the symmetry search; positions within it are symmetrised (default: 0.01)",
     )
-    _arguments.add_count(parser, "-k", default=100, what="anchors of the shared space")
-    parser.add_argument("--limit", metavar="N", type=_arguments.count, help="the first structures alone (default: all)")
+    _arguments.add_count(parser, "-k", default=100, what="number of anchors of the shared space")
+    parser.add_argument(
+        "--limit", metavar="N", type=_arguments.count, help="use the first N structures only (default: all)"
+    )
     _probes.add_common(parser)
 
 
 def find(args: argparse.Namespace) -> "list[Symmetry]":
-    """Embed the images with every model, and judge; a result for each."""
+    """Embed the symmetry-transformed copies with every model; one result for each."""
     from platonic_adapters.reading import read
 
     from platonic_jax import probes
@@ -45,11 +49,11 @@ def find(args: argparse.Namespace) -> "list[Symmetry]":
     from platonic_jax.tables import load
 
     structures, _ = read(args.structures, limit=args.limit, duplicates="skip")
-    made = probes.images(structures, seed=args.seed, num_draws=args.draws, tolerance=args.tolerance)
-    found = []
+    copies = probes.images(structures, seed=args.seed, num_draws=args.draws, tolerance=args.tolerance)
+    results = []
     with _probes.folder_of(args) as folder:
         for model in args.models:
             store = _probes.store_of(model, folder)
-            _probes.embed(model, made.structures, store, device=args.device, trust=args.trust)
-            found.append(symmetry(load(store), made, k=args.k, seed=args.seed))
-    return found
+            _probes.embed(model, copies.structures, store, device=args.device, trust=args.trust)
+            results.append(symmetry(load(store), copies, k=args.k, seed=args.seed))
+    return results

@@ -1,4 +1,4 @@
-"""`platonic typicality`: how typical are structures of what a reference holds?"""
+"""`platonic typicality`: outlier scores of structures relative to reference sets."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from platonic_jax.tables import EmbeddingTable
 
 DESCRIPTION = (
-    "How far do atoms and structures lie from those of a reference, relaxed crystals say? Without energies or forces: "
-    "by distance\nin a model's space from atoms of the same element, as p-values that hold whatever the distribution. "
-    "Several references are\nseveral manifolds, so that `typical of a surface` is an answer. Stores of one name, that "
-    "of the embedded file if none is\ngiven, are several models of the same structures, and judge together."
+    "Detect outliers: score atoms and structures by their distance, in a model's space, from atoms of the same\n"
+    "element in a reference set, such as relaxed crystals. Needs no energies or forces; p-values are conformal\n"
+    "(distribution-free). With several references, each structure is also assigned to the most typical one. Stores\n"
+    "with the same name (by default that of the embedded file) are several models of the same structures, and are\n"
+    "combined."
 )
 EXAMPLES = """\
   platonic typicality --reference mp20.zarr heated.zarr generated.zarr --json typicality.json
@@ -25,59 +26,61 @@ EXAMPLES = """\
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("queries", metavar="QUERY", nargs="+", help="a store to judge, STORE or NAME=STORE")
+    parser.add_argument(
+        "queries", metavar="QUERY", nargs="+", help="a store of query structures, as STORE or NAME=STORE"
+    )
     parser.add_argument(
         "--reference",
         metavar="STORE",
         action="append",
         required=True,
-        help="a store of what is typical, STORE or NAME=STORE; may be given several times",
+        help="a store of typical structures, as STORE or NAME=STORE; may be given several times",
     )
     parser.add_argument(
         "--scores",
         type=_arguments.names,
         default=("residual", "density", "mahalanobis"),
         metavar="A,B",
-        help="of atoms, whose mean counts: residual, from the plane in which the reference lies nearby; distance; "
-        "density; mahalanobis (default: residual,density,mahalanobis)",
+        help="atom scores to average: residual (distance to the local plane of the reference), distance (to the "
+        "nearest reference atoms), density, mahalanobis (default: residual,density,mahalanobis)",
     )
     parser.add_argument(
         "--of-structures",
         choices=("mean", "largest"),
         default="mean",
         metavar="NAME",
-        help="of their atoms' scores the mean or the largest (default: mean)",
+        help="combine the atom scores of a structure by their mean or largest (default: mean)",
     )
     parser.add_argument(
         "--space",
         choices=("own", "shared"),
         default="own",
         metavar="NAME",
-        help="own, the model's rows as they are, or shared, that of anchors (default: own)",
+        help="space of the scores: own (the model's embeddings) or shared (similarities to anchors) (default: own)",
     )
     parser.add_argument(
         "--anchors",
         metavar="METHOD",
         default="random",
-        help="of the shared space, how they are chosen in the first reference: random, farthest_point, kmeans, direct; "
-        "or a file of anchors (default: random)",
+        help="method that selects the anchors of the shared space from the first reference: random, farthest_point, "
+        "kmeans, direct; or a file of anchors (default: random)",
     )
-    _arguments.add_count(parser, "-k", default=100, what="the number of anchors")
+    _arguments.add_count(parser, "-k", default=100, what="number of anchors")
     _arguments.add_similarity(parser, default="whitened")
     parser.add_argument(
         "--level",
         metavar="P",
         type=float,
         default=0.05,
-        help="share of typical structures that may be called atypical (default: 0.05)",
+        help="significance level: fraction of typical structures that may be called atypical (default: 0.05)",
     )
-    _arguments.add_limit(parser, of="each reference")
+    _arguments.add_limit(parser, stores="each reference")
     _arguments.add_seed(parser)
     _arguments.add_report(parser, more=", and the figure")
 
 
 def find(args: argparse.Namespace) -> "Typicality":
-    """Read the stores, and judge."""
+    """Read the stores and score the query structures."""
     from platonic_jax.anchors import Anchors
     from platonic_jax.studies import typicality
 
@@ -103,13 +106,13 @@ def find(args: argparse.Namespace) -> "Typicality":
 
 
 def _grouped(stores: Sequence[str], *, limit: int | None = None) -> dict[str, list["EmbeddingTable"]]:
-    """Tables by name: that given, or that of the file that was embedded."""
+    """Group tables by name: the given one, or that of the embedded file."""
     from platonic_jax.tables import load
 
-    found: dict[str, list[EmbeddingTable]] = {}
+    groups: dict[str, list[EmbeddingTable]] = {}
     for text in stores:
         name, _, path = ("", "", text) if Path(text).exists() else text.rpartition("=")
         table = load(path, limit=limit)
         source = str((table.provenance.get("source") or {}).get("name") or path)
-        found.setdefault(name or Path(source).name.partition(".")[0], []).append(table)
-    return found
+        groups.setdefault(name or Path(source).name.partition(".")[0], []).append(table)
+    return groups

@@ -1,4 +1,4 @@
-"""`platonic verify`: is a store what was written?"""
+"""`platonic verify`: integrity check of stores."""
 
 import argparse
 

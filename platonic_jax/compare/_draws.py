@@ -1,4 +1,4 @@
-"""Nulls and intervals of the measures that see every row."""
+"""Nulls and intervals of the measures that use all rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -32,7 +32,7 @@ Pairs = tuple[tuple[int, int], ...]
 
 
 class Null(NamedTuple):
-    """What a permutation exchanges.
+    """Null hypothesis: the groups within which structures are permuted.
 
     Attributes:
         groups: (n,) labels within which blocks are exchanged; None for whole structures.
@@ -51,7 +51,7 @@ class Null(NamedTuple):
         return _orders(key, first, groups, blocks, number=number)
 
     def exchange(self, rows: np.ndarray | None = None) -> dict[str, Any]:
-        """How many blocks and atoms can move, of how many; and whether that is enough for a test."""
+        """Count the blocks and atoms that can move, and test whether they are enough for a test."""
         blocks = self.blocks if rows is None else self.blocks[rows]
         every = np.zeros(len(self.blocks), np.int32) if self.groups is None else self.groups
         groups = every if rows is None else every[rows]
@@ -120,18 +120,18 @@ def draw(
         influence.append(estimates_of([clouds[i]], [clouds[j]], [(0, 0)], structures, measures=measures))
     influence = {name: np.concatenate([one[name][1] for one in influence]) for name in measures}
     value = {name: np.array([float(one[name]) for one in values]) for name in measures}
-    found, p_values, errors, exchange = {}, {}, {}, {}
+    null_values, p_values, errors, exchange = {}, {}, {}, {}
     for kind, null in nulls.items():
         rows = []
         for i in range(num_permutations):
             begin(f"{kind.replace('_', ' ')}, draw {i + 1} of {num_permutations}")
             order = null.orders(key[kind], first=i)[0]
             rows.append(jax.tree.map(np.asarray, permuted_pairs(clouds, clouds, order, pairs, measures=measures)))
-        found[kind] = {name: np.array([row[name] for row in rows]) for name in measures}
+        null_values[kind] = {name: np.array([row[name] for row in rows]) for name in measures}
         exchange[kind] = null.exchange()
         if null.groups is None:
             p_values[kind] = {
-                name: p_value_of(name, value[name], found[kind][name], possible=exchange[kind]["can_be_tested"])
+                name: p_value_of(name, value[name], null_values[kind][name], possible=exchange[kind]["can_be_tested"])
                 for name in measures
             }
         else:
@@ -157,7 +157,7 @@ def draw(
         )
         errors[kind] = {name: standard_errors(influence[name] - of_null[name]) for name in measures}
     return Drawn(
-        value, {name: standard_errors(influence[name]) for name in measures}, found, p_values, errors, exchange
+        value, {name: standard_errors(influence[name]) for name in measures}, null_values, p_values, errors, exchange
     )
 
 
@@ -205,8 +205,8 @@ def p_value_of(name: str, value: np.ndarray, null: np.ndarray, *, possible: bool
 def _value(a: Cloud, b: Cloud, *, measures: tuple[str, ...]) -> dict[str, Array]:
     weights = jnp.ones(a.rows.shape[0])
     a, b = (_pairs.make_cloud(cloud.rows.astype(jnp.float64), cloud.neighbours, weights) for cloud in (a, b))
-    found = _pairs.compared((a,), (b,), ((0, 0),), measures=measures)
-    return {name: value[0] for name, value in found.items()}
+    values = _pairs.compared((a,), (b,), ((0, 0),), measures=measures)
+    return {name: value[0] for name, value in values.items()}
 
 
 # Compiled once for all who draw a null of every row.
@@ -267,7 +267,7 @@ def redraw(
     """Compare the models on rows of whole structures, in the space of the anchors of every resample."""
     structures = jnp.asarray(structure_index[rows])
     orders = {kind: null.orders(key[kind], rows=rows, number=EFFECT_DRAWS) for kind, null in nulls.items()}
-    found = []
+    draws = []
     for r, (choice, weights) in enumerate(samples):
         begin(f"draw {r + 1} of {len(samples)} of the anchors")
         clouds, resampled = [], []
@@ -283,13 +283,13 @@ def redraw(
             clouds.append(cloud_of(shared, structures, ties, **settings))
             resampled.append(resampled_cloud_of(shared, structures, ties, jnp.asarray(weights), **settings))
         one = _values_and_nulls(clouds, resampled, jnp.asarray(weights), orders, pairs=pairs, measures=measures)
-        found.append(jax.tree.map(np.asarray, one))
+        draws.append(jax.tree.map(np.asarray, one))
     spread = lambda values: np.std(values, axis=0, ddof=1)
     return Redrawn(
-        {name: spread([resampled[name] for resampled, _, _ in found]) for name in measures},
-        {name: spread([values[name] for _, values, _ in found]) for name in measures},
+        {name: spread([resampled[name] for resampled, _, _ in draws]) for name in measures},
+        {name: spread([values[name] for _, values, _ in draws]) for name in measures},
         {
-            kind: {name: spread([values[name] - means[kind][name] for _, values, means in found]) for name in measures}
+            kind: {name: spread([values[name] - means[kind][name] for _, values, means in draws]) for name in measures}
             for kind in nulls
         },
     )

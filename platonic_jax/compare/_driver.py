@@ -151,7 +151,7 @@ def compare(
         matrices = {}
         if drawn:
             settings = {"pairs": pairs, "measures": drawn, "num_neighbours": num_neighbours, "key": key}
-            found = draw(
+            estimates = draw(
                 spaces, names, nulls_of, structures, num_permutations=num_permutations, begin=steps.begin, **settings
             )
             again = None
@@ -169,7 +169,7 @@ def compare(
             for name in drawn:
                 matrices[name] = _matrix(
                     name,
-                    found,
+                    estimates,
                     again,
                     pairs,
                     m=m,
@@ -180,7 +180,7 @@ def compare(
                         "num_anchor_draws": redrawn,
                         "num_rows": len(first.x),
                         "interval": _interval_said(redrawn, len(pool), len(first.x)),
-                        "exchange": found.exchange,
+                        "exchange": estimates.exchange,
                         **_settings_of(name, num_neighbours),
                     },
                 )
@@ -291,7 +291,7 @@ def _interval_said(num_draws: int, num_redrawn: int, num_rows: int) -> str:
 
 def _matrix(
     name: str,
-    found: Drawn,
+    drawn: Drawn,
     again: Redrawn | None,
     pairs: Pairs,
     *,
@@ -307,24 +307,24 @@ def _matrix(
         return [(error, num_structures - 1), *of_anchors]
 
     def estimated(p: int) -> Estimated:
-        error = float(found.errors[name][p])
+        error = float(drawn.errors[name][p])
         error_anchors = float(again.anchors[name][p]) if again else np.nan
         # Of few structures, those that anchors come from and those that they describe are largely the same ones.
         together = [(float(again.values[name][p]), num_draws - 1)] if again and joint else []
         return Estimated(
             (error, error_anchors),
             together or parts(error, error_anchors),
-            {null: float(draws[name][:, p].mean()) for null, draws in found.nulls.items()},
-            {null: float(p_values[name][p]) for null, p_values in found.p_values.items()},
+            {null: float(draws[name][:, p].mean()) for null, draws in drawn.nulls.items()},
+            {null: float(p_values[name][p]) for null, p_values in drawn.p_values.items()},
             {
                 null: parts(float(errors[name][p]), float(again.effects[null][name][p]) if again else np.nan)
-                for null, errors in found.effect_errors.items()
+                for null, errors in drawn.effect_errors.items()
             },
         )
 
     num_draws = settings["num_anchor_draws"]
     entries = {pair: estimated(p) for p, pair in enumerate(pairs)}
-    return matrix_of(name, dict(zip(pairs, found.values[name], strict=True)), entries, m=m, settings=settings)
+    return matrix_of(name, dict(zip(pairs, drawn.values[name], strict=True)), entries, m=m, settings=settings)
 
 
 def _maps(x: Array, shared: Array, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -353,7 +353,7 @@ def _overlaps(nearest: Sequence[np.ndarray], pairs: Pairs) -> np.ndarray:
 def provenance(
     tables: Sequence[EmbeddingTable], paired: Sequence[EmbeddingTable], names: Sequence[str], *, seed: int
 ) -> dict[str, Any]:
-    """What a result was made of, and with."""
+    """Describe the inputs, versions and settings of a result."""
     first = paired[0]
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -62,8 +62,8 @@ def estimates_of(
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """For each measure its value for p pairs, (p,), and the influence of each of s structures on it, (p, s)."""
     number = len(np.unique(np.asarray(structures)))
-    found = [_estimate(left[i], right[j], structures, measures=tuple(measures)) for i, j in pairs]
-    return _stacked(found, number, measures)
+    estimates = [_estimate(left[i], right[j], structures, measures=tuple(measures)) for i, j in pairs]
+    return _stacked(estimates, number, measures)
 
 
 def null_influences_of(
@@ -79,17 +79,17 @@ def null_influences_of(
     """For each measure the influence of each of s structures on the mean of its null, (p, s), from a few orders."""
     number = len(np.unique(np.asarray(structures)))
     settings = {"measures": tuple(measures)}
-    found = [_null_estimate(left[i], right[j], structures, orders, groups, **settings) for i, j in pairs]
-    return {name: influence for name, (_, influence) in _stacked(found, number, measures).items()}
+    estimates = [_null_estimate(left[i], right[j], structures, orders, groups, **settings) for i, j in pairs]
+    return {name: influence for name, (_, influence) in _stacked(estimates, number, measures).items()}
 
 
 def _stacked(
-    found: Sequence[Mapping[str, tuple[Array, Array]]], number: int, measures: Sequence[str]
+    estimates: Sequence[Mapping[str, tuple[Array, Array]]], number: int, measures: Sequence[str]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {
         name: (
-            np.array([float(one[name][0]) for one in found]),
-            np.array([np.asarray(one[name][1])[:number] for one in found]),
+            np.array([float(one[name][0]) for one in estimates]),
+            np.array([np.asarray(one[name][1])[:number] for one in estimates]),
         )
         for name in measures
     }
@@ -124,7 +124,7 @@ def _null_estimate(
             out[name] = (values[name], _of_structures(both, structures))
         return out
 
-    return jax.tree.map(lambda found: jnp.mean(found, axis=0), jax.lax.map(of_order, orders))
+    return jax.tree.map(lambda stacked: jnp.mean(stacked, axis=0), jax.lax.map(of_order, orders))
 
 
 def _of_structures(slope: Array, structures: Array) -> Array:

@@ -15,7 +15,7 @@ Part = tuple[float, int]
 
 
 class Estimated(NamedTuple):
-    """What stands beside the value of one pair.
+    """Interval, nulls, effects and p-values of one pair.
 
     Attributes:
         errors: standard errors over structures and over anchors; the latter NaN where they were given.

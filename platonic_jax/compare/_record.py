@@ -1,4 +1,4 @@
-"""What a comparison leaves behind."""
+"""Results of a comparison."""
 
 import dataclasses
 import itertools
@@ -112,7 +112,7 @@ class Resolved:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Comparison:
-    """What `compare` found, ready for tables, plots and reports.
+    """Result of `compare`, for tables, plots and reports.
 
     Attributes:
         models: m display names.
@@ -182,17 +182,17 @@ class Comparison:
         anchors, kinds = self.anchors, {"random": " (random weights)", "element": " alone"}
         names = [name + kinds.get(kind, "") for name, kind in zip(self.models, self.kinds, strict=True)]
         skipped = len(self.provenance.get("left_out", ()))
-        told = [
+        facts = [
             ("models", _html.text(", ".join(names))),
             ("atoms", f"{len(self.species):,} of {len(np.unique(self.structure_index)):,} structures"),
             ("left out", f"{skipped:,} structures" if skipped else ""),
             ("anchors", _html.text(f"{anchors['k']} by {anchors['method']} in the space of {anchors['model']}")),
         ]
-        one_way = all(np.array_equal(of.value, of.value.T, equal_nan=True) for of in self.measures.values())
+        one_way = all(np.array_equal(matrix.value, matrix.value.T, equal_nan=True) for matrix in self.measures.values())
         pairs = list((itertools.combinations if one_way else itertools.permutations)(range(len(names)), 2))
         rows = [
             [_html.text(f"{names[i]} {'–' if one_way else '→'} {names[j]}")]
-            + [cell for of in self.measures.values() for cell in _cells(of, i, j)]
+            + [cell for matrix in self.measures.values() for cell in _cells(matrix, i, j)]
             for i, j in pairs[:_SHOWN]
         ]
         head = ["pair"]
@@ -203,23 +203,22 @@ class Comparison:
                 "exchanged within element",
             ]
         more = f"{len(pairs) - _SHOWN} more pairs are not shown." if len(pairs) > _SHOWN else ""
-        return _html.record("Comparison", _html.facts(told), _html.table(head, rows, caption=more))
+        return _html.record("Comparison", _html.facts(facts), _html.table(head, rows, caption=more))
 
 
-def _cells(of: Matrix, i: int, j: int) -> list[str]:
-    """A value with its interval, and what chance gives, freely and within elements."""
-    value, low, high, null, within = (
-        _html.number(float(array[i, j])) for array in (of.value, of.low, of.high, of.null, of.null_within_element)
-    )
+def _cells(matrix: Matrix, i: int, j: int) -> list[str]:
+    """Format a value with its interval, and its global and within-element nulls."""
+    arrays = (matrix.value, matrix.low, matrix.high, matrix.null, matrix.null_within_element)
+    value, low, high, null, within = (_html.number(float(array[i, j])) for array in arrays)
     return [f"{value} [{low}, {high}]", null, within]
 
 
 class Record:
-    """What the results of studies share: a dataclass with a verdict, and a file."""
+    """Base class of the results of studies: a dataclass with a verdict, which can be saved."""
 
     @property
     def verdict(self) -> str:
-        """What to make of it, in plain words."""
+        """Summary in plain sentences."""
         raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:
@@ -231,8 +230,8 @@ class Record:
         write_json(self.to_json(), path)
 
     def _repr_html_(self) -> str:
-        told = [(name, _html.text(value)) for name, value in vars(self).items() if isinstance(value, str)]
-        return _html.record(type(self).__name__, f"<p>{_html.prose(self.verdict)}</p>", _html.facts(told))
+        facts = [(name, _html.text(value)) for name, value in vars(self).items() if isinstance(value, str)]
+        return _html.record(type(self).__name__, f"<p>{_html.prose(self.verdict)}</p>", _html.facts(facts))
 
 
 def interval(entry: Mapping[str, float], *, digits: int) -> str:

@@ -84,17 +84,17 @@ def resolve(
     structures_of = {g: len(np.unique(table.structure_index[rows])) for g, rows in rows_of.items()}
     least = max(LEAST_ATOMS, num_neighbours + 1)
     kept = [g for g in rows_of if sizes[g] >= least and structures_of[g] >= LEAST_STRUCTURES]
-    found = []
+    groups = []
     for place, g in enumerate(kept):
         begin(f"within {names[g]}")
         within = jax.random.fold_in(key, place)
         settings = {"pairs": pairs, "measures": tuple(measures), "num_neighbours": num_neighbours, "key": within}
-        found.append(_group(spaces, rows_of[g], table, **settings))
+        groups.append(_group(spaces, rows_of[g], table, **settings))
     return Resolved(
         labels=[str(names[g]) for g in kept],
         num_atoms=sizes[kept],
         num_structures=np.array([structures_of[g] for g in kept], dtype=int),
-        measures={name: _stacked(name, found, pairs, len(spaces)) for name in measures},
+        measures={name: _stacked(name, groups, pairs, len(spaces)) for name in measures},
         left_out={str(names[g]): int(sizes[g]) for g in rows_of if g not in kept},
         settings={
             "least_atoms": least,
@@ -210,11 +210,11 @@ def _rounded_up(size: int) -> int:
 
 
 def _stacked(
-    name: str, found: Sequence[Mapping[str, Any]], pairs: Sequence[tuple[int, int]], m: int
+    name: str, groups: Sequence[Mapping[str, Any]], pairs: Sequence[tuple[int, int]], m: int
 ) -> dict[str, np.ndarray]:
     properties = _measures.properties(name)
-    out = {field: np.full((len(found), m, m), np.nan) for field in ("value", "low", "high", "null_within_element")}
-    for g, group in enumerate(found):
+    out = {field: np.full((len(groups), m, m), np.nan) for field in ("value", "low", "high", "null_within_element")}
+    for g, group in enumerate(groups):
         value, error, null = (group[name][field] for field in ("value", "error", "null"))
         low, high = (np.clip(value + sign * 1.96 * error, *properties.range) for sign in (-1, 1))
         for p, (i, j) in enumerate(pairs):

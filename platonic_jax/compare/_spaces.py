@@ -1,4 +1,4 @@
-"""Models in the space of the same anchor atoms, and the rows of them that measures see."""
+"""Models in the space of the same anchor atoms, and the rows on which measures are computed."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -43,7 +43,7 @@ class Space(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Which atoms are anchors, and what was learned about them, if anything.
+    """Rows of the anchors, and the metrics and weights learned for them, if any.
 
     Attributes:
         method: what to call the choice.

@@ -85,9 +85,9 @@ class ThinnedMeasures:
             "interval": f"value ± t standard errors: {self.num_draws} random halves of the structures"
             + (f", {len(self.redrawn)} draws of the anchors" if self.redrawn else "; the anchors are given"),
             "exchange": {
-                kind: dict(found)
+                kind: dict(counts)
                 | ({} if self.nulls[kind].groups is None else {"can_be_tested": False, "why": NOT_TESTED})
-                for kind, found in self.exchange.items()
+                for kind, counts in self.exchange.items()
             },
         }
         if name == TRANSPORT:

@@ -1,4 +1,4 @@
-"""Whether a model can be trusted with a structure, from the geometry of its rows: algorithms, arrays in, arrays out.
+"""Reliability diagnostics from the geometry of a model's embeddings: algorithms on arrays.
 
 Symmetry
     `image_distances`, `orbits`: does an atom stay where it is when the crystal is turned, and do atoms coincide that

@@ -1,4 +1,4 @@
-"""Does a score tell where a model errs?"""
+"""Error ranking: measures of whether a score orders errors."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from platonic_jax.numerics import as_float, safe_sqrt
 
 
 class Coverage(NamedTuple):
-    """The mean error of what is kept when the rows of the largest scores are left out.
+    """Risk-coverage curve: mean error of the rows kept when those of the largest scores are left out.
 
     Attributes:
         coverage: (m,) share of the rows that is kept, from 1 / m to 1.
@@ -104,7 +104,7 @@ def rank_correlation(
         Spearman, Am. J. Psychol. 15, 72 (1904).
     """
     score, error = as_float(score), as_float(error)
-    a, b = (ranks(of, groups=groups, weights=weights) - jnp.asarray(0.5, score.dtype) for of in (score, error))
+    a, b = (ranks(values, groups=groups, weights=weights) - jnp.asarray(0.5, score.dtype) for values in (score, error))
     counted = _counted(weights, score)
     return jnp.sum(counted * a * b) / safe_sqrt(jnp.sum(counted * a**2) * jnp.sum(counted * b**2))
 
@@ -200,7 +200,7 @@ def _kept(
     n, order = error.shape[0], jnp.argsort(by)
     value, own = by[order], weights[order]
     run = jnp.cumsum((value != jnp.roll(value, 1)).at[0].set(True)) - 1
-    total, size = (jax.ops.segment_sum(of, run, n) for of in (own * error[order], own))
+    total, size = (jax.ops.segment_sum(values, run, n) for values in (own * error[order], own))
     of_ties = (total / jnp.where(size > 0, size, 1))[run]
     number = jnp.cumsum(own)
     return jnp.cumsum(own * of_ties) / jnp.where(number > 0, number, 1), own
@@ -234,7 +234,7 @@ def error_against_coverage(
     """
     score, error = _known(score, error)
     n = error.shape[0]
-    check_count("num_points", num_points, most=n, of="the number of rows n", fix="give more rows")
+    check_count("num_points", num_points, most=n, bound="the number of rows n", fix="give more rows")
     curve, _ = _kept(score, error, jnp.ones_like(error))
     places = np.arange(1, num_points + 1, dtype=np.int64) * n // num_points - 1
     coverage = jnp.asarray((places + 1) / n, error.dtype)

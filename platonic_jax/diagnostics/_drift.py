@@ -84,7 +84,7 @@ def exchange_test(distances: Numeric[AnyArray, "m m"]) -> Float[Array, " m"]:
     distances = as_float(distances)
     number = distances.shape[0]
     if number < 2:
-        raise ValueError(f"`distances` must be between two models at least, got {number}: give another run.")
+        raise ValueError(f"`distances` must be between at least two models, got {number}: give another run.")
     away = jnp.sum(jnp.where(jnp.eye(number, dtype=bool), 0, distances), axis=1)
     p_values = jnp.mean((away[None, :] >= away[:, None]).astype(distances.dtype), axis=1)
     return jnp.where(jnp.any(jnp.isnan(away)), jnp.nan, p_values)

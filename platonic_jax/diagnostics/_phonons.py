@@ -1,4 +1,4 @@
-"""What forces in displaced supercells say of a crystal's lattice vibrations; host-side, on arrays, through phonopy.
+"""Lattice vibrations from forces in displaced supercells; host-side, on arrays, through phonopy.
 
 Frequencies are in THz, imaginary ones negative. `phonon` is a `phonopy.Phonopy` throughout: the crystal and its
 displacements; it is never changed: shallow copies are loaded with what is computed, since a fresh one would look for
@@ -27,20 +27,20 @@ def force_constants(phonon: Any, forces: Float[np.ndarray, "d n 3"]) -> Float[np
         Φ_ij = −∂F_j / ∂u_i in eV/Å². Of a crystal with symmetry, forces are first averaged over the symmetry of the
         displaced site, as phonopy does.
     """
-    made = copy.copy(phonon)
-    made.dataset = {
+    copied = copy.copy(phonon)
+    copied.dataset = {
         "natom": len(phonon.supercell),
         "first_atoms": [
             {"number": first["number"], "displacement": first["displacement"], "forces": np.asarray(force, float)}
             for first, force in zip(phonon.dataset["first_atoms"], forces, strict=True)
         ],
     }
-    made.produce_force_constants(show_drift=False)
-    return made.force_constants
+    copied.produce_force_constants(show_drift=False)
+    return copied.force_constants
 
 
 def acoustic_violation(constants: Float[np.ndarray, "n n 3 3"]) -> float:
-    """How far force constants are from letting a crystal move as a whole: max |Σ_j Φ_ij|, in eV/Å²; 0 if they do.
+    """Violation of the acoustic sum rule: max |Σ_j Φ_ij|, in eV/Å²; 0 if translational invariance holds.
 
     Args:
         constants: Force constants that no sum rule was imposed on.
@@ -61,25 +61,25 @@ def acoustic_violation(constants: Float[np.ndarray, "n n 3 3"]) -> float:
 
 def symmetrised(phonon: Any, constants: Float[np.ndarray, "n n 3 3"]) -> Float[np.ndarray, "n n 3 3"]:
     """The same force constants, averaged over the space group of the crystal, with the acoustic sum rule."""
-    made = loaded(phonon, constants)
-    made.symmetrize_force_constants_by_space_group(show_drift=False)
-    made.symmetrize_force_constants(show_drift=False)
-    return made.force_constants
+    calculation = loaded(phonon, constants)
+    calculation.symmetrize_force_constants_by_space_group(show_drift=False)
+    calculation.symmetrize_force_constants(show_drift=False)
+    return calculation.force_constants
 
 
 def summed(phonon: Any, constants: Float[np.ndarray, "n n 3 3"]) -> Float[np.ndarray, "n n 3 3"]:
     """The same force constants with the acoustic sum rule, and symmetric under exchange of the two atoms."""
-    made = loaded(phonon, constants)
-    made.symmetrize_force_constants(show_drift=False)
-    return made.force_constants
+    calculation = loaded(phonon, constants)
+    calculation.symmetrize_force_constants(show_drift=False)
+    return calculation.force_constants
 
 
 def loaded(phonon: Any, constants: Float[np.ndarray, "n n 3 3"], *, polar: bool = False) -> Any:
     """A copy with these force constants, and with the long-range forces of its Born charges where `polar`."""
-    made = copy.copy(phonon)
-    made.nac_params = phonon.nac_params if polar else None
-    made.force_constants = np.array(constants, dtype=float)
-    return made
+    calculation = copy.copy(phonon)
+    calculation.nac_params = phonon.nac_params if polar else None
+    calculation.force_constants = np.array(constants, dtype=float)
+    return calculation
 
 
 class Mesh(NamedTuple):
@@ -105,12 +105,12 @@ def mesh(phonon: Any, constants: Float[np.ndarray, "n n 3 3"], *, density: float
         density: Å: as many points along a reciprocal vector as make this length (phonopy's `mesh`).
         polar: Whether the long-range forces of Born charges are added.
     """
-    made = loaded(phonon, constants, polar=polar)
+    calculation = loaded(phonon, constants, polar=polar)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # That a mesh was adapted to the symmetry of the cell.
-        made.run_mesh(density, is_gamma_center=True)
-    found = made.mesh
-    return Mesh(found.qpoints, found.weights / found.weights.sum(), found.frequencies)
+        calculation.run_mesh(density, is_gamma_center=True)
+    result = calculation.mesh
+    return Mesh(result.qpoints, result.weights / result.weights.sum(), result.frequencies)
 
 
 class Difference(NamedTuple):
@@ -187,7 +187,7 @@ def splitting(phonon: Any, constants: Float[np.ndarray, "n n 3 3"], qpoints: Flo
     matrices = loaded(phonon, summed(phonon, constants)).run_qpoints(qpoints, with_dynamical_matrices=True)
     ideal = loaded(phonon, symmetrised(phonon, constants)).run_qpoints(qpoints, with_eigenvectors=True)
     unit = phonon.unit_conversion_factor
-    found = []
+    levels_of = []
     for number, (frequencies, modes, matrix) in enumerate(
         zip(ideal.frequencies, ideal.eigenvectors, matrices.dynamical_matrices, strict=True)
     ):
@@ -198,13 +198,13 @@ def splitting(phonon: Any, constants: Float[np.ndarray, "n n 3 3"], qpoints: Flo
             chosen = modes[:, members]
             squares = np.linalg.eigvalsh(chosen.conj().T @ matrix @ chosen)
             levels = np.sign(squares) * np.sqrt(np.abs(squares)) * unit
-            found.append((number, middle, float(levels.max() - levels.min())))
-    columns = np.array(found).reshape(-1, 3)
+            levels_of.append((number, middle, float(levels.max() - levels.min())))
+    columns = np.array(levels_of).reshape(-1, 3)
     return Splitting(columns[:, 0].astype(int), columns[:, 1], columns[:, 2])
 
 
 def asymmetry(phonon: Any, constants: Float[np.ndarray, "n n 3 3"]) -> Float[np.ndarray, " a"]:
-    """What part of each atom's force constants symmetry forbids: ‖Φ_i − Φ̄_i‖ / ‖Φ̄_i‖, Φ̄ averaged over the space group.
+    """Symmetry-forbidden part of each atom's force constants: ‖Φ_i − Φ̄_i‖ / ‖Φ̄_i‖, Φ̄ averaged over the group.
 
     Args:
         phonon: The crystal, with its symmetry.
@@ -245,14 +245,14 @@ def bands(phonon: Any, constants: Float[np.ndarray, "n n 3 3"], *, num_points: i
     """
     from phonopy.phonon.band_structure import get_band_qpoints_by_seekpath
 
-    made = loaded(phonon, constants, polar=polar)
-    path, names, connected = get_band_qpoints_by_seekpath(made.primitive, num_points)
-    made.run_band_structure(path, path_connections=connected, labels=names)
-    found = made.band_structure
-    ends = [float(found.distances[0][0]), *(float(segment[-1]) for segment in found.distances)]
+    calculation = loaded(phonon, constants, polar=polar)
+    path, names, connected = get_band_qpoints_by_seekpath(calculation.primitive, num_points)
+    calculation.run_band_structure(path, path_connections=connected, labels=names)
+    band_structure = calculation.band_structure
+    ends = [float(band_structure.distances[0][0]), *(float(segment[-1]) for segment in band_structure.distances)]
     plain = [name.replace("$", "").replace("\\Gamma", "Γ").replace("\\mathrm", "").strip("{}") for name in names]
     labels, place = [plain[0]], 1
     for joined in connected:
         labels.append(plain[place] if joined or place + 1 >= len(plain) else f"{plain[place]}|{plain[place + 1]}")
         place += 1 if joined else 2
-    return Bands(np.concatenate(found.distances), np.concatenate(found.frequencies), ends, labels)
+    return Bands(np.concatenate(band_structure.distances), np.concatenate(band_structure.frequencies), ends, labels)

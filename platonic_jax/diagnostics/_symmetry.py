@@ -1,4 +1,4 @@
-"""How far images of an atom lie from it, and whether equivalent atoms are one point."""
+"""Distances between atoms and their images, and spread within orbits of equivalent atoms."""
 
 from typing import NamedTuple
 

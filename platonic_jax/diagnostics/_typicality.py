@@ -1,4 +1,4 @@
-"""How far an atom lies from the atoms of its element in a reference, and what that is worth.
+"""Distances of atoms from the atoms of their element in a reference set, and their conformal p-values.
 
 A score is large where the reference is far, in whatever unit. Two steps make it a statement. `typicality` puts the
 scores of all elements on one scale, from the reference alone. `conformal_p_values` compares them with atoms, or
@@ -70,7 +70,7 @@ def density_ratio(
     among: Bool[AnyArray, " m"] | None = None,
     spacing: Numeric[AnyArray, " m"] | None = None,
 ) -> Float[Array, " n"]:
-    """How much thinner the reference is around a row than around its neighbours: the local outlier factor, simplified.
+    """Simplified local outlier factor: neighbour spacing around a row over that around its neighbours.
 
     Mean distance of the row to its nearest rows of the reference, over the mean distance of these to theirs. Unlike
     `neighbour_distance` it calls no row atypical for lying where the reference is thin everywhere, and none typical
@@ -208,10 +208,12 @@ def plane_residual(
         "rank",
         rank,
         most=num_neighbours - 1,
-        of="`num_neighbours` − 1",
+        bound="`num_neighbours` − 1",
         fix="ask for fewer directions, or more neighbours",
     )
-    check_count("rank", rank, most=x.shape[1] - 1, of="the columns but one", fix="no residual is left of all of them")
+    check_count(
+        "rank", rank, most=x.shape[1] - 1, bound="the columns but one", fix="no residual is left of all of them"
+    )
     index, distance = numerics.neighbours(reference, num_neighbours=num_neighbours, metric="l2", queries=x, among=among)
 
     def residual(row_and_index: tuple[Array, Array]) -> Array:
@@ -227,9 +229,9 @@ def plane_residual(
         axes = jnp.where(spanned[None], numerics.matmul(near.T, directions) / length[None], 0)
         return numerics.safe_norm((rest - numerics.matmul(axes, numerics.matmul(axes.T, rest)))[:, 0])
 
-    found = numerics.map_rows(residual, (x, index), batch_size=_BLOCK)
+    residuals = numerics.map_rows(residual, (x, index), batch_size=_BLOCK)
     last = distance[:, -1]  # Infinite where too few rows count, NaN where the row is not finite.
-    return jnp.where(jnp.isfinite(last), found, last)
+    return jnp.where(jnp.isfinite(last), residuals, last)
 
 
 SCORES: Mapping[str, Callable[..., Array]] = {
@@ -311,7 +313,7 @@ def typicality(
     scores: Sequence[str] = DEFAULT_SCORES,
     most: int = 16384,
 ) -> np.ndarray:
-    """How far atoms lie from the atoms of their element in a reference, on a scale that all elements share.
+    """Distances of atoms from the reference atoms of their element, on a scale common to all elements.
 
     z = (log s − m) / w, where s is a score and m and w are median and spread (1.48 times the median absolute deviation)
     of log s over atoms of the reference, each judged by that half of its structures to which it does not belong; of
@@ -351,15 +353,15 @@ def typicality(
     structures = np.unique(reference_structures, return_inverse=True)[1]
     place = np.asarray(statistics.permutation(key, n=int(structures.max()) + 1))[structures]
     least, names = max(LEAST_ATOMS[score] for score in scores), tuple(scores)
-    found, expected = {}, {}
+    per_element, expected = {}, {}
     for element in np.unique(species).tolist():
         rows = np.flatnonzero(reference_species == element)
         rows = rows[_representatives(reference[rows], structures[rows])]
         rows = rows[np.argsort(place[rows], kind="stable")[:most]]
         if len(rows) < least:
             continue
-        judged = np.flatnonzero(species == element)
-        found[element] = judged, _logarithms(x[judged], reference[rows], scores=names)
+        index = np.flatnonzero(species == element)
+        per_element[element] = index, _logarithms(x[index], reference[rows], scores=names)
         halves = [reference[rows][place[rows] % 2 == half] for half in (0, 1)]
         expected[element] = np.empty((len(names), 0), x.dtype)
         if min(len(half) for half in halves) >= least:
@@ -369,15 +371,15 @@ def typicality(
 
     z = np.full(len(x), np.nan, x.dtype)
     scales = _scales(expected)
-    for element, (judged, logarithms) in found.items():
+    for element, (index, logarithms) in per_element.items():
         centre, spread = scales[element]
         lowest = centre + np.log(_FLOOR)
-        z[judged] = np.mean((np.maximum(logarithms, lowest) - centre) / spread, axis=0)
+        z[index] = np.mean((np.maximum(logarithms, lowest) - centre) / spread, axis=0)
     return z
 
 
 def _representatives(x: np.ndarray, structures: np.ndarray) -> np.ndarray:
-    """(n,) whether a row is the first of those in its structure that it coincides with."""
+    """(n,) mask of the first row of each set of coinciding rows of a structure."""
     first = np.ones(len(x), bool)
     tolerance = _SAME_ORBIT * np.sqrt(np.mean(np.sum((x - x.mean(axis=0)) ** 2, axis=1))) if len(x) else 0.0
     for lag in range(1, len(x)):
@@ -411,12 +413,12 @@ def _logarithms(x: np.ndarray, reference: np.ndarray, *, scores: tuple[str, ...]
     filled = jnp.asarray(reference[np.arange(size) % len(reference)])
     among = jnp.asarray(np.arange(size) < len(reference))
     spacing = _spacing(filled, among) if "density" in scores else None
-    found = []
+    blocks = []
     for start in range(0, len(x), _BLOCK):
         block = x[start : start + _BLOCK]
         rows = jnp.asarray(block[np.arange(_BLOCK) % len(block)])
-        found.append(np.asarray(_scored(rows, filled, among, spacing, scores=scores))[:, : len(block)])
-    logarithms = np.concatenate(found, axis=1)
+        blocks.append(np.asarray(_scored(rows, filled, among, spacing, scores=scores))[:, : len(block)])
+    logarithms = np.concatenate(blocks, axis=1)
     return np.log(np.maximum(logarithms, np.finfo(logarithms.dtype).tiny))
 
 

@@ -1,4 +1,4 @@
-"""Rows to learn from, in batches of structures."""
+"""Training data, in batches of structures."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from platonic_jax._typing import Scalar, TypedKey
 
 
 class Batch(NamedTuple):
-    """What an objective sees.
+    """Input of an objective.
 
     Attributes:
         clouds: For each model its rows of the same n atoms, (n, p).
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
 
 class Data:
-    """Rows of several models, of the same atoms, and what is known of them; host-side.
+    """Embeddings of the same atoms by several models, and their targets; host-side.
 
     Args:
         clouds: For each model its rows, (n, p).
@@ -79,8 +79,8 @@ class Data:
     @property
     def num_known(self) -> dict[str, int]:
         """For each target, how many structures have an atom with a value of it."""
-        of = np.repeat(np.arange(self.num_structures), self._size)
-        return {name: len(np.unique(of[np.isfinite(values)])) for name, values in self.targets.items()}
+        structure = np.repeat(np.arange(self.num_structures), self._size)
+        return {name: len(np.unique(structure[np.isfinite(values)])) for name, values in self.targets.items()}
 
     def select(self, mask: np.ndarray) -> "Data":
         """The rows where `mask` (n,) is true."""
@@ -136,12 +136,12 @@ class Data:
 
 
 def held_out_groups(groups: ArrayLike, *, fraction: float, key: TypedKey) -> np.ndarray:
-    """(n,) whether each row's group is among those drawn."""
+    """Draw held-out groups, and return the mask of their rows, (n,)."""
     check_key(key)
     check_fraction("fraction", fraction)
-    found, place = np.unique(np.asarray(groups), return_inverse=True)
-    if len(found) < 2:
+    labels, place = np.unique(np.asarray(groups), return_inverse=True)
+    if len(labels) < 2:
         raise ValueError("`groups` must be at least two, got one: nothing can be held out.")
-    number = min(max(1, round(fraction * len(found))), len(found) - 1)
-    drawn = np.asarray(jax.random.permutation(key, len(found)))[:number]
+    number = min(max(1, round(fraction * len(labels))), len(labels) - 1)
+    drawn = np.asarray(jax.random.permutation(key, len(labels)))[:number]
     return np.isin(place, drawn)

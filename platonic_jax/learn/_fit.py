@@ -1,4 +1,4 @@
-"""Gradient descent on batches of structures, judged on held-out ones."""
+"""Gradient descent on batches of structures, evaluated on held-out ones."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ _HELD_OUT = 2**31 - 1  # The draw of batches to judge on: none of training is nu
 
 
 class Fit(NamedTuple):
-    """What training came to.
+    """Result of training.
 
     Attributes:
         space: The space in its best state: of the smallest held-out loss, or the last where nothing is held out.
@@ -60,7 +60,7 @@ def fit(
     mesh: Mesh | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> Fit:
-    """Minimise an objective over what a space can learn.
+    """Minimise an objective over the learnable parameters of a space.
 
     Batch i depends on `fold_in(key, i)` alone, and nothing else is random: the same key gives the same result, also
     where a run was killed and went on from its checkpoint.
@@ -176,7 +176,7 @@ class _State(NamedTuple):
 
 
 def _judged(now: _State, held_out: Scalar | None) -> _State:
-    """With the held-out loss, and the best state if this is it."""
+    """Add the held-out loss, and the state if it is the best so far."""
     steps = len(now.losses)
     if held_out is None:
         return now._replace(best=now.learned, best_step=steps)

@@ -1,4 +1,4 @@
-"""What can be learned of a shared space: metrics before the similarity, mixtures of atoms as anchors, their weights."""
+"""Learnable parts of a shared space: metrics before the similarity, mixtures of atoms as anchors, their weights."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -24,7 +24,7 @@ _Module = TypeVar("_Module", bound=nnx.Module)
 
 
 class Fixed(nnx.Variable[Array]):
-    """What a module holds and training leaves alone."""
+    """Variables of a module that training leaves unchanged."""
 
 
 class Metric(nnx.Module):
@@ -68,10 +68,10 @@ class Metric(nnx.Module):
         p = x.shape[1]
         if rank is None:
             rank = int(p)
-        check_count("rank", rank, most=p, of="the number of columns p", fix="keep fewer directions")
+        check_count("rank", rank, most=p, bound="the number of columns p", fix="keep fewer directions")
         x = jnp.asarray(x)
-        found = numerics.pca(x, num_components=rank)
-        variance = jnp.mean(found.scores**2, axis=0)
+        decomposition = numerics.pca(x, num_components=rank)
+        variance = jnp.mean(decomposition.scores**2, axis=0)
         share = variance / jnp.where(variance[0] > 0, variance[0], 1)
         scale = jnp.maximum(share, _LEAST_VARIANCE) ** (-whitening / 2)
         mean = jnp.mean(x, axis=0, keepdims=True)
@@ -79,10 +79,10 @@ class Metric(nnx.Module):
         self.directions: Fixed | nnx.Param[Array]
         self.log_scale: Fixed | nnx.Param[Array]
         if kind == "spectral":
-            self.directions = Fixed(found.components.T)
+            self.directions = Fixed(decomposition.components.T)
             self.log_scale = nnx.Param(jnp.log(scale))
         else:
-            self.directions = nnx.Param(found.components.T * scale[None, :])
+            self.directions = nnx.Param(decomposition.components.T * scale[None, :])
             self.log_scale = Fixed(jnp.zeros_like(scale))
 
     @property
@@ -112,7 +112,7 @@ class SoftAnchors(nnx.Module):
 
     def __init__(self, num_candidates: int, k: int, *, key: TypedKey) -> None:
         check_key(key)
-        check_count("k", k, most=num_candidates, of="the number of candidates", fix="give a larger pool")
+        check_count("k", k, most=num_candidates, bound="the number of candidates", fix="give a larger pool")
         first = jax.random.permutation(key, num_candidates)[:k]
         # At temperature 1 half of each anchor is its first candidate, the rest is spread over all.
         leaning = float(np.log(max(num_candidates - 1, 1)))
@@ -155,7 +155,7 @@ class AnchorWeights(nnx.Module):
 
 
 class Attention(nnx.Module):
-    """How much each atom counts where crystals are pooled: softmax over its atoms of a score that is linear in rows.
+    """Attention weights for pooling crystals: softmax over the atoms of a score that is linear in their embeddings.
 
     All atoms of a crystal count alike at first. Weights of a crystal sum to 1 whatever its cell, so that
     `arithmetic.pool(x, structure_index, weights=…)` is the same for a supercell.
@@ -245,11 +245,11 @@ class SharedSpace(nnx.Module):
 
     @property
     def num_models(self) -> int:
-        """How many models it knows."""
+        """Number of models in the space."""
         return len(self.candidates)
 
     def anchor_rows(self, model: int, *, temperature: float | Float[Array, ""] = 1.0) -> Float[Array, "k r"]:
-        """The anchors as one model sees them, after its metric."""
+        """The anchors in the space of one model, after its metric."""
         rows = self.mapped(model, self.candidates[model][...])
         if self.anchors is None:
             return rows

@@ -1,4 +1,4 @@
-"""What to minimise: pure differentiable functions of a space, the rows it gave, and the batch they came from.
+"""Objectives: pure differentiable functions of a space, the rows it gave, and the batch they came from.
 
 An objective is any function `(space, rows, batch) -> scalar`; those here are made by functions that take its settings.
 One of your own is a few lines:
@@ -58,7 +58,7 @@ def weighted(*terms: tuple[float, Objective]) -> Objective:
 
 
 def agreement(measure: str = "matching", *, temperatures: Temperatures = (0.1, 0.01)) -> Objective:
-    """How far models disagree, the mean over all pairs of them.
+    """Disagreement of models, averaged over all pairs of them.
 
     - `"matching"`: −log of the probability with which an atom of one model finds itself among all atoms of the other,
       by a softmax of squared distances over the temperature, over log n: 0 if it always does, 1 if all are as near,
@@ -89,8 +89,8 @@ def agreement(measure: str = "matching", *, temperatures: Temperatures = (0.1, 0
     def disagreement(x: Array, y: Array, batch: Batch) -> Scalar:
         if measure in ("matching", "neighbours"):
             temperature = begin * (end / begin) ** batch.progress.astype(x.dtype)
-            of = _matching if measure == "matching" else _neighbours_missed
-            return of(_of_unit_spread(x), _of_unit_spread(y), batch.structure, temperature)
+            loss = _matching if measure == "matching" else _neighbours_missed
+            return loss(_of_unit_spread(x), _of_unit_spread(y), batch.structure, temperature)
         if measure == "sinkhorn_divergence":
             return metrics.sinkhorn_divergence(x, y) / ((_spread(x) + _spread(y)) / 2)
         return 1 - getattr(metrics, measure)(x, y)
@@ -99,7 +99,7 @@ def agreement(measure: str = "matching", *, temperatures: Temperatures = (0.1, 0
         if len(rows) < 2:
             raise ValueError(f"`agreement` must be of two or more models, got {len(rows)}.")
         # One pair after the other: each has matrices over all pairs of rows, made anew for the gradient.
-        first, second = (jnp.asarray(of) for of in zip(*itertools.combinations(range(len(rows)), 2), strict=True))
+        first, second = (jnp.asarray(loss) for loss in zip(*itertools.combinations(range(len(rows)), 2), strict=True))
         clouds = jnp.stack(rows)
         of_pair = jax.checkpoint(lambda x, y: disagreement(x, y, batch))
         return jnp.mean(jax.lax.map(lambda pair: of_pair(clouds[pair[0]], clouds[pair[1]]), (first, second)))
@@ -142,7 +142,7 @@ def _neighbours_missed(
 
 
 def values(target: str, *, per: str = "structure", ridge: float = 1e-3) -> Objective:
-    """Error of a linear read-out of values, mean over models: Σ (y − ŷ)² / Σ (y − ȳ)² on held-out structures.
+    """Error of a linear readout of values, mean over models: Σ (y − ŷ)² / Σ (y − ȳ)² on held-out structures.
 
     Of every two structures in a batch the read-out, a ridge regression with an intercept, is fitted on one and judged
     on the other; ȳ is the mean of the former, which would give 1. Left out are structures without the value,
@@ -161,15 +161,15 @@ def values(target: str, *, per: str = "structure", ridge: float = 1e-3) -> Objec
     check_positive("ridge", ridge)
 
     def objective(space: Any, rows: tuple[Array, ...], batch: Batch) -> Scalar:
-        y, used, judged = _target(batch, target, per)
-        errors = [_read_out_error(_pooled(x, batch, per), y[:, None], used, judged, ridge) for x in rows]
+        y, used, held_out = _target(batch, target, per)
+        errors = [_read_out_error(_pooled(x, batch, per), y[:, None], used, held_out, ridge) for x in rows]
         return jnp.mean(jnp.stack(errors))
 
     return objective
 
 
 def classes(target: str, *, num_classes: int, per: str = "atom", ridge: float = 1e-3) -> Objective:
-    """Error of a linear read-out of classes, ridge regression onto their indicators; otherwise as `values`.
+    """Error of a linear readout of classes, ridge regression onto their indicators; otherwise as `values`.
 
     Args:
         target: A name in `Batch.targets`: classes as numbers from 0.
@@ -185,19 +185,19 @@ def classes(target: str, *, num_classes: int, per: str = "atom", ridge: float = 
     check_positive("ridge", ridge)
 
     def objective(space: Any, rows: tuple[Array, ...], batch: Batch) -> Scalar:
-        label, used, judged = _target(batch, target, per)
+        label, used, held_out = _target(batch, target, per)
         label = jnp.round(label).astype(jnp.int32)
         # A class that is none of them is no class at all: the loss is NaN, which `fit` refuses.
         outside = used & ((label < 0) | (label >= num_classes))
         y = jnp.where(outside[:, None], jnp.nan, jax.nn.one_hot(label, num_classes, dtype=rows[0].dtype))
-        errors = [_read_out_error(_pooled(x, batch, per), y, used, judged, ridge) for x in rows]
+        errors = [_read_out_error(_pooled(x, batch, per), y, used, held_out, ridge) for x in rows]
         return jnp.mean(jnp.stack(errors))
 
     return objective
 
 
 def _target(batch: Batch, name: str, per: str) -> tuple[Float[Array, " n"], Bool[Array, " n"], Bool[Array, " n"]]:
-    """Values, 0 where unknown; where they are known; and which of those judge the read-out."""
+    """Return values (0 where unknown), the mask of known ones, and the mask of those the readout is evaluated on."""
     if name not in batch.targets:
         raise ValueError(f"`target` must be one of {', '.join(sorted(batch.targets)) or 'none'}, got {name!r}.")
     value, structure = batch.targets[name], batch.structure
@@ -224,10 +224,10 @@ def _means(
 
 
 def _read_out_error(
-    x: Float[Array, "n k"], y: Float[Array, "n c"], used: Bool[Array, " n"], judged: Bool[Array, " n"], ridge: float
+    x: Float[Array, "n k"], y: Float[Array, "n c"], used: Bool[Array, " n"], held_out: Bool[Array, " n"], ridge: float
 ) -> Scalar:
     y = y.astype(x.dtype)
-    fitted, judged_on = ((rows.astype(x.dtype)[:, None]) for rows in (used & ~judged, judged))
+    fitted, judged_on = ((rows.astype(x.dtype)[:, None]) for rows in (used & ~held_out, held_out))
 
     def mean(a: Array) -> Array:
         return jnp.sum(fitted * a, axis=0, keepdims=True) / jnp.maximum(jnp.sum(fitted), 1)
@@ -259,7 +259,7 @@ def coverage(*, temperature: float = 0.05) -> Objective:
 
 
 def conditioning(*, ridge: float = 1e-4) -> Objective:
-    """How redundant the anchors are: −log det((G + ridge) / (1 + ridge)) / k of their cosines G, mean over models.
+    """Redundancy of the anchors: −log det((G + ridge) / (1 + ridge)) / k of their cosines G, mean over models.
 
     From 0, where they are orthogonal, to about −log ridge, where all are equal.
 
@@ -280,7 +280,7 @@ def conditioning(*, ridge: float = 1e-4) -> Objective:
 
 
 def sparsity() -> Objective:
-    """How many anchors are in use: ‖w‖₁ / (√k ‖w‖₂) of their weights, from 1 / √k, one alone, to 1, all alike."""
+    """Sparsity of the anchor weights w: ‖w‖₁ / (√k ‖w‖₂), from 1 / √k (one anchor) to 1 (equal weights)."""
 
     def objective(space: Any, rows: tuple[Array, ...], batch: Batch) -> Scalar:
         if space.weights is None:

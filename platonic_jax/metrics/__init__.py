@@ -1,4 +1,4 @@
-"""Measures of how alike two embeddings are, and of what a single one fills.
+"""Similarity measures of two embeddings, and dimension and duplicates of a single one.
 
 All but the last two take `x: (n, p)` and `y: (n, q)`, two embeddings of the same n atoms, and return a number; all but
 those that count neighbours can be differentiated. None of them means anything alone: compare it with its permutation
@@ -46,7 +46,7 @@ give its bootstrap interval. Where a measure is a mean over rows, `…_rows` has
     Can a linear map of `x` give `y`? Not symmetric: a rich cloud gives a poor one. Unchanged by moving, rotating and
     scaling either cloud, and a linear map of `x` matters little; it counts the directions of `y` by their variance.
     Fitted to some rows and judged on others, so it needs many more rows than columns. It misleads where rows on both
-    sides of the split belong to one structure: then it rewards remembering.
+    sides of the split belong to one structure: this leaks training structures into the test set.
 
 `lfre`, from 0 upwards, smaller is more similar, 1 by chance
     Can a linear map of each neighbourhood of `x` give `y`? What `gfre` misses and this finds is curved. Not symmetric,

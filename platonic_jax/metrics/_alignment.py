@@ -1,4 +1,4 @@
-"""Alignment of two clouds row by row: how much of one is a rotation, or a linear image, of the other."""
+"""Row-by-row alignment of two embeddings, up to rotations (Procrustes) or linear maps (CKA)."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -64,7 +64,7 @@ def _angle(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Scalar:
 
 
 def procrustes_rows(x: Numeric[AnyArray, "n p"], y: Numeric[AnyArray, "n q"]) -> Float[Array, " n"]:
-    """What each row adds to the Procrustes similarity: n ⟨x_i R, y_i⟩ / (‖X‖_F ‖Y‖_F), with centred columns.
+    """Contribution of each row to the Procrustes similarity: n ⟨x_i R, y_i⟩ / (‖X‖_F ‖Y‖_F), with centred columns.
 
     R is `procrustes_rotation`. A row far from the centre weighs more than one near it.
 
@@ -83,7 +83,7 @@ def procrustes_rows(x: Numeric[AnyArray, "n p"], y: Numeric[AnyArray, "n q"]) ->
 
 
 def procrustes_rotation(x: Numeric[AnyArray, "n p"], y: Numeric[AnyArray, "n q"]) -> Float[Array, "p q"]:
-    """The map with orthonormal columns (rows, where p < q) that turns centred x onto centred y: R = polar(XᵀY).
+    """Map with orthonormal columns (rows, where p < q) that rotates centred x onto centred y: R = polar(XᵀY).
 
     It maximises ⟨X R, Y⟩, reflections allowed. Differentiable, also at repeated and at vanishing singular values; along
     directions that one of the clouds does not fill it is arbitrary, and its derivative is zero there.

@@ -1,4 +1,4 @@
-"""Dependence of two clouds through the distances between their rows."""
+"""Statistical dependence of two embeddings through the distances between their rows."""
 
 from functools import partial
 

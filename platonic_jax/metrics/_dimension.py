@@ -86,7 +86,7 @@ def intrinsic_dimension(
 # Compiled here, once per shape: called as it is, the loop inside would be compiled anew every time.
 @partial(jax.jit, static_argnames=("tolerance", "batch_size"))
 def _distinct(x: Float[Array, "n p"], *, tolerance: float, batch_size: int | None) -> Bool[Array, " n"]:
-    """Which rows to keep so that no two coincide: those without a copy of lower index among the rows kept so far."""
+    """Select rows so that no two coincide: those without a copy of lower index among the rows kept so far."""
     n = x.shape[0]
     rows = jnp.arange(n, dtype=jnp.int32)[:, None]
 

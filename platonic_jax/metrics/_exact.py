@@ -86,10 +86,10 @@ def cheapest_plan(cost: np.ndarray) -> np.ndarray:
     marginals = csr_array((np.ones(2 * n * m), (row_and_column, np.concatenate([pair, pair]))), shape=(n + m, n * m))
     masses = np.concatenate([np.full(n, 1 / n), np.full(m, 1 / m)])
     # The last marginal follows from the others. The dual simplex method ends at a vertex.
-    found = linprog(cost.ravel(), A_eq=marginals[:-1], b_eq=masses[:-1], method="highs-ds")
-    if found.x is None:
+    solution = linprog(cost.ravel(), A_eq=marginals[:-1], b_eq=masses[:-1], method="highs-ds")
+    if solution.x is None:
         return np.full(cost.shape, np.nan)
-    return found.x.reshape(cost.shape)
+    return solution.x.reshape(cost.shape)
 
 
 def gromov_plan(

@@ -111,7 +111,7 @@ def _keys(key: TypedKey | None) -> tuple[TypedKey, TypedKey]:
 
 
 def _undefined(x: Float[Array, "n p"], y: Float[Array, "n q"], *, metric: str) -> Flag:
-    """Whether either embedding has no neighbours that mean anything."""
+    """Test whether the neighbours of either embedding are undefined."""
     clouds = (numerics.normalise(x), numerics.normalise(y)) if metric == "cosine" else (x, y)
     first, second = (numerics.is_degenerate(cloud) for cloud in clouds)
     return first | second

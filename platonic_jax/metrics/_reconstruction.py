@@ -1,4 +1,4 @@
-"""How much of one cloud a linear map of the other recovers: everywhere alike, or anew in each neighbourhood."""
+"""Reconstruction of one embedding by linear maps of the other: one global map, or one per neighbourhood."""
 
 from functools import partial
 
@@ -35,7 +35,7 @@ def gfre(
             default.
 
     Returns:
-        From 0 upwards: 0 means that y is a linear map of x, 1 that x is worth no more than the mean of y. NaN if all
+        From 0 upwards: 0 means that y is a linear map of x, 1 is the error of predicting the mean of y. NaN if all
         training rows of a cloud are equal, or the ridge is too weak for the digits of the dtype.
 
     Raises:
@@ -73,7 +73,7 @@ def gfre_rows(
         ridge: Strength of the penalty, relative to the sum of squares of the training rows of x (static).
 
     Returns:
-        For each row, from 0 upwards, in units of the spread of y; that of a fitted row is lower than it deserves.
+        For each row, from 0 upwards, in units of the spread of y; errors on training rows are optimistically biased.
     """
     x, y = as_float(x), as_float(y)
     check_paired(x, y)
@@ -109,7 +109,7 @@ def lfre(
         batch_size: Rows handled at once (static).
 
     Returns:
-        From 0 upwards: 0 means that y is a locally linear function of x, 1 that x is worth no more than the mean of y.
+        From 0 upwards: 0 means that y is a locally linear function of x, 1 is the error of predicting the mean of y.
         NaN if all training rows of a cloud are equal, they are fewer than `num_neighbours`, or the ridge is too weak
         for the digits of the dtype. Differentiable where no neighbours change places.
 
@@ -164,7 +164,7 @@ def lfre_rows(
             "num_neighbours",
             num_neighbours,
             most=n // 2 - 1,
-            of="the training rows n // 2 less one",
+            bound="the training rows n // 2 less one",
             fix="ask for fewer neighbours",
         )
     train = _train_rows(n, train)

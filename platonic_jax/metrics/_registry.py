@@ -1,4 +1,4 @@
-"""What each measure claims about itself; `testing.check_measure` holds it to every claim, and to nothing more."""
+"""Claimed properties of each measure; `testing.check_measure` tests every claim, and that no other holds."""
 
 from math import inf, pi
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ TRANSFORMATIONS = {
 
 
 class Properties(NamedTuple):
-    """What to expect of the value of a measure of two clouds.
+    """Properties of a measure of two embeddings.
 
     Attributes:
         larger_is_more_similar: Direction.
@@ -43,7 +43,7 @@ class Properties(NamedTuple):
 
 
 class CloudProperties(NamedTuple):
-    """What to expect of the value of a measure of one cloud.
+    """Properties of a measure of one embedding.
 
     Attributes:
         range: Lowest and highest value it can take.
@@ -219,7 +219,7 @@ _VARIANTS: dict[str, list[tuple[str, Any, dict[str, Any]]]] = {
 
 
 def properties(name: str, **settings: Any) -> Properties:
-    """What a measure of two clouds claims about itself under given settings.
+    """Return the claimed properties of a measure of two embeddings under given settings.
 
     Args:
         name: Name of the measure, as in `PROPERTIES`.

@@ -1,4 +1,4 @@
-"""How far one cloud is from another as a whole, whichever row is which."""
+"""Optimal-transport distances between point clouds, independent of the order of rows."""
 
 from functools import partial
 

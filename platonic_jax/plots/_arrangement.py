@@ -1,4 +1,4 @@
-"""How models, pairs and atoms are arranged, wherever people see them: names, order, frames."""
+"""Names, order and frames of models, pairs and atoms in figures and tables."""
 
 import re
 
@@ -10,7 +10,7 @@ from platonic_jax.compare import Comparison, Matrix
 
 
 def labels(comparison: Comparison) -> list[str]:
-    """What each model is called wherever a person reads: a random-weight network never by the model's name alone."""
+    """Display name of each model; untrained networks are always marked as such."""
     return [_label(name, kind) for name, kind in zip(comparison.models, comparison.kinds, strict=True)]
 
 
@@ -26,22 +26,22 @@ def _label(name: str, kind: str) -> str:
 def pairs(comparison: Comparison) -> list[tuple[int, int, str]]:
     """Every pair (i, j), i < j, and its kind, a key of `PAIR_KINDS`."""
     kinds = comparison.kinds
-    found = []
+    triples = []
     for i in range(len(kinds)):
         for j in range(i + 1, len(kinds)):
             both = {kinds[i], kinds[j]}
-            found.append((i, j, next((kind for kind in ("element", "random") if kind in both), "model")))
-    return found
+            triples.append((i, j, next((kind for kind in ("element", "random") if kind in both), "model")))
+    return triples
 
 
 def ranked_pairs(comparison: Comparison, measure: str) -> list[tuple[int, int, str]]:
     """`pairs`, the most similar first by one measure, those without a value last; both ways where these differ."""
     table = comparison.measures[measure]
     sign = -1 if table.settings["larger_is_more_similar"] else 1
-    found = pairs(comparison)
+    triples = pairs(comparison)
     if not np.array_equal(table.value, table.value.T, equal_nan=True):
-        found += [(j, i, kind) for i, j, kind in found]
-    return sorted(found, key=lambda pair: np.nan_to_num(sign * table.value[pair[:2]], nan=np.inf))
+        triples += [(j, i, kind) for i, j, kind in triples]
+    return sorted(triples, key=lambda pair: np.nan_to_num(sign * table.value[pair[:2]], nan=np.inf))
 
 
 def means_within(comparison: Comparison, grouping: str, measure: str) -> tuple[np.ndarray, np.ndarray]:
@@ -49,21 +49,21 @@ def means_within(comparison: Comparison, grouping: str, measure: str) -> tuple[n
 
     The pairs are those of trained models, where there are two of them, and all otherwise.
     """
-    found = pairs(comparison)
-    chosen = [(i, j) for i, j, kind in found if kind == "model"] or [(i, j) for i, j, _ in found]
+    triples = pairs(comparison)
+    chosen = [(i, j) for i, j, kind in triples if kind == "model"] or [(i, j) for i, j, _ in triples]
     first, second = np.array(chosen).T
-    of = comparison.resolved[grouping].measures[measure]
-    value, null = (of[field][:, first, second].mean(axis=1) for field in ("value", "null_within_element"))
+    matrices = comparison.resolved[grouping].measures[measure]
+    value, null = (matrices[field][:, first, second].mean(axis=1) for field in ("value", "null_within_element"))
     return value, null
 
 
 def mapped(comparison: Comparison) -> list[int]:
-    """The models whose maps are worth a look: a one-hot of the element has no arrangement."""
+    """Models whose maps are shown: a one-hot encoding of the element has no geometry to show."""
     return [i for i, kind in enumerate(comparison.kinds) if kind != "element"]
 
 
 def distances(measure: Matrix) -> np.ndarray:
-    """How far apart the models are by one measure: 1 − similarity, or the divergence itself.
+    """Distances between models by one measure: 1 − similarity, or the divergence itself.
 
     Args:
         measure: one entry of `Comparison.measures`.
@@ -89,7 +89,7 @@ def leaf_order(measure: Matrix) -> list[int]:
 
 
 def window(points: np.ndarray) -> np.ndarray:
-    """The frame of a map: a few atoms far from all others should not shrink these to a dot.
+    """Axis limits of a map, such that a few distant atoms do not shrink the others to a dot.
 
     Args:
         points: (r, 2).

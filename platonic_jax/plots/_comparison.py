@@ -138,19 +138,19 @@ def null(comparison: Comparison, measure: str, *, ax: Axes | None = None) -> Axe
         The axes, the most similar pair on top; `with_legend` says what the marks are.
     """
     table, names = comparison.measures[measure], labels(comparison)
-    found = ranked_pairs(comparison, measure)
-    ax = ax or axes(COLUMN, 0.8 + 0.2 * len(found))
-    at = np.array([pair[:2] for pair in found]).T
-    rows = np.arange(len(found))
+    triples = ranked_pairs(comparison, measure)
+    ax = ax or axes(COLUMN, 0.8 + 0.2 * len(triples))
+    at = np.array([pair[:2] for pair in triples]).T
+    rows = np.arange(len(triples))
     ax.plot(table.null[*at], rows, "|", ms=7, mew=1.2, color=GREY, label="structures exchanged")
     ax.plot(table.null_within_element[*at], rows, "D", ms=3.4, mfc="none", color=GREY, label="exchanged within element")
     for kind, (what, colour) in PAIR_KINDS.items():
-        mine = np.array([pair[2] == kind for pair in found])
+        mine = np.array([pair[2] == kind for pair in triples])
         if mine.any():
             ax.hlines(rows[mine], table.low[*at][mine], table.high[*at][mine], color=colour, lw=1.6)
             ax.plot(table.value[*at][mine], rows[mine], "o", ms=4, color=colour, label=what)
-    ax.set_yticks(range(len(found)), [f"{names[i]} – {names[j]}" for i, j, _ in found])
-    ax.set_ylim(len(found) - 0.5, -0.5)
+    ax.set_yticks(range(len(triples)), [f"{names[i]} – {names[j]}" for i, j, _ in triples])
+    ax.set_ylim(len(triples) - 0.5, -0.5)
     ax.set_xlabel(measure.replace("_", " "), fontsize=TEXT)
     thin(ax)
     ax.tick_params(axis="y", length=0, labelsize=TEXT - 1)
@@ -159,7 +159,7 @@ def null(comparison: Comparison, measure: str, *, ax: Axes | None = None) -> Axe
 
 
 def dendrogram(comparison: Comparison, measure: str, *, ax: Axes | None = None) -> Axes:
-    """Which models stand nearest each other by one measure: average linkage of 1 − similarity, or of the divergence.
+    """Dendrogram of the models by one measure: average linkage of 1 − similarity, or of the divergence.
 
     Args:
         comparison: the result.
@@ -190,14 +190,14 @@ def dendrogram(comparison: Comparison, measure: str, *, ax: Axes | None = None) 
     return ax
 
 
-def sweep(found: Sweep, measure: str, *, ax: Axes | None = None) -> Axes:
+def sweep(result: Sweep, measure: str, *, ax: Axes | None = None) -> Axes:
     """One measure against the number of anchors, for each way to choose them; the mean over pairs of models.
 
     Bars are 95 % intervals over structures; the band behind a line is one standard deviation over choices of anchors;
     a ring marks the number from which on the value is stable. Thin lines are single pairs, where there are few.
 
     Args:
-        found: the result.
+        result: the result.
         measure: a name in `found.curves`.
         ax: the axes to draw into; a new figure of column width if left out.
 
@@ -205,13 +205,13 @@ def sweep(found: Sweep, measure: str, *, ax: Axes | None = None) -> Axes:
         The axes; `with_legend` names the ways to choose.
     """
     ax = ax or axes(COLUMN, 2.6)
-    curves, rings = found.curves[measure], []
+    curves, rings = result.curves[measure], []
     for place, (method, curve) in enumerate(curves.items()):
         colour, marker = METHODS[method]
         # Side by side, or the bars would hide each other.
-        k = np.asarray(found.ks) * 1.05 ** (place - (len(curves) - 1) / 2)
+        k = np.asarray(result.ks) * 1.05 ** (place - (len(curves) - 1) / 2)
         value = curve.value[:, -1]
-        if 1 < len(found.pairs) <= 6:
+        if 1 < len(result.pairs) <= 6:
             ax.plot(k, curve.value[:, :-1], color=colour, lw=0.4, alpha=0.35)
         if np.isfinite(curve.spread).all():
             spread = curve.spread[:, -1]
@@ -221,12 +221,12 @@ def sweep(found: Sweep, measure: str, *, ax: Axes | None = None) -> Axes:
         style = "--" if method == PCA else "-"
         ax.plot(k, value, style, marker=marker, ms=3.2, lw=1.1, color=colour, label=what)
         if curve.stable_from[-1]:
-            at = found.ks.index(curve.stable_from[-1])
+            at = result.ks.index(curve.stable_from[-1])
             rings.append((k[at], value[at]))
     if rings:
         ax.plot(*zip(*rings, strict=True), "o", ms=8, mfc="none", mec=BLACK, mew=0.8, label="stable from here")
     ax.set_xscale("log")
-    ax.set_xticks(found.ks, [str(k) for k in found.ks])
+    ax.set_xticks(result.ks, [str(k) for k in result.ks])
     ax.minorticks_off()
     ax.set_xlabel("number of anchors K", fontsize=TEXT)
     ax.set_ylabel(measure.replace("_", " "), fontsize=TEXT)

@@ -30,53 +30,53 @@ _MATRICES = ("procrustes", "mutual_knn", "sinkhorn_divergence", "wasserstein", "
 _FEW = 5  # Models of which three matrices side by side have room for intervals.
 
 
-def sweep_page(found: Sweep) -> Figure:
+def sweep_page(result: Sweep) -> Figure:
     """Every measure against the number of anchors, side by side: `sweep` for each.
 
     Args:
-        found: the result.
+        result: the result.
 
     Returns:
         The figure, of page width.
     """
-    _, panels = subplots(1, len(found.curves), height=2.7)
+    _, panels = subplots(1, len(result.curves), height=2.7)
     return with_legend(
-        *(_comparison.sweep(found, name, ax=ax) for name, ax in zip(found.curves, panels[0], strict=True))
+        *(_comparison.sweep(result, name, ax=ax) for name, ax in zip(result.curves, panels[0], strict=True))
     )
 
 
-def typicality_page(found: Typicality, *, reference: str | None = None) -> Figure:
-    """How far each set lies from a reference, and the p-values of its structures: `auroc` and `p_values`.
+def typicality_page(result: Typicality, *, reference: str | None = None) -> Figure:
+    """AUROC of each set against a reference, and the p-values of its structures: `auroc` and `p_values`.
 
     Args:
-        found: the result.
+        result: the result.
         reference: which of the references; the first if left out.
 
     Returns:
         The figure, of page width.
     """
-    _, panels = subplots(1, 2, height=1.4 + 0.24 * max(6, len(found.queries)))
-    left = _studies.auroc(found, reference=reference, ax=panels[0, 0])
-    right = _studies.p_values(found, reference=reference, ax=panels[0, 1])
+    _, panels = subplots(1, 2, height=1.4 + 0.24 * max(6, len(result.queries)))
+    left = _studies.auroc(result, reference=reference, ax=panels[0, 0])
+    right = _studies.p_values(result, reference=reference, ax=panels[0, 1])
     right.legend(fontsize=TEXT - 1, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     if len(left.get_legend_handles_labels()[1]) > 1:
         left.legend(fontsize=TEXT - 1, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     return panels[0, 0].get_figure(root=True)
 
 
-def stitching_page(found: Stitching) -> Figure:
-    """What each map misses, and how far the read-out is off on its rows: `stitching`, of rows and of energies.
+def stitching_page(result: Stitching) -> Figure:
+    """Errors of each stitching map, in embeddings and in energies: `stitching` for both.
 
     Args:
-        found: the result.
+        result: the result.
 
     Returns:
         The figure, of page width, or half of it where the target has no read-out.
     """
-    figures = ("left", "mae") if found.read_out else ("left",)
-    height = 1.1 + 0.26 * (len(found.methods) + len(found.baselines))
+    figures = ("left", "mae") if result.read_out else ("left",)
+    height = 1.1 + 0.26 * (len(result.methods) + len(result.baselines))
     _, panels = subplots(1, len(figures), width=COLUMN * len(figures), height=height)
-    drawn = [_studies.stitching(found, name, ax=ax) for name, ax in zip(figures, panels[0], strict=True)]
+    drawn = [_studies.stitching(result, name, ax=ax) for name, ax in zip(figures, panels[0], strict=True)]
     for ax in drawn[1:]:
         ax.tick_params(labelleft=False)
     return with_legend(*drawn)
@@ -103,7 +103,7 @@ def raw_spaces_page(comparison: Comparison) -> Figure:
 
 
 def shared_space_page(comparison: Comparison) -> Figure:
-    """The space of the anchors: every model's map in it, and how far models agree there.
+    """The shared space: every model's map in it, and the agreement of models there.
 
     The counterpart of the figure of Li & Walsh (2026) on the unified space and its measures. Values have intervals, a
     network with random weights and the element alone stand beside the models where the comparison has them, and
@@ -128,7 +128,7 @@ def failures_page(
     calibration: Calibration | None = None,
     named: Sequence[str] = (),
 ) -> Figure:
-    """What distortions of the space say of a model: symmetry, phonons, what is atypical, drift, errors of forces.
+    """Failure modes of one model: symmetry, phonons, outliers, displacement by training, force errors.
 
     The counterpart of the figure of Li & Walsh (2026) on physical failures and on typicality. Each distortion stands
     beside what rounding or chance gives.
@@ -167,7 +167,7 @@ def arithmetic_page(
     reactions: Reactions | None = None,
     stitching: Stitching | None = None,
 ) -> Figure:
-    """What adds up, and what fits together: sums of crystals, phases, reactions, and one model's rows in another.
+    """Arithmetic and transfer: sums of crystals, phases, reactions, and one model's embeddings in another's readout.
 
     The counterpart of the figure of Li & Walsh (2026) on arithmetic and stitching. Beside every model stands what its
     composition alone would do, or chance.

@@ -11,11 +11,11 @@ from platonic_jax.studies import Phonons, Symmetry
 _LEAST = 1e-9  # Parts of a norm: what is nothing at all has to stand somewhere on a logarithmic axis.
 
 
-def images(found: Sequence[Symmetry], space: str = "raw", *, ax: Axes | None = None) -> Axes:
+def images(results: Sequence[Symmetry], space: str = "raw", *, ax: Axes | None = None) -> Axes:
     """The largest distance of an image to its atom, in parts of the atom's norm, by kind of image and by model.
 
     Args:
-        found: results of models on the same images.
+        results: results of models on the same images.
         space: `raw` or `shared`.
         ax: the axes to draw into; a new figure of column width if left out.
 
@@ -24,43 +24,43 @@ def images(found: Sequence[Symmetry], space: str = "raw", *, ax: Axes | None = N
         models.
     """
     ax = ax or axes(COLUMN, 2.8)
-    kinds = list(found[0].images[space])
-    for place, model in enumerate(found):
+    kinds = list(results[0].images[space])
+    for place, model in enumerate(results):
         colour, marker = SERIES[place % len(SERIES)]
         largest = [max(model.images[space][kind]["largest"], _LEAST) for kind in kinds]
-        at = np.arange(len(kinds)) + 0.16 * (place - (len(found) - 1) / 2)
+        at = np.arange(len(kinds)) + 0.16 * (place - (len(results) - 1) / 2)
         ax.plot(at, largest, marker, ms=3.2, color=colour, label=model.model)
-    ax.axhline(found[0].noise["storage"], color=GREY, lw=0.8, ls=":")
-    ax.axhline(found[0].noise["tolerance"], color=GREY, lw=0.8)
+    ax.axhline(results[0].noise["storage"], color=GREY, lw=0.8, ls=":")
+    ax.axhline(results[0].noise["tolerance"], color=GREY, lw=0.8)
     ax.set_yscale("log")
     ax.set_xticks(range(len(kinds)), [kind.replace(" ", "\n") for kind in kinds])
-    ax.set_ylabel(f"largest distance, {space} space,\nin parts of the norm", fontsize=TEXT)
+    ax.set_ylabel(f"largest distance, {space} space,\nrelative to the norm", fontsize=TEXT)
     thin(ax)
     ax.tick_params(axis="x", length=0, labelsize=TEXT - 1.7)
     return ax
 
 
-def bands(found: Phonons, *, ax: Axes | None = None) -> Axes:
+def bands(result: Phonons, *, ax: Axes | None = None) -> Axes:
     """Phonon bands of a model, over those of DFT where there are any; imaginary frequencies are negative.
 
     Args:
-        found: the result.
+        result: the result.
         ax: the axes to draw into; a new figure of column width if left out.
 
     Returns:
         The axes; `with_legend` names the two.
     """
     ax = ax or axes(COLUMN, 2.6)
-    path = found.bands["model"]
-    for which, colour, name in (("reference", GREY, "DFT"), ("model", SERIES[0][0], found.model)):
-        if which in found.bands:
-            lines = ax.plot(found.bands[which].distances, found.bands[which].frequencies, color=colour, lw=0.9)
+    path = result.bands["model"]
+    for which, colour, name in (("reference", GREY, "DFT"), ("model", SERIES[0][0], result.model)):
+        if which in result.bands:
+            lines = ax.plot(result.bands[which].distances, result.bands[which].frequencies, color=colour, lw=0.9)
             lines[0].set_label(name)
     for tick in path.ticks:
         ax.axvline(tick, color=FAINT, lw=0.6, zorder=0)
     ax.axhline(0, color=BLACK, lw=0.4)
     ax.set_xticks(path.ticks, path.labels)
     ax.set_xlim(path.distances[0], path.distances[-1])
-    ax.set_ylabel(f"{found.crystal['formula']} by {found.model}:\nfrequency / THz", fontsize=TEXT)
+    ax.set_ylabel(f"{result.crystal['formula']} by {result.model}:\nfrequency / THz", fontsize=TEXT)
     thin(ax)
     return ax

@@ -1,4 +1,4 @@
-"""What every picture has in common: widths, colours, marks, legends, and how it is written to a file."""
+"""Common style of all figures: widths, colours, markers, legends, and writing to files."""
 
 import io
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ BLACK, GREY, FAINT = "#222222", "#8f8f8f", "#dddddd"
 
 
 class Group(NamedTuple):
-    """How a group of elements is drawn: its name, its colour, its marker in matplotlib and in plotly."""
+    """Style of a group of elements: its name, its colour, its marker in matplotlib and in plotly."""
 
     name: str
     colour: str
@@ -107,7 +107,7 @@ def _group_of(number: int) -> str:
 
 
 class _Shown(Figure):
-    """A figure that notebooks show, though pyplot knows nothing of it."""
+    """A figure that notebooks display without pyplot."""
 
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()

@@ -52,11 +52,11 @@ _PAGES: dict[type, Callable[[Any], Figure]] = {
 }
 
 
-def write(found: Any, folder: str | Path) -> Path:
+def write(result: Any, folder: str | Path) -> Path:
     """Write `report.html` and what stands beside it (`write_files`); each file appears whole or not at all.
 
     Args:
-        found: a result of `compare`, `sweep`, `training` or `studies`; of symmetry, a list of them, one a model.
+        result: a result of `compare`, `sweep`, `training` or `studies`; of symmetry, a list of them, one a model.
         folder: where to; made if absent.
 
     Returns:
@@ -67,38 +67,38 @@ def write(found: Any, folder: str | Path) -> Path:
         OSError: the folder cannot be written.
     """
     folder = Path(folder)
-    made = part(found)
-    write_files(found, folder, name=made.name)
+    section = part(result)
+    write_files(result, folder, name=section.name)
     target = folder / "report.html"
     with replacing(target) as partial:
-        partial.write_text(page([made], day=_day(found)), encoding="utf-8")
+        partial.write_text(page([section], day=_day(result)), encoding="utf-8")
     return target
 
 
-def write_files(found: Any, folder: str | Path, *, name: str) -> None:
+def write_files(result: Any, folder: str | Path, *, name: str) -> None:
     """Write what stands beside a report: the result as `NAME.json`, its figures, and the structures of a comparison.
 
     Args:
-        found: as in `write`.
+        result: as in `write`.
         folder: where to; made if absent.
         name: of the JSON file.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save(found, folder / f"{name}.json")
-    if isinstance(found, Comparison):
-        plots.save_all(found, folder / "figures")
-        _structures.write(found, folder / _structures.FILE)
-    if type(found) in _PAGES:
+    save(result, folder / f"{name}.json")
+    if isinstance(result, Comparison):
+        plots.save_all(result, folder / "figures")
+        _structures.write(result, folder / _structures.FILE)
+    if type(result) in _PAGES:
         (folder / "figures").mkdir(exist_ok=True)
-        plots.save(_PAGES[type(found)](found), folder / "figures" / f"{name}.png")
+        plots.save(_PAGES[type(result)](result), folder / "figures" / f"{name}.png")
 
 
-def save(found: Any, path: str | Path) -> None:
+def save(result: Any, path: str | Path) -> None:
     """Write a result as JSON, whole or not at all; of symmetry, a list."""
-    write_json([entry.to_json() for entry in found] if isinstance(found, Sequence) else found.to_json(), path)
+    write_json([entry.to_json() for entry in result] if isinstance(result, Sequence) else result.to_json(), path)
 
 
-def _day(found: Any) -> str:
-    one = found[0] if isinstance(found, Sequence) else found
+def _day(result: Any) -> str:
+    one = result[0] if isinstance(result, Sequence) else result
     return str(plain(one.provenance).get("created", ""))[:10]

@@ -36,11 +36,11 @@ def dots(
 
 
 def entries(
-    name: str, found: Sequence[Mapping[str, float] | float | None], *, style: str = "model", unit: float = 1.0
+    name: str, estimates: Sequence[Mapping[str, float] | float | None], *, style: str = "model", unit: float = 1.0
 ) -> Spec:
     """A series of `dots`: values with `value`, `low` and `high`, bare values, or None where there is none."""
-    of = lambda entry, end: entry[end] if isinstance(entry, Mapping) else entry
-    ends = {end: _numbers(of(entry, end) for entry in found) for end in ("value", "low", "high")}
+    end_of = lambda entry, end: entry[end] if isinstance(entry, Mapping) else entry
+    ends = {end: _numbers(end_of(entry, end) for entry in estimates) for end in ("value", "low", "high")}
     return {"name": name, "style": style, **{end: _in(values, unit) for end, values in ends.items()}}
 
 

@@ -1,4 +1,4 @@
-"""What a comparison puts on the page, from top to bottom. Whatever comes from data passes through `text`."""
+"""Page content of a comparison, from top to bottom. Everything that comes from data is escaped with `text`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ def title(comparison: Comparison) -> str:
 
 
 def part(comparison: Comparison) -> Part:
-    """What a comparison puts on the page.
+    """Assemble the page content of a comparison.
 
     Args:
         comparison: the result.
@@ -31,7 +31,7 @@ def part(comparison: Comparison) -> Part:
     Returns:
         Its verdict, sections, maps and matrices.
     """
-    found = verdict(comparison)
+    summary = verdict(comparison)
     sections = {
         "measures": ("Measures", _measures(comparison)),
         "maps": ("Maps", _comparison_atoms.maps(comparison)),
@@ -45,8 +45,8 @@ def part(comparison: Comparison) -> Part:
         name="compare",
         title=title(comparison),
         intro=_intro(comparison),
-        verdict=[found.lead],
-        answers=f'<dl class="answers">{"".join(_answer(answer) for answer in found.answers)}</dl>',
+        verdict=[summary.lead],
+        answers=f'<dl class="answers">{"".join(_answer(answer) for answer in summary.answers)}</dl>',
         sections={name: entry for name, entry in sections.items() if entry[1]},
         charts={},
         comparison=_comparison_data.payload(comparison),
@@ -64,8 +64,8 @@ def _intro(comparison: Comparison) -> str:
 
 def _answer(answer: Answer) -> str:
     command = f"<pre>{_html.text(answer.command)}</pre>" if answer.command else ""
-    told = f"<p><b>{_html.prose(answer.answer)}</b> {_html.prose(answer.detail)}</p>{command}"
-    return f"<div><dt>{_html.text(answer.question)}</dt><dd>{told}</dd></div>"
+    body = f"<p><b>{_html.prose(answer.answer)}</b> {_html.prose(answer.detail)}</p>{command}"
+    return f"<div><dt>{_html.text(answer.question)}</dt><dd>{body}</dd></div>"
 
 
 def _measures(comparison: Comparison) -> str:
@@ -92,7 +92,7 @@ def _measures(comparison: Comparison) -> str:
 def _measure(comparison: Comparison, i: int) -> str:
     name = list(comparison.measures)[i]
     text = _texts.measure_text(name)
-    m, found = len(comparison.models), len(plots.ranked_pairs(comparison, name))
+    m, num_pairs = len(comparison.models), len(plots.ranked_pairs(comparison, name))
     better = "larger" if comparison.measures[name].settings["larger_is_more_similar"] else "smaller"
     return (
         f'<div class="measure"><h3>{_html.text(text.title)}</h3>'
@@ -100,15 +100,15 @@ def _measure(comparison: Comparison, i: int) -> str:
         '<div class="two">'
         f'<figure><div data-figure="matrix" data-measure="{i}" data-name="matrix" style="height:{90 + 46 * m}px">'
         "</div></figure>"
-        f'<figure><div data-figure="null" data-measure="{i}" data-name="intervals" style="height:{50 + 40 * found}px">'
-        "</div></figure></div>"
+        f'<figure><div data-figure="null" data-measure="{i}" data-name="intervals" '
+        f'style="height:{50 + 40 * num_pairs}px"></div></figure></div>'
         f'<p class="muted"><a href="#numbers-{_html.text(name)}">Every value, interval and null as a table</a></p>'
         "</div>"
     )
 
 
 def _groups(comparison: Comparison) -> str:
-    """Agreement within each element, family or label, where it was asked for."""
+    """Agreement within each element, family or label, where requested."""
     if not comparison.resolved:
         return ""
     return (
@@ -132,8 +132,8 @@ def _grouping(comparison: Comparison, grouping: str) -> str:
     rows = []
     for g, label in enumerate(resolved.labels):
         name = _html.text(label)
-        found = _comparison_atoms.pick(f"element:{label}", name) if grouping == "element" else name
-        cells = [found, f"{resolved.num_atoms[g]:,}", f"{resolved.num_structures[g]:,}"]
+        name_cell = _comparison_atoms.pick(f"element:{label}", name) if grouping == "element" else name
+        cells = [name_cell, f"{resolved.num_atoms[g]:,}", f"{resolved.num_structures[g]:,}"]
         for value, null in means:
             cells += [f"<b>{_texts.number(value[g])}</b>", _texts.number(null[g])]
         rows.append(cells)
@@ -219,7 +219,7 @@ def _store(comparison: Comparison, i: int) -> str:
         ("name", _html.text(store["model"])),
         (
             "weights",
-            '<span class="tag">random weights</span> drawn anew, never trained' if store.get("random_weights") else "",
+            '<span class="tag">random weights</span> re-drawn, never trained' if store.get("random_weights") else "",
         ),
         ("layer", _html.text(": ".join(filter(None, (layer, plain(described)))))),
         (
@@ -237,7 +237,7 @@ def _store(comparison: Comparison, i: int) -> str:
 
 
 def _self_test(test: Mapping[str, Any]) -> str:
-    """How far the embedding departs from the symmetries that the physics has."""
+    """Deviations of the embeddings from physical symmetries."""
     changes = [f"{name.replace('_', ' ')} {value:.1e}" for name, value in test.items() if isinstance(value, float)]
     on = f"; on {', '.join(test['structures'])}" if "structures" in test else ""
     return f"largest relative change under {', '.join(changes)}{on}" if changes else ""

@@ -1,4 +1,4 @@
-"""The atoms of a comparison on the page: their maps with what picks them, their elements, the anchors among them."""
+"""Atoms of a comparison on the page: maps with their selection, elements, and anchors."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ _EYE = (
 
 
 def label(comparison: Comparison, i: int) -> str:
-    """A model's name; a control wears a tag."""
+    """A model's name; untrained controls and baselines carry a tag."""
     tag = {"random": "control", "element": "baseline"}.get(comparison.kinds[i])
     return _html.text(plots.labels(comparison)[i]) + (f' <span class="tag">{tag}</span>' if tag else "")
 
@@ -36,7 +36,7 @@ def pick(word: str, content: str, *, kind: str = "pick") -> str:
 
 
 def maps(comparison: Comparison) -> str:
-    """Every model's atoms in its own space and in the shared one, and what picks, hides and colours them."""
+    """Maps of every model's atoms in its own and in the shared space, with their selection, filters and colours."""
     shown, total = len(comparison.rows), len(comparison.species)
     thinned = (
         f"<p>The maps show {shown:,} of the {total:,} atoms: whole structures, drawn at random. Axes and neighbours "
@@ -56,7 +56,7 @@ def maps(comparison: Comparison) -> str:
     )
     return (
         "<p>Every point is an atom, placed by the first two principal components of its embedding. In its own space a "
-        "model's axes mean nothing to another; in the shared space every axis is built on the same anchor atoms. "
+        "model's axes are arbitrary; in the shared space every axis is built on the same anchor atoms. "
         "Compare arrangements, not orientations.</p>"
         "<p>Point at an atom to see what it is; click it to keep it, with its nearest neighbours ringed in every map. "
         "Or pick a group, an element, a structure: it stays bright in every map, and all else is dimmed.</p>"
@@ -110,7 +110,7 @@ def _outside(points: np.ndarray) -> str:
 
 
 def elements(comparison: Comparison) -> str:
-    """What there is of each element, and how far the models agree on its atoms."""
+    """Numbers of atoms of each element, and the agreement of the models on them."""
     values = _comparison_data.values(comparison)
     in_maps = comparison.species[comparison.rows]
     anchored = comparison.species[np.asarray(comparison.anchors["row"])]
@@ -142,18 +142,20 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _agreement(comparison: Comparison) -> str:
-    """What neighbours in common are, beside their null."""
-    told = (
+    """Describe the share of common neighbours and its null."""
+    text = (
         f" <i>Neighbours in common</i>: the share of an atom's {comparison.provenance['num_neighbours']} nearest "
         "neighbours that two models agree on, mean over pairs of models and over the element's atoms in the maps"
     )
     measure = comparison.measures.get("mutual_knn")
     if measure is None:
-        return f"{told}."
+        return f"{text}."
     pairs = [(i, j) for i, j, kind in plots.pairs(comparison) if kind == "model"]
-    value, null = (float(np.mean([of[i, j] for i, j in pairs])) for of in (measure.value, measure.null_within_element))
-    chance = f", and {_texts.number(null)} with structures exchanged within each element" if np.isfinite(null) else ""
-    return f"{told}; over all atoms it is {_texts.number(value)}{chance}."
+    value, null = (
+        float(np.mean([array[i, j] for i, j in pairs])) for array in (measure.value, measure.null_within_element)
+    )
+    chance = f", and {_texts.number(null)} under permutation within each element" if np.isfinite(null) else ""
+    return f"{text}; over all atoms it is {_texts.number(value)}{chance}."
 
 
 def anchors(comparison: Comparison) -> str:
@@ -209,12 +211,12 @@ def _periodic_table(counts: Mapping[int, int], atoms: Mapping[int, int], in_maps
         count = counts.get(z, 0)
         share = count / most
         kind = "absent" if z not in atoms else f"anchored{' strong' if share > 0.5 else ''}" if count else "bare"
-        told = f"{element.symbol}: {many(count, 'anchor')}, {many(atoms.get(z, 0), 'atom')}"
+        label = f"{element.symbol}: {many(count, 'anchor')}, {many(atoms.get(z, 0), 'atom')}"
         number = f"<small>{count}</small>" if count else ""
-        place = f'title="{told}" style="grid-area:{row}/{column};--share:{share:.0%}"'
+        place = f'title="{label}" style="grid-area:{row}/{column};--share:{share:.0%}"'
         cells.append(
             f'<button type="button" class="{kind}" data-pick="element:{element.symbol}" aria-pressed="false" '
-            f'aria-label="{told}" {place}>{element.symbol}{number}</button>'
+            f'aria-label="{label}" {place}>{element.symbol}{number}</button>'
             if z in in_maps
             else f'<div class="{kind}" {place}>{element.symbol}{number}</div>'
         )

@@ -1,4 +1,4 @@
-"""What the page's script needs to draw a comparison: numbers as base64 of little-endian arrays, texts as JSON."""
+"""Data for the page's script to draw a comparison: numbers as base64 of little-endian arrays, texts as JSON."""
 
 import base64
 import html
@@ -17,7 +17,7 @@ __all__ = ["glyph", "payload", "values"]
 
 
 def payload(comparison: Comparison) -> dict[str, Any]:
-    """What the script needs to draw the maps and matrices of a comparison, in JSON's own types."""
+    """Collect the data that the script draws maps and matrices from, in JSON's own types."""
     names = [_axis_text(label) for label in plots.labels(comparison)]
     return {
         "symbols": chemical_symbols,
@@ -49,7 +49,7 @@ def values(comparison: Comparison) -> dict[str, np.ndarray]:
 
 
 def _atoms(comparison: Comparison) -> dict[str, Any]:
-    """Who the atoms are. Neighbours may be any row, so all are named; a structure by the row at which it begins."""
+    """Names of the atoms. Any row may be a neighbour, so all are named; structures by their first row."""
     structures, first_row = np.unique(comparison.structure_index, return_index=True)
     known = comparison.structures
     return {

@@ -60,7 +60,7 @@ def _allowed(script: str) -> str:
 
 
 def _data(parts: Sequence[Part]) -> str:
-    """What the script draws, as JSON without `<`, so that no name in the data can end the element."""
+    """JSON data of the page's script, without `<`, so that no name in the data can end the element."""
     comparison = next((part.comparison for part in parts if part.comparison is not None), None)
     charts = {name: spec for part in parts for name, spec in part.charts.items()}
     data = {"comparison": comparison, "charts": charts}
@@ -79,12 +79,12 @@ def _content(parts: Sequence[Part]) -> Iterator[str]:
         yield _verdict(parts[0])
         yield from _sections(parts[0])
         return
-    told = "".join(
+    entries = "".join(
         f'<div><dt><a href="#{part.name}">{_html.prose(part.title)}</a></dt>'
-        f"<dd>{''.join(f'<p>{_html.prose(said)}</p>' for said in part.verdict)}</dd></div>"
+        f"<dd>{''.join(f'<p>{_html.prose(paragraph)}</p>' for paragraph in part.verdict)}</dd></div>"
         for part in parts
     )
-    yield f'<section id="verdict"><h2>Verdicts</h2><dl class="answers">{told}</dl></section>'
+    yield f'<section id="verdict"><h2>Verdicts</h2><dl class="answers">{entries}</dl></section>'
     for part in parts:
         links = "".join(f'<a href="#{name}">{_html.text(text)}</a>' for name, text in _links(part).items())
         head = f"<h1>{_html.prose(part.title)}</h1><p>{part.intro}</p><nav>{links}</nav>"
@@ -106,20 +106,20 @@ def _sections(part: Part) -> Iterator[str]:
 def _header(heading: str, intro: str, links: Mapping[str, str], day: str) -> str:
     anchors = {"verdict": "Verdict", **links, "cite": "How to cite"}
     nav = "".join(f'<a href="#{name}">{_html.text(text)}</a>' for name, text in anchors.items())
-    made = f" · {_html.text(day)}" if day else ""
+    date = f" · {_html.text(day)}" if day else ""
     return (
-        f'<header><p class="eyebrow">platonic_jax · what interatomic potentials have organised inside{made}</p>'
+        f'<header><p class="eyebrow">platonic_jax · representations of interatomic potentials{date}</p>'
         f"<h1>{_html.prose(heading)}</h1><p>{intro}</p><nav>{nav}</nav></header>"
     )
 
 
 def _verdict(part: Part) -> str:
-    kind = "lead long" if sum(len(said) for said in part.verdict) > _LONG else "lead"
-    told = "".join(f'<p class="{kind}">{_html.prose(said)}</p>' for said in part.verdict)
+    kind = "lead long" if sum(len(paragraph) for paragraph in part.verdict) > _LONG else "lead"
+    paragraphs = "".join(f'<p class="{kind}">{_html.prose(paragraph)}</p>' for paragraph in part.verdict)
     return (
-        f'<section id="verdict">{told}{part.answers}'
+        f'<section id="verdict">{paragraphs}{part.answers}'
         "<noscript><p>The interactive figures need JavaScript; the numbers are in the tables below, and the figures of "
-        "a comparison in <code>figures/</code> beside this file.</p></noscript></section>"
+        "a comparison in <code>figures/</code> next to this file.</p></noscript></section>"
     )
 
 
@@ -128,10 +128,10 @@ def _citation() -> str:
     return section(
         "cite",
         "How to cite",
-        "<p>The idea, that potentials share a representation which anchors reveal: Z. Li and A. Walsh, <i>Platonic "
+        "<p>The idea that potentials share a representation, which anchors reveal: Z. Li and A. Walsh, <i>Platonic "
         "representation of foundation machine learning interatomic potentials</i>, Nature Machine Intelligence "
-        f'<b>8</b>, 830–840 (2026), <a href="{_texts.PAPER}">doi:10.1038/s42256-026-01235-7</a>. The computation: '
-        f"platonic_jax {_html.text(software)}. And the models, as their authors ask.</p>"
+        f'<b>8</b>, 830–840 (2026), <a href="{_texts.PAPER}">doi:10.1038/s42256-026-01235-7</a>. Software: '
+        f"platonic_jax {_html.text(software)}. Cite the models as well, as their authors ask.</p>"
         "<pre>@article{li_walsh_2026,\n"
         "  author  = {Li, Z. and Walsh, A.},\n"
         "  title   = {Platonic representation of foundation machine learning interatomic potentials},\n"

@@ -1,4 +1,4 @@
-"""What one result puts on the page."""
+"""Page content of one result."""
 
 import dataclasses
 import re
@@ -40,19 +40,19 @@ class Part:
 # A number that is none, not a part of a name; with its unit; in brackets, an interval.
 _NAN = re.compile(r"(?<![\w.-])nan(?: %| THz)?(?![\w-]|\.\w)")
 _BRACKETS = re.compile(r" ?\([^()]*\)")
-_REASON = "What is undefined cannot be computed because too few atoms are left for it, or they do not differ."
+_REASON = "Values are undefined where too few atoms are left, or where their embeddings are equal."
 
 
 def undefined(text: str) -> bool:
-    """Test whether a text holds a number that is none."""
+    """Test whether a text contains an undefined number (NaN)."""
     return bool(_NAN.search(text))
 
 
 def defined(text: str) -> str:
-    """A paragraph of a verdict in which what is not a number is said to be none, and why."""
+    """Replace undefined numbers in a paragraph of a verdict by words, and add the reason."""
     if not undefined(text):
         return text
-    text = _BRACKETS.sub(lambda found: " (no interval)" if undefined(found[0]) else found[0], text)
+    text = _BRACKETS.sub(lambda match: " (no interval)" if undefined(match[0]) else match[0], text)
     return f"{_NAN.sub('an undefined value', text)} {_REASON}"
 
 
@@ -67,7 +67,7 @@ def section(name: str, heading: str, content: str) -> str:
 
 
 def figure(name: str, caption: str, spec: Mapping[str, Any]) -> str:
-    """The place of a chart, as high as what it shows needs."""
+    """Placeholder of a chart, with the height that its content needs."""
     series = max(1, len(spec["series"]))
     height = 110 + len(spec["rows"]) * (16 + 12 * series) if spec["kind"] == "dots" else 400
     return (

@@ -1,4 +1,4 @@
-"""The structures behind the maps in 3-D, their atoms coloured by how far the models agree on them.
+"""The structures behind the maps in 3-D, with atoms coloured by the agreement of the models.
 
 Twice: as a file for chemiscope, a viewer that the field knows (https://chemiscope.org), with every map in it; and
 inside the report, where chemiscope's own script is stored compressed, and unpacked only when a reader asks for it.
@@ -53,9 +53,9 @@ def write(comparison: Comparison, path: str | Path) -> bool:
         "chemical group": [plots.GROUPS[i].name for i in plots.element_groups(comparison.species[comparison.rows])],
     }
     for i in plots.mapped(comparison):
-        for space, told in (("raw", "own space"), ("shared", "shared space")):
+        for space, label in (("raw", "own space"), ("shared", "shared space")):
             for axis, points in enumerate(comparison.maps[i][space].T, start=1):
-                properties[_axis(names[i], told, axis)] = _rounded(points, 5)
+                properties[_axis(names[i], label, axis)] = _rounded(points, 5)
     shown = {axis: {"property": _axis(names[first], "shared space", k)} for k, axis in enumerate("xy", start=1)}
     settings = {"map": {**shown, "color": _colour(properties), "symbol": "chemical group"}}
     content = _dataset(comparison, properties, settings)
@@ -89,7 +89,7 @@ def embedded(comparison: Comparison) -> str:
 
 
 class Viewer(NamedTuple):
-    """What the page needs to show structures in its element `viewer`.
+    """Page content for the 3-D viewer of structures.
 
     Attributes:
         html: Scripts and a style.
@@ -127,9 +127,9 @@ def viewer(payload: str) -> Viewer:
 
 
 def note(comparison: Comparison) -> str:
-    """Why no structure can be shown, and what to do about it; empty where they can."""
+    """Explain why no structure can be shown, and what to do about it; empty if they can be shown."""
     if comparison.structures is None:
-        return "Structures are not shown: the tables brought none."
+        return "Structures are not shown, because the tables have none."
     if importlib.util.find_spec("chemiscope") is None:
         return f"To see structures in 3-D, install chemiscope and write the report again: {INSTALL}"
     return ""
@@ -179,7 +179,7 @@ def _shown(comparison: Comparison) -> list[int]:
 
 
 def _agreement(comparison: Comparison) -> dict[str, list[float]]:
-    """What atoms are coloured by; nothing where no two models are trained."""
+    """Values that atoms are coloured by; nothing without two trained models."""
     agreement = comparison.agreement
     return {} if np.isnan(agreement).any() else {COLOUR: _rounded(agreement, 3)}
 
@@ -191,24 +191,24 @@ def _colour(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _told(comparison: Comparison) -> str:
-    """What the colour means, beside its nulls."""
+    """Explain the colour scale and its nulls."""
     pairs = [(i, j) for i, j, kind in plots.pairs(comparison) if kind == "model"]
     if not pairs:
         return "Atoms are coloured by their element: no two trained models are compared."
     k = comparison.provenance["num_neighbours"]
-    told = f"Atoms are coloured by the share of their {k} nearest neighbours that two models have in common"
-    told += f", mean over {len(pairs)} pairs of models" if len(pairs) > 1 else ""
+    sentence = f"Atoms are coloured by the share of their {k} nearest neighbours that two models have in common"
+    sentence += f", mean over {len(pairs)} pairs of models" if len(pairs) > 1 else ""
     if "mutual_knn" not in comparison.measures:
-        return f"{told}. Its null is not known: mutual_knn is not among the measures."
+        return f"{sentence}. Without mutual_knn among the measures, there is no null."
     measure = comparison.measures["mutual_knn"]
     free, within = (np.mean([null[i, j] for i, j in pairs]) for null in (measure.null, measure.null_within_element))
     chance = [f"{value:.2g} {how}" for value, how in ((free, "as a whole"), (within, "within each element"))]
     drawn = [text for text, value in zip(chance, (free, within), strict=True) if np.isfinite(value)]
-    return f"{told}. The mean where structures are exchanged: {', '.join(drawn) or 'not drawn'}."
+    return f"{sentence}. Mean under permutation of structures: {', '.join(drawn) or 'not drawn'}."
 
 
 def _description(comparison: Comparison) -> str:
-    """Where the numbers come from, in a sentence or two."""
+    """Describe the origin of the numbers in a sentence or two."""
     run = comparison.provenance
     versions = ", ".join(f"{name} {version}" for name, version in run["packages"].items())
     checkpoints = [

@@ -1,4 +1,4 @@
-"""What each measure is called and means, and how a number is written."""
+"""Titles and meanings of measures, and the format of numbers."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ PAPER = "https://doi.org/10.1038/s42256-026-01235-7"
 
 
 class MeasureText(NamedTuple):
-    """The title of a measure, and what its values mean."""
+    """Title of a measure, and the meaning of its values."""
 
     title: str
     meaning: str
@@ -19,15 +19,15 @@ class MeasureText(NamedTuple):
 _MEASURES = {
     "procrustes": MeasureText(
         "Procrustes similarity",
-        "How well one model's atoms can be laid over the other's by rotation and scaling alone. 1 is a perfect fit.",
+        "Overlap of the two embeddings after optimal rotation and scaling. 1 is a perfect fit.",
     ),
     "cka": MeasureText(
         "Centred kernel alignment (CKA)",
-        "Whether pairs of atoms that are similar to one model are similar to the other. 1 is full agreement, 0 none.",
+        "Agreement of the similarities between all pairs of atoms. 1 is full agreement, 0 none.",
     ),
     "mutual_knn": MeasureText(
         "Shared nearest neighbours",
-        "The share of an atom's nearest neighbours that both models agree on. 1 is all of them.",
+        "The share of an atom's nearest neighbours that both models have in common. 1 is all of them.",
     ),
     "mutual_knn_other_structures": MeasureText(
         "Shared nearest neighbours in other structures",
@@ -36,18 +36,18 @@ _MEASURES = {
     ),
     "sinkhorn_divergence": MeasureText(
         "Optimal-transport distance",
-        "What it costs to move one model's cloud of atoms onto the other's, in the shared space (Sinkhorn "
-        "divergence). 0 is the same cloud.",
+        "Sinkhorn divergence between the two point clouds of atoms in the shared space, regardless of which atom is "
+        "which. 0 is the same cloud.",
     ),
     "wasserstein": MeasureText(
         "Wasserstein distance",
-        "The least mean distance that atoms of one model's cloud travel to become the other's, exactly, in the shared "
-        "space. 0 is the same cloud.",
+        "Exact optimal-transport distance between the two point clouds of atoms in the shared space. 0 is the same "
+        "cloud.",
     ),
     "gromov_wasserstein": MeasureText(
         "Gromov-Wasserstein distance",
-        "How far the distances within one cloud can be matched to those within the other, whichever atom is which. 0 "
-        "is the same shape.",
+        "Mismatch of the distances within the two point clouds, under the best assignment of atoms. 0 is the same "
+        "shape.",
     ),
     "cknna": MeasureText(
         "Local kernel alignment (CKNNA)",
@@ -55,18 +55,18 @@ _MEASURES = {
     ),
     "gfre": MeasureText(
         "Global reconstruction error (GFRE)",
-        "What a linear map of the first model's space fails to say about the second's, on atoms it was not fitted to. "
-        "0 is nothing lost; not the same both ways.",
+        "Error of the second model's embeddings predicted from the first by a linear map, on held-out atoms. 0 is "
+        "perfect; the two directions differ.",
     ),
     "lfre": MeasureText(
         "Local reconstruction error (LFRE)",
-        "The same with a map of its own for every atom, fitted to its neighbours. 0 is nothing lost; not the same both "
-        "ways.",
+        "The same with a separate linear map for every atom, fitted to its neighbours. 0 is perfect; the two "
+        "directions differ.",
     ),
     "information_imbalance": MeasureText(
         "Information imbalance",
-        "How far down the second model's list of neighbours the first model's nearest neighbour stands. 0 is at its "
-        "top, 1 is anywhere; not the same both ways.",
+        "Mean rank of the first model's nearest neighbour in the second model, scaled so that 0 is the nearest and 1 "
+        "is chance; the two directions differ.",
     ),
     "distance_correlation": MeasureText(
         "Distance correlation",
@@ -76,5 +76,5 @@ _MEASURES = {
 
 
 def measure_text(name: str) -> MeasureText:
-    """The texts of a measure; one without a text of its own goes by its name."""
+    """Texts of a measure; without texts of its own, its name is its title."""
     return _MEASURES.get(name, MeasureText(name.replace("_", " "), ""))

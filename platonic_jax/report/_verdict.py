@@ -1,7 +1,7 @@
 """The verdict in plain sentences, each with its numbers.
 
-Only pairs of trained models are judged. Four baselines stand beside them: whole structures exchanged, the atoms of one
-structure exchanged within each element, the chemical element alone, and a network whose weights were never trained.
+Only pairs of trained models are tested, against four baselines: permutation of whole structures, permutation within
+each element, the element-only baseline, and an untrained network.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ __all__ = ["Answer", "Verdict", "verdict"]
 
 SIGNIFICANT = 0.05
 
-# Measures of global geometry, the first one present is judged; and what a value of 1 means.
+# Measures of global geometry, of which the first one present is used, and the meaning of a value of 1.
 _GLOBAL = {
     "procrustes": ("Procrustes similarity", "1 would be the same arrangement of atoms, up to rotation and scale"),
     "cka": ("CKA", "1 would be the same similarities between all atoms"),
@@ -33,23 +33,23 @@ class Answer(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """One sentence, and the answers it rests on."""
+    """Leading sentence, and the answers that support it."""
 
     lead: str
     answers: list[Answer]
 
     def _repr_html_(self) -> str:
-        told = [(answer.question, self._answer(answer)) for answer in self.answers]
-        return _html.record(self.lead, _html.facts(told) if told else "")
+        facts = [(answer.question, self._answer(answer)) for answer in self.answers]
+        return _html.record(self.lead, _html.facts(facts) if facts else "")
 
     @staticmethod
     def _answer(answer: Answer) -> str:
-        said = f"<strong>{_html.prose(answer.answer)}</strong> {_html.prose(answer.detail)}"
-        return said + (f" <code>{_html.text(answer.command)}</code>" if answer.command else "")
+        text = f"<strong>{_html.prose(answer.answer)}</strong> {_html.prose(answer.detail)}"
+        return text + (f" <code>{_html.text(answer.command)}</code>" if answer.command else "")
 
 
 def verdict(comparison: Comparison) -> Verdict:
-    """What a comparison says, for someone who has not seen its figures.
+    """Summarise a comparison in plain sentences, for a reader who has not seen its figures.
 
     Args:
         comparison: the result.
@@ -59,7 +59,7 @@ def verdict(comparison: Comparison) -> Verdict:
     """
     trained = [(i, j) for i, j, kind in plots.pairs(comparison) if kind == "model"]
     if not trained:
-        lead = "Fewer than two trained models are compared here: what follows shows controls, not agreement."
+        lead = "Fewer than two trained models are compared, so the numbers below show controls, not agreement."
         return Verdict(lead, [])
     names = plots.labels(comparison)
     elements, untrained = ([i for i, kind in enumerate(comparison.kinds) if kind == k] for k in ("element", "random"))
@@ -90,7 +90,7 @@ def verdict(comparison: Comparison) -> Verdict:
         if untrained:
             beyond["an untrained network"] = _above(measure, trained, untrained)
         answers.append(_neighbours(measure, trained, names, untrained, beyond, others=True))
-    return Verdict(" ".join(lead) or "Neither global geometry nor neighbours were compared: see the figures.", answers)
+    return Verdict(" ".join(lead) or "Neither global geometry nor neighbours were compared; see the figures.", answers)
 
 
 def _beyond(measure: Matrix, trained: list[tuple[int, int]], suffix: str) -> int | None:
@@ -109,7 +109,7 @@ def _tested(measure: Matrix, trained: list[tuple[int, int]], suffix: str) -> boo
 
 
 def _untested(measure: Matrix) -> str:
-    """Why there is no test."""
+    """Explain why there is no test."""
     fewest = statistics.fewest_permutations(SIGNIFICANT)
     if (number := measure.settings["num_permutations"]) < fewest:
         return f"{number} permutations cannot reach p ≤ {SIGNIFICANT:g}; use at least {fewest}."
@@ -128,18 +128,18 @@ def _effect(
 
 
 def _moved(measure: Matrix, null: str) -> str:
-    """How much a permutation can move."""
+    """Describe the number of atoms that permutations can move."""
     exchange = measure.settings.get("exchange", {}).get(null)
     if not exchange:
         return ""
-    said = f"{exchange['num_movable_atoms']:,} of {exchange['num_atoms']:,} atoms can be exchanged"
+    text = f"{exchange['num_movable_atoms']:,} of {exchange['num_atoms']:,} atoms can be exchanged"
     if "num_groups" in exchange:
-        said += f", {exchange['num_tested_groups']} of {exchange['num_groups']} elements tested"
-    return f"; {said}"
+        text += f", {exchange['num_tested_groups']} of {exchange['num_groups']} elements tested"
+    return f"; {text}"
 
 
 def _claim(counts: Mapping[str, int | None], trained: list[tuple[int, int]], names: list[str]) -> str:
-    """Beyond what, and how many of the pairs."""
+    """State the nulls that the agreement exceeds, and for how many of the pairs."""
     total = len(trained)
     untested = [what for what, count in counts.items() if count is None]
     beyond = {what: count for what, count in counts.items() if count is not None}
@@ -162,34 +162,34 @@ def _extremes(measure: Matrix, trained: list[tuple[int, int]], names: list[str],
     title, meaning = _GLOBAL[chosen]
     trained = [pair for pair in trained if np.isfinite(measure.value[pair])]
     if not trained:
-        return Answer("How far do they agree?", "Undefined.", f"{title} has no value where all atoms look the same.")
+        return Answer("How far do they agree?", "Undefined.", f"{title} is undefined if all embeddings are equal.")
     most, least = _most_and_least(measure, trained)
     first = f"{names[most[0]]} and {names[most[1]]}"
-    told = f"{title} {measure.value[most]:.2f} (95 % CI {measure.low[most]:.2f}–{measure.high[most]:.2f})"
+    text = f"{title} {measure.value[most]:.2f} (95 % CI {measure.low[most]:.2f}–{measure.high[most]:.2f})"
     if len(trained) == 1:
-        return Answer("How far do they agree?", f"{measure.value[most]:.2f}.", f"{first}: {told}; {meaning}.")
+        return Answer("How far do they agree?", f"{measure.value[most]:.2f}.", f"{first}: {text}; {meaning}.")
     last = (
         f"The least: {names[least[0]]} and {names[least[1]]}, {measure.value[least]:.2f} "
         f"({measure.low[least]:.2f}–{measure.high[least]:.2f})."
     )
-    return Answer("Which models agree most?", f"{first}.", f"{told}; {meaning}. {last}")
+    return Answer("Which models agree most?", f"{first}.", f"{text}; {meaning}. {last}")
 
 
 def _against_exchange(measure: Matrix, trained: list[tuple[int, int]]) -> Answer:
-    question = "More than any two structures share?"
+    question = "Beyond permuted structures?"
     if not _tested(measure, trained, ""):
         return Answer(question, "Cannot be tested.", _untested(measure))
     count = sum(bool(measure.p[pair] <= SIGNIFICANT) for pair in trained)
     return Answer(
         question,
         _yes(count, len(trained)),
-        f"With whole structures exchanged the similarity is {_span(measure.null, trained)} on average, an effect of "
+        f"The mean similarity under permutation of whole structures is {_span(measure.null, trained)}, an effect of "
         f"{_effect(measure, trained, '')} (p = {_span(measure.p, trained, digits=3)}{_moved(measure, 'null')}).",
     )
 
 
 def _against_element(measure: Matrix, trained: list[tuple[int, int]], controls: list[int]) -> Answer:
-    question = "Between crystals, beyond the element?"
+    question = "Beyond the element?"
     baseline = ""
     if controls:
         reached = _span(measure.value, _with(controls, trained))
@@ -200,8 +200,8 @@ def _against_element(measure: Matrix, trained: list[tuple[int, int]], controls: 
     return Answer(
         question,
         _yes(count, len(trained)),
-        "With the atoms of one structure exchanged for those of another within each element, "
-        f"{_span(measure.null_within_element, trained)} remains: an effect of "
+        "The mean similarity under permutation within each element is "
+        f"{_span(measure.null_within_element, trained)}, an effect of "
         f"{_effect(measure, trained, '_within_element')} (p = {_span(measure.p_within_element, trained, digits=3)}"
         f"{_moved(measure, 'null_within_element')}).{baseline}",
     )
@@ -215,7 +215,7 @@ def _against_random(
     return Answer(
         "More than an untrained network?",
         _yes(count, len(trained)),
-        f"{who}, never trained, still reaches {reached} with the models: so much comes with architecture and input. "
+        f"Without training, {who} reaches {reached} with the models: this much is explained by architecture and input. "
         "A pair counts as above.",
     )
 
@@ -224,10 +224,9 @@ def _no_control(comparison: Comparison) -> Answer:
     model = comparison.models[comparison.kinds.index("model")]
     return Answer(
         "More than an untrained network?",
-        "Not known.",
-        "No random-weight control is among the models, so how much of the agreement comes from training cannot be "
-        "told. "
-        "Embed the same structures with one, and compare again:",
+        "Not tested.",
+        "The comparison has no untrained control, so agreement from training cannot be separated from agreement by "
+        "architecture. Embed the same structures with one, and compare again:",
         f'platonic embed "random:{model}?seed=0" INPUT -o random.zarr',
     )
 
@@ -257,8 +256,8 @@ def _neighbours(
         detail += f" {_untested(measure)}"
     else:
         detail += (
-            f" With the atoms of one structure exchanged within each element it would be "
-            f"{_span(100 * measure.null_within_element, trained, digits=0)} %: an effect of "
+            f" Under permutation within each element the share is "
+            f"{_span(100 * measure.null_within_element, trained, digits=0)} %, an effect of "
             f"{_effect(measure, trained, '_within_element', scale=100.0, digits=0)} percentage points "
             f"(p = {_span(measure.p_within_element, trained, digits=3)})."
         )
@@ -275,7 +274,7 @@ def _neighbours(
         for what, count in beyond.items()
     }
     answer = "; ".join(f"beyond {what}: {count}" for what, count in short.items())
-    question = "Do neighbours in other structures agree?" if others else "Down to an atom's neighbours?"
+    question = "Do neighbours in other structures agree?" if others else "Do nearest neighbours agree?"
     return Answer(question, f"{answer.capitalize()}.", detail)
 
 
@@ -283,10 +282,12 @@ def _relatives(comparison: Comparison, trained: list[tuple[int, int]], names: li
     related = _related(comparison, trained)
     if not related:
         return []
-    told = _series([f"{names[i]} and {names[j]}" for i, j in related])
-    reason = "share weights, data or code (one is a fine-tune of the other, say)"
+    pairs = _series([f"{names[i]} and {names[j]}" for i, j in related])
+    reason = "share weights, data or code (for example, one is a fine-tune of the other)"
     return [
-        Answer("Independent models?", "Not all.", f"{told} {reason}: that they agree is no evidence of convergence.")
+        Answer(
+            "Independent models?", "Not all.", f"{pairs} {reason}, so their agreement is no evidence of convergence."
+        )
     ]
 
 

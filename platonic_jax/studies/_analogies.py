@@ -1,4 +1,4 @@
-"""How often does chemistry add up? A₁B : A₂B :: A₁C : A₂C, for all crystals of one prototype."""
+"""Analogies A₁B : A₂B :: A₁C : A₂C between crystals of one prototype."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,12 @@ from platonic_jax.tables import EmbeddingTable, element_baseline, pair
 
 __all__ = ["Analogies", "analogies", "quadruples"]
 
-MOST_OF_PROTOTYPE = 200  # Quadruples of one prototype, lest perovskites and Heusler phases be all there is.
+MOST_OF_PROTOTYPE = 200  # Quadruples of one prototype, so that perovskites and Heusler phases do not dominate.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Analogies(Record):
-    """How often the nearest crystal to A₁C − A₁B + A₂B is A₂C.
+    """Fraction of quadruples for which the crystal nearest to A₁C − A₁B + A₂B is A₂C.
 
     Attributes:
         models: names.
@@ -54,28 +54,28 @@ class Analogies(Record):
 
     @property
     def verdict(self) -> str:
-        """How much adds up, and how much of it composition does alone."""
-        said = []
+        """Hit rates of the models, and those of the composition baseline."""
+        sentences = []
         alone = next(name for name, kind in self.kinds.items() if kind == "composition")
         for name, kind in self.kinds.items():
             if kind != "model":
                 continue
             hit, of_composition = self.found[name]["hit_1"], self.found[alone]["hit_1"]
-            told = f"{name} finds {percent(hit)} of {self.num['quadruples']} answers"
-            told += f", composition {percent(of_composition)}"
+            sentence = f"{name} answers {percent(hit)} of {self.num['quadruples']} analogies correctly"
+            sentence += f", the composition baseline {percent(of_composition)}"
             if self.num["phase"]:
                 phase, blind = self.found[name]["phase"], self.chance["phase"]
-                says = "the phase is not certainly right more often: "
+                says = "the phase is not significantly more often right than for the composition baseline: "
                 if not np.isfinite(phase["low"]):
                     says = "the phase is right in "
                 elif phase["low"] > blind:
-                    says = "the phase is right more often than by composition: "
-                told += f"; among polymorphs {says}{percent(phase)}, by composition {100 * blind:.0f} %"
-            said.append(f"{told}.")
+                    says = "the phase is right more often than for the composition baseline: "
+                sentence += f"; among polymorphs {says}{percent(phase)} (composition baseline: {100 * blind:.0f} %)"
+            sentences.append(f"{sentence}.")
         num = self.groups
         apart = f"The quadruples fall into {num['num']} groups that share no crystal, the largest of {num['largest']}"
-        said.append(f"{apart}; {meaning(num)}.")
-        return " ".join(said)
+        sentences.append(f"{apart}; {meaning(num)}.")
+        return " ".join(sentences)
 
 
 def quadruples(prototypes: groups.Prototypes, *, number: int, seed: int) -> np.ndarray:
@@ -90,7 +90,7 @@ def quadruples(prototypes: groups.Prototypes, *, number: int, seed: int) -> np.n
         (n, 4) crystals.
     """
     rng = np.random.default_rng(seed)
-    found = []
+    rows = []
     by_label: dict[str, dict[tuple[str, ...], int]] = {}
     for i, (label, elements) in enumerate(zip(prototypes.label.tolist(), prototypes.elements, strict=True)):
         by_label.setdefault(label, {}).setdefault(elements, i)
@@ -108,9 +108,9 @@ def quadruples(prototypes: groups.Prototypes, *, number: int, seed: int) -> np.n
         chosen = rng.permutation(len(own))[:MOST_OF_PROTOTYPE]
         # Any of the four may be the answer, and either of the two beside it the first to be taken away.
         turns = np.array([[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]])
-        found += [np.array(own[i])[turns[rng.integers(4)]] for i in chosen.tolist()]
-    order = rng.permutation(len(found))[:number]
-    return np.array([found[i] for i in order.tolist()], np.int32).reshape(-1, 4)
+        rows += [np.array(own[i])[turns[rng.integers(4)]] for i in chosen.tolist()]
+    order = rng.permutation(len(rows))[:number]
+    return np.array([rows[i] for i in order.tolist()], np.int32).reshape(-1, 4)
 
 
 def analogies(
@@ -124,7 +124,7 @@ def analogies(
     num_bootstraps: int = 200,
     seed: int = 0,
 ) -> Analogies:
-    """Rank all crystals by how near they lie to A₁C − A₁B + A₂B, for every such quadruple of one prototype.
+    """Rank all crystals by their cosine with A₁C − A₁B + A₂B, for quadruples of one prototype.
 
     Vectors are means over atoms. The three terms are no answers. Mean one-hot vectors of the elements add up exactly
     within a prototype, so composition fails by its polymorphs alone: what a model adds is telling those apart, what it
@@ -151,7 +151,7 @@ def analogies(
     common = pair(*tables) if len(tables) > 1 else list(tables)
     names, first = display_names(common), common[0]
     if first.structures is None:
-        raise ValueError("`tables` must bring structures, got none: prototypes are told from them.")
+        raise ValueError("`tables` must bring structures, got none: prototypes are determined from them.")
     key = jax.random.key(seed)
     present = np.unique(first.structure_index)
     every = groups.prototypes(first.structures)
@@ -177,7 +177,7 @@ def analogies(
     clouds["composition"] = crystals_of(element_baseline(first).x, first)
     kinds["composition"] = "composition"
 
-    found = {}
+    results = {}
     for name, v in clouds.items():
         ranked, right = _judged(v, four, phases)
         figures = {
@@ -186,12 +186,12 @@ def analogies(
             "median_rank": np.asarray(ranked.rank, np.float32),
             "phase": right,
         }
-        found[name] = {
+        results[name] = {
             figure: with_interval(
                 values,
                 clusters=connected,
                 scale="positive" if figure == "median_rank" else "share",
-                of="median" if figure == "median_rank" else "mean",
+                average="median" if figure == "median_rank" else "mean",
                 num_bootstraps=num_bootstraps,
                 key=jax.random.fold_in(key, 1),
             )
@@ -201,7 +201,7 @@ def analogies(
     several = [len(group) for group in phases if len(group) > 1]
     return Analogies(
         models=names,
-        found=found,
+        found=results,
         kinds=kinds,
         chance={
             "hit_1": 1 / candidates,
@@ -237,7 +237,7 @@ def _phases(formulas: np.ndarray, answers: np.ndarray) -> list[np.ndarray]:
 
 
 def _judged(v: np.ndarray, four: np.ndarray, phases: list[np.ndarray]) -> tuple[vectors.Ranks, np.ndarray]:
-    """Where answers stand among all, and whether each is the nearest of its phases, NaN where it has one alone."""
+    """Rank answers among all crystals, and test whether each is the nearest of its phases (NaN for a single phase)."""
     targets = v[four[:, 2]] - v[four[:, 0]] + v[four[:, 1]]
     ranked = _ranks(jnp.asarray(targets), jnp.asarray(v), jnp.asarray(four[:, 3]), left_out=jnp.asarray(four[:, :3]))
     origin = v.mean(axis=0)

@@ -1,4 +1,4 @@
-"""Sums of crystals, and the crystals that lie nearest to them."""
+"""Sums of crystal vectors, and the crystals nearest to them."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _NOTHING = 1e-5  # Of the size of the terms: what rounding leaves of a sum that 
 
 
 class Space(NamedTuple):
-    """How rows become coordinates.
+    """Coordinate system of the vectors: shared space, or each model's own.
 
     Attributes:
         choice: the anchors, None where each model's own rows are taken.
@@ -34,9 +34,9 @@ class Space(NamedTuple):
     choice: Choice | None
     similarity: str
 
-    def rows(self, table: EmbeddingTable, *, of: EmbeddingTable | None = None) -> np.ndarray:
-        """(n, w) the coordinates of a table's rows, or of other rows, `of`, by the same model."""
-        other = table if of is None else of
+    def rows(self, table: EmbeddingTable, *, other: EmbeddingTable | None = None) -> np.ndarray:
+        """(n, w) coordinates of a table, or of `other`, of the same model, on the scales of the table."""
+        other = table if other is None else other
         if self.choice is None:
             return other.x
         known = self.choice.mapped(table)
@@ -51,7 +51,7 @@ class Space(NamedTuple):
         )
 
     def told(self) -> dict[str, Any]:
-        """What a record says of it."""
+        """Describe the space in plain values."""
         if self.choice is None:
             return {"space": "each model's own rows"}
         return {
@@ -65,7 +65,7 @@ class Space(NamedTuple):
 def space_of(
     space: str, tables: Sequence[EmbeddingTable], *, anchors: Any, k: int, similarity: str, key: Array
 ) -> Space:
-    """The space that is asked for, of models on the same atoms."""
+    """Return the requested space, of models on the same atoms."""
     check_choice("space", space, SPACES)
     choice = choose_anchors(anchors, tables[0], k=min(k, len(tables[0].x)), key=key) if space == "shared" else None
     return Space(choice, similarity)
@@ -92,7 +92,7 @@ def element_means(rows: np.ndarray, species: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Arithmetic(Record):
-    """A sum of crystals, and what lies nearest to it.
+    """A sum of crystals, and the crystals nearest to it.
 
     Attributes:
         expression: as it was written.
@@ -116,26 +116,29 @@ class Arithmetic(Record):
 
     @property
     def verdict(self) -> str:
-        """What lies nearest, and whether something lies as near to any sum."""
-        said = [
-            f"{term['name']} is {term['id']}, of {len(term['phases'])} phases, by {term['because']}."
+        """Nearest crystals, and a comparison with random sums."""
+        sentences = [
+            f"{term['name']} is {term['id']}, chosen among {len(term['phases'])} phases as {term['because']}."
             for term in self.terms
             if term["phases"]
         ]
         others = [answer for answer in self.answers if not answer["is_term"]]
         best = self.answers[0]
-        said.append(f"Nearest is {best['formula']} ({best['id']}), with a similarity of {best['similarity']:.3f}.")
+        sentences.append(
+            f"The nearest crystal is {best['formula']} ({best['id']}), similarity {best['similarity']:.3f}."
+        )
         if best["is_term"] and others:
             then = others[0]
-            said.append(
-                f"It is a term itself; of the others, {then['formula']} ({then['id']}), with {then['similarity']:.3f}."
+            sentences.append(
+                f"It is itself a term; the nearest other crystal is {then['formula']} ({then['id']}), similarity "
+                f"{then['similarity']:.3f}."
             )
         null = self.null
-        said.append(
-            f"To sums of random crystals the nearest has {null['mean']:.3f} on average, {null['high']:.3f} in one of "
-            f"twenty: something lies as near to {100 * null['p_value']:.1f} % of them."
+        sentences.append(
+            f"Random sums have a nearest crystal with similarity {null['mean']:.3f} on average and above "
+            f"{null['high']:.3f} in 5 %; {100 * null['p_value']:.1f} % of them have one at least as near."
         )
-        return " ".join(said)
+        return " ".join(sentences)
 
 
 def arithmetic(
@@ -152,7 +155,7 @@ def arithmetic(
     num_draws: int = 1000,
     seed: int = 0,
 ) -> Arithmetic:
-    """Add and subtract crystals, and rank those of the tables by how near they lie.
+    """Add and subtract crystals, and rank those of the tables by similarity to the sum.
 
     Each model's vectors are taken from the mean of its crystals, so that a term by one model may stand beside one by
     another, where the space is shared.
@@ -184,38 +187,38 @@ def arithmetic(
     common = pair(*tables) if len(tables) > 1 else list(tables)
     names = display_names(common)
     crystals = _terms.Crystals(common, names, files)
-    found = [crystals.find(term) for term in _terms.parse(expression, crystals.known)]
-    if space == "own" and any(one.table for one in found):
-        raise ValueError("`space` must be 'shared' where terms are by several models, got 'own'.")
+    matches = [crystals.find(term) for term in _terms.parse(expression, crystals.known)]
+    if space == "own" and any(one.table for one in matches):
+        raise ValueError("`space` must be 'shared' if terms are of several models, got 'own'.")
     key = jax.random.key(seed)
     place = space_of(space, common, anchors=anchors, k=k, similarity=similarity, key=jax.random.fold_in(key, 0))
 
     centred = {}
-    for i in sorted({0, *(one.table for one in found)}):
+    for i in sorted({0, *(one.table for one in matches)}):
         table = common[i]
         of_files = [_by_model(seen, table) for seen in (files or {}).values()]
         v = crystals_of(place.rows(table), table, how=how)
-        extra = [crystals_of(place.rows(table, of=of), of, how=how) for of in of_files]
+        extra = [crystals_of(place.rows(table, other=file_table), file_table, how=how) for file_table in of_files]
         centred[i] = np.concatenate([v, *extra]) - v.mean(axis=0)
     candidates = centred[0][: len(crystals.present)]
     where = {int(structure): row for row, structure in enumerate(crystals.present)}
     row_of = lambda structure: where.get(structure, len(where) + structure - len(crystals.structures))
-    rows = [row_of(one.structure) for one in found]
-    terms = np.stack([centred[one.table][row] for one, row in zip(found, rows, strict=True)])
-    coefficients = np.array([one.term.coefficient for one in found], candidates.dtype)
+    rows = [row_of(one.structure) for one in matches]
+    terms = np.stack([centred[one.table][row] for one, row in zip(matches, rows, strict=True)])
+    coefficients = np.array([one.term.coefficient for one in matches], candidates.dtype)
     target = coefficients @ terms
     if np.linalg.norm(target) <= _NOTHING * np.linalg.norm(terms):
-        raise ValueError(f"`expression` must not cancel, got {expression!r}: nothing is near to nothing.")
+        raise ValueError(f"`expression` sums to zero, so no direction is defined: {expression!r}.")
     near = np.asarray(_similarity(target, candidates))
 
-    drawn = jax.random.randint(jax.random.fold_in(key, 1), (num_draws, len(found)), 0, len(candidates))
+    drawn = jax.random.randint(jax.random.fold_in(key, 1), (num_draws, len(matches)), 0, len(candidates))
     sums = np.einsum("t,dtw->dw", coefficients, candidates[np.asarray(drawn)])
     null = np.asarray(_nearest(jnp.asarray(sums), jnp.asarray(candidates)))
     order = np.argsort(-near, kind="stable")[:num_answers]
-    of_first = {row for one, row in zip(found, rows, strict=True) if one.table == 0}
+    of_first = {row for one, row in zip(matches, rows, strict=True) if one.table == 0}
     return Arithmetic(
         expression=expression,
-        terms=_terms.told(found),
+        terms=_terms.told(matches),
         answers=[
             {
                 "id": crystals.structures.ids[crystals.present[i]],
@@ -241,7 +244,7 @@ def _by_model(tables: Sequence[EmbeddingTable], table: EmbeddingTable) -> Embedd
     for other in tables:
         if (other.model, other.layer) == (table.model, table.layer):
             return other
-    raise ValueError(f"`files` must be seen by {table.model} {table.layer} too: embed them with it.")
+    raise ValueError(f"`files` lacks a table of {table.model} {table.layer}: embed the files with this model too.")
 
 
 @jax.jit

@@ -1,4 +1,4 @@
-"""Does the geometry of a model's rows tell where it errs? Scores beside errors of forces and energies."""
+"""Error ranking: scores of embeddings and baselines against errors of forces and energies."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ FIGURES = ("rank_correlation", "worst_auroc", "gain")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Calibration(Record):
-    """How well each score orders the errors of each model.
+    """Error ranking of each score for each model.
 
     Attributes:
         models: names.
@@ -66,35 +66,35 @@ class Calibration(Record):
 
     @property
     def verdict(self) -> str:
-        """Which score tells most, and whether geometry is worth its price."""
-        told = [
-            f"{sum(of.values())} atoms are left out, for which {score} has no value "
-            f"({listed(sorted(of, key=lambda symbol, of=of: -of[symbol]), most=_NAMED)})."
-            for score, of in self.left_out.items()
+        """Best score of each model, and its gain over baselines that need no embeddings."""
+        sentences = [
+            f"{sum(counts.values())} atoms without a value of {score} are left out "
+            f"({listed(sorted(counts, key=lambda symbol, counts=counts: -counts[symbol]), most=_NAMED)})."
+            for score, counts in self.left_out.items()
         ]
         for model, scores in self.scores.items():
             # Within elements, unless there are too few atoms of any.
-            place = "within" if all("within" in found for found in scores.values()) else "atoms"
-            where = "within each element" if place == "within" else "over all elements, for want of atoms of any,"
-            figures = {name: found[place]["rank_correlation"] for name, found in scores.items()}
+            place = "within" if all("within" in entries for entries in scores.values()) else "atoms"
+            where = "within each element" if place == "within" else "over all elements (too few atoms of any one),"
+            figures = {name: entries[place]["rank_correlation"] for name, entries in scores.items()}
             worth = {name: np.nan_to_num(entry["value"], nan=-1.0) for name, entry in figures.items()}
             geometric = [name for name in figures if name not in self.baselines]
             if not geometric:
-                told.append(f"{model}: no score of geometry was given.")
+                sentences.append(f"{model}: no score of the embeddings was given.")
                 continue
             leader, best = max(geometric, key=worth.__getitem__), max(worth, key=worth.__getitem__)
-            said = (
-                f"{model}: {where} the score of geometry that tells most about force errors is {leader}, with a rank "
+            sentence = (
+                f"{model}: {where} the score of the embeddings that best ranks force errors is {leader}, with a rank "
                 f"correlation of {in_words(figures[leader], digits=2)}"
             )
             if best != leader:
-                said += f"; {best} tells more, {in_words(figures[best], digits=2)}"
+                sentence += f"; the baseline {best} ranks them better, {in_words(figures[best], digits=2)}"
             if place == "within":
                 beyond = scores[leader]["within"]["beyond_force_size"]
-                adds = in_words(beyond, digits=2) if beyond["low"] > 0 else "nothing that is certain"
-                said += f". Once the size of the force is known, it adds {adds}"
-            told.append(f"{said}.")
-        return " ".join(told)
+                adds = in_words(beyond, digits=2) if beyond["low"] > 0 else "not significant"
+                sentence += f". The partial rank correlation given the force magnitude is {adds}"
+            sentences.append(f"{sentence}.")
+        return " ".join(sentences)
 
 
 def calibration(
@@ -109,7 +109,7 @@ def calibration(
     num_bootstraps: int = 200,
     seed: int = 0,
 ) -> Calibration:
-    """Judge scores by how they order the errors of models.
+    """Evaluate scores by how well they rank the errors of models.
 
     Beside the scores given stand `disagreement`, the share of an atom's neighbours in the shared space that another
     model does not see (of two or more models), and baselines: `force size`, that which the model itself predicts,
@@ -139,7 +139,7 @@ def calibration(
     for table in common:
         if "forces" not in table.properties:
             raise ValueError(
-                f"`tables` must bring forces, got none of {table.model}: embed with `--properties energy,forces`."
+                f"`tables` must have forces, got none of {table.model}: embed with `--properties energy,forces`."
             )
     first = common[0]
     truth = np.asarray(labels["forces"], float)
@@ -160,47 +160,47 @@ def calibration(
     least = max(num_neighbours, LEAST_ATOMS)
     if known.sum() <= least:
         without = f", of which {num_labelled - int(known.sum())} have no {' or '.join(left_out)}" if left_out else ""
-        raise ValueError(f"`labels` must be of more than {least} atoms, got {num_labelled}{without}.")
+        raise ValueError(f"`labels` must have forces of more than {least} atoms, got {num_labelled}{without}.")
     structure = np.unique(first.structure_index[known], return_inverse=True)[1]
     species = first.species[known]
     forces = [table.properties["forces"][known].astype(float) for table in common]
-    errors = [np.linalg.norm(found - truth[known], axis=1) for found in forces]
+    errors = [np.linalg.norm(force - truth[known], axis=1) for force in forces]
     key = jax.random.key(seed)
 
-    told = _disagreement(
+    disagreement = _disagreement(
         common, known, num_neighbours=num_neighbours, num_anchors=num_anchors, key=jax.random.fold_in(key, 0)
     )
     of_model: dict[str, dict[str, np.ndarray]] = {}
     for i, name in enumerate(names):
-        found = {given: np.asarray(by[name], float)[known] for given, by in (scores or {}).items() if name in by}
-        if told is not None:
-            found["disagreement"] = told[i]
-        found["force size"] = np.linalg.norm(forces[i], axis=1)
+        own_scores = {given: np.asarray(by[name], float)[known] for given, by in (scores or {}).items() if name in by}
+        if disagreement is not None:
+            own_scores["disagreement"] = disagreement[i]
+        own_scores["force size"] = np.linalg.norm(forces[i], axis=1)
         if len(common) > 1:
             others = [np.linalg.norm(forces[i] - other, axis=1) for j, other in enumerate(forces) if j != i]
-            found["force spread"] = np.mean(others, axis=0)
+            own_scores["force spread"] = np.mean(others, axis=0)
         if reference is not None:
-            found["composition distance"] = _composition_distance(first, reference)[known]
-        of_model[name] = found
+            own_scores["composition distance"] = _composition_distance(first, reference)[known]
+        of_model[name] = own_scores
 
     counts = np.bincount(species)
     frequent = counts[species] >= LEAST_ATOMS
     energies = _energy_errors(common, labels, known)
     draws = {"num_bootstraps": num_bootstraps, "key": jax.random.fold_in(key, 1)}
-    judged = partial(_judged, worst=worst, **draws)
+    figures = partial(_judged, worst=worst, **draws)
     out: dict[str, dict[str, Any]] = {}
     for i, name in enumerate(names):
         size = of_model[name]["force size"]
         out[name] = {}
         for score, values in of_model[name].items():
-            entry = {"atoms": judged(values, errors[i], structure)}
+            entry = {"atoms": figures(values, errors[i], structure)}
             if frequent.any():
-                own = (of[frequent] for of in (values, errors[i], structure))
-                entry["within"] = judged(*own, groups=species[frequent], size=size[frequent])
+                own = (array[frequent] for array in (values, errors[i], structure))
+                entry["within"] = figures(*own, groups=species[frequent], size=size[frequent])
             if energies is not None:
                 mean = np.bincount(structure, values) / np.bincount(structure)
                 usable = np.isfinite(energies[i])
-                entry["structures"] = judged(mean[usable], energies[i][usable], np.flatnonzero(usable))
+                entry["structures"] = figures(mean[usable], energies[i][usable], np.flatnonzero(usable))
             out[name][score] = entry
     return Calibration(
         models=names,
@@ -238,7 +238,7 @@ def _worst(
             "atom": int(table.atom_index[rows[place]]),
             "element": chemical_symbols[species[place]],
             "error": float(error[place]),
-            "ranks": {name: float(of[place]) for name, of in ranks.items()},
+            "ranks": {name: float(rank[place]) for name, rank in ranks.items()},
         }
         for place in np.argsort(-error)[:WORST]
     ]
@@ -264,7 +264,7 @@ def _shares(table: EmbeddingTable) -> tuple[np.ndarray, np.ndarray]:
 def _disagreement(
     tables: Sequence[EmbeddingTable], known: np.ndarray, *, num_neighbours: int, num_anchors: int, key: Any
 ) -> list[np.ndarray] | None:
-    """For each model, the share of neighbours that the others do not see, (n,)."""
+    """Fraction of each atom's neighbours that the other models do not share, (n,) for each model."""
     if len(tables) < 2:
         return None
     seen = [jnp.asarray(table.x[known]) for table in tables]
@@ -275,7 +275,9 @@ def _disagreement(
         for i in range(len(shared))
         for j in range(i + 1, len(shared))
     }
-    return [1 - np.mean([of for pair_of, of in overlap.items() if i in pair_of], axis=0) for i in range(len(shared))]
+    return [
+        1 - np.mean([missed for pair_of, missed in overlap.items() if i in pair_of], axis=0) for i in range(len(shared))
+    ]
 
 
 _overlap = partial(jax.jit, static_argnames="num_neighbours")(partial(metrics.mutual_knn_rows, metric="l2"))
@@ -347,10 +349,10 @@ def _judged(
     arrays = {"score": score, "error": error} | ({} if size is None else {"size": size})
     single = {name: jnp.asarray(values, jnp.float32) for name, values in arrays.items()}
     labels = None if groups is None else jnp.asarray(groups, jnp.int32)
-    found = _figures(single, labels, jnp.asarray(weights, jnp.float32), jnp.asarray(place, jnp.int32), worst=worst)
+    estimates = _figures(single, labels, jnp.asarray(weights, jnp.float32), jnp.asarray(place, jnp.int32), worst=worst)
     figures = {
         name: of_draws(float(values[0]), np.asarray(values[1:], float), scale=_SCALES[name], sizes=sizes)
-        for name, values in found.items()
+        for name, values in estimates.items()
     }
     curve = _curve(single["score"], single["error"], labels, num_points=min(20, len(error)))
     return figures | {"curve": {"coverage": np.asarray(curve.coverage), "error": np.asarray(curve.error)}}
@@ -375,7 +377,7 @@ def _figures(
         rank = {name: diagnostics.ranks(values, groups=groups, weights=own) for name, values in arrays.items()}
         score, error = (arrays if groups is None else rank)["score"], (arrays if groups is None else rank)["error"]
         between = lambda a, b: diagnostics.rank_correlation(arrays[a], arrays[b], groups=groups, weights=own)
-        found = {
+        figures = {
             "rank_correlation": between("score", "error"),
             "worst_auroc": diagnostics.auroc(score, rank["error"] > 1 - worst, weights=own),
             "gain": diagnostics.prediction_rejection(score, error, weights=own),
@@ -384,9 +386,9 @@ def _figures(
             of_score, of_error = between("score", "size"), between("error", "size")
             # A score that is the size itself leaves nothing to correlate.
             left = (1 - of_score**2) * (1 - of_error**2)
-            beyond = (found["rank_correlation"] - of_score * of_error) / jnp.sqrt(jnp.maximum(left, 1e-6))
-            found["beyond_force_size"] = jnp.where(left > 1e-6, beyond, 0)
-        return found
+            beyond = (figures["rank_correlation"] - of_score * of_error) / jnp.sqrt(jnp.maximum(left, 1e-6))
+            figures["beyond_force_size"] = jnp.where(left > 1e-6, beyond, 0)
+        return figures
 
     return map_rows(of_draw, weights, batch_size=8)
 
@@ -399,5 +401,5 @@ def _curve(score: Array, error: Array, groups: Array | None, *, num_points: int)
 
 
 def _spread(errors: np.ndarray) -> dict[str, float]:
-    found = errors[np.isfinite(errors)]
-    return {"mean": float(found.mean()), "median": float(np.median(found)), "p90": float(np.quantile(found, 0.9))}
+    finite = errors[np.isfinite(errors)]
+    return {"mean": float(finite.mean()), "median": float(np.median(finite)), "p90": float(np.quantile(finite, 0.9))}

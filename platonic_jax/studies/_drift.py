@@ -109,7 +109,7 @@ def drift(
     """
     check_count("num_neighbours", num_neighbours)
     if unknown := [symbol for symbol in seen if symbol not in atomic_numbers]:
-        raise ValueError(f"`seen` must be symbols of elements, got {unknown[0]!r}: say Cu, Au.")
+        raise ValueError(f"`seen` must be symbols of elements, such as Cu,Au, got {unknown[0]!r}.")
     checked = check_lineage(before, after)
     for table in reseeded:
         check_lineage(before, table)
@@ -119,7 +119,7 @@ def drift(
     first, last, *others = pair(before, after, *reseeded, *repeats)
     if labels is not None and len(first.x) < given:
         raise ValueError(
-            f"`labels` must be of structures that every model takes, got {given - len(first.x)} atoms more."
+            f"`labels` must match the structures that all tables share, got {given - len(first.x)} atoms more."
         )
     key = {name: jax.random.fold_in(jax.random.key(seed), i) for i, name in enumerate(_STREAMS)}
     number = min(k, len(first.x)) if isinstance(anchors, str) else k
@@ -159,8 +159,10 @@ def drift(
             of_runs = np.stack([np.asarray(displaced(x, run, again), float) for run in runs], axis=1)
             halves.append(_means(of_runs, atoms.members & own) / unit_of(x, again, environments))
         of_floors = {
-            name: np.mean([_means(np.asarray(displaced(x, z, rows), float) / unit, atoms.members) for z in of], axis=0)
-            for name, of in floors.items()
+            name: np.mean(
+                [_means(np.asarray(displaced(x, z, rows), float) / unit, atoms.members) for z in values], axis=0
+            )
+            for name, values in floors.items()
         }
         agreement = _agreement(
             x, y, floors, rows, atoms, num_neighbours=num_neighbours, similarity=similarity, key=key["ties"]
@@ -176,9 +178,9 @@ def drift(
             "num_structures": len(np.unique(structure[members])),
             "displacement": {
                 **_displacement(moved[:, :1], halves[:, i, :1], structure, members),
-                "floors": {name: float(of[i]) for name, of in of_floors.items()},
+                "floors": {name: float(values[i]) for name, values in of_floors.items()},
             },
-            **{name: of[i] for name, of in agreement.items()},
+            **{name: values[i] for name, values in agreement.items()},
         }
         entry["beyond"] = bool(entry["displacement"]["low"] > MARGIN * max(entry["displacement"]["floors"].values()))
         if reseeded:
@@ -209,7 +211,7 @@ def drift(
             first, last, labels, moved[:, 0], structure, symbols, element, num_bootstraps, key["bootstrap"]
         ),
         unit=unit,
-        floors={name: {"noise": FLOORS.get(name), "num": len(of)} for name, of in floors.items()},
+        floors={name: {"noise": FLOORS.get(name), "num": len(values)} for name, values in floors.items()},
         runs=_among_runs(between) if reseeded else {},
         settings={
             "anchors": choice.method,
@@ -245,13 +247,15 @@ def _shared(x: Array, rows: Array, *, similarity: str) -> Array:
 def _unit(x: Array, rows: Array, environments: np.ndarray, *, num_neighbours: int, similarity: str) -> float:
     """Compute the median distance of an environment to its last neighbour, root mean square over anchors."""
     if len(environments) < 2:
-        raise ValueError("`before` must have two environments at least, got one: embed more structures.")
+        raise ValueError("`before` must have at least two environments, got one: embed more structures.")
     chosen = _shared(x, rows, similarity=similarity)[environments]
     most = min(num_neighbours, len(environments) - 1)
     distance = numerics.neighbours(chosen, num_neighbours=most, metric="l2")[1][:, -1]
     unit = float(np.median(distance)) / math.sqrt(chosen.shape[1])
     if not unit > 0:
-        raise ValueError("`before` must tell environments apart, got the same embedding for most of them.")
+        raise ValueError(
+            "`before` has the same embedding for most environments, so no distance between environments is defined."
+        )
     return unit
 
 
@@ -290,16 +294,20 @@ def _agreement(
     first = cloud(x)
     weights = jnp.asarray(atoms.members, first.rows.dtype)
     values, influence = _influences(first, cloud(y), weights, place)
-    noisy = {name: [_influences(first, cloud(z), weights, place)[0] for z in of] for name, of in floors.items()}
+    noisy = {
+        name: [_influences(first, cloud(z), weights, place)[0] for z in samples] for name, samples in floors.items()
+    }
     out = {}
     for name, scale in SCALES.items():
         slopes = np.asarray(influence[name])[:, : atoms.structure.max() + 1]
         errors = np.asarray(_standard_errors(jnp.asarray(slopes, jnp.float32)), float)
-        below = {floor: np.mean([np.asarray(found[name]) for found in of], axis=0) for floor, of in noisy.items()}
+        below = {
+            floor: np.mean([np.asarray(sample[name]) for sample in samples], axis=0) for floor, samples in noisy.items()
+        }
         out[name] = [
             {
                 **_intervals.interval(float(value), error, scale=scale, sizes=_sizes(atoms.structure, member)),
-                "floors": {floor: float(of[i]) for floor, of in below.items()},
+                "floors": {floor: float(samples[i]) for floor, samples in below.items()},
             }
             for i, (value, error, member) in enumerate(
                 zip(np.asarray(values[name]), errors, atoms.members, strict=True)
@@ -353,11 +361,11 @@ def _displacement(
     """
     of_runs, sizes = moved[members].mean(axis=0), _sizes(structure, members)
     mean, runs = float(of_runs.mean()), len(of_runs)
-    found = {"value": mean, "low": np.nan, "high": np.nan}
+    interval = {"value": mean, "low": np.nan, "high": np.nan}
     draws = halves.mean(axis=1)
     draws = draws[np.isfinite(draws)]
     if len(sizes) < _intervals.LEAST_GROUPS or 2 * len(draws) < _HALVES or 1 < runs < LEAST_RUNS:
-        return found
+        return interval
     if mean < _NOTHING or draws.min() <= 0:
         return {"value": mean, "low": mean, "high": mean}
     effective = _intervals.effective_number(sizes)
@@ -366,12 +374,12 @@ def _displacement(
         parts.append((of_runs.var(ddof=1) / runs, runs - 1))
     variance = sum(part for part, _ in parts)
     # Welch and Satterthwaite: the freedom of a sum of independent variances.
-    freedom = variance**2 / sum(part**2 / of for part, of in parts)
+    freedom = variance**2 / sum(part**2 / size for part, size in parts)
     return _intervals.on_scale(mean, math.sqrt(variance), scale="positive", freedom=freedom)
 
 
 def _among_runs(between: np.ndarray) -> dict[str, Any]:
-    """Say what runs of training tell: their spread, and p-values where there are enough of them to reach the level.
+    """Compare runs of training: their spread, and p-values where there are enough of them to reach the level.
 
     Args:
         between: (1 + r, 1 + r) mean displacements between the earlier model and r runs.

@@ -63,10 +63,10 @@ def _ranked(
     ranking, present = {}, np.isfinite(displaced) & np.isfinite(changed)
     if present[0].sum() >= LEAST_ELEMENTS:
         arrays = (np.where(present, displaced, 0), np.where(present, changed, 0), present)
-        found = np.asarray(_correlations(*(jnp.asarray(array, jnp.float32) for array in arrays)), float)
-        found[present.sum(axis=1) < LEAST_ELEMENTS] = np.nan
-        if np.isfinite(found[0]):
-            ranking = of_draws(found[0], found[1:], scale="correlation", sizes=np.ones(len(change), int))
+        correlation = np.asarray(_correlations(*(jnp.asarray(array, jnp.float32) for array in arrays)), float)
+        correlation[present.sum(axis=1) < LEAST_ELEMENTS] = np.nan
+        if np.isfinite(correlation[0]):
+            ranking = of_draws(correlation[0], correlation[1:], scale="correlation", sizes=np.ones(len(change), int))
     return {
         "elements": {
             symbol: float(mean) for symbol, mean in zip(symbols, changed[0], strict=True) if np.isfinite(mean)

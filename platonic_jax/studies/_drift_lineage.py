@@ -1,4 +1,4 @@
-"""Whether two tables are of two versions of one model."""
+"""Checks that two tables come from two versions of one model."""
 
 from platonic_jax.tables import EmbeddingTable
 
@@ -26,15 +26,14 @@ def check_lineage(before: EmbeddingTable, after: EmbeddingTable) -> str:
     families = [table.provenance.get("family") for table in (before, after)]
     if None not in families and families[0] != families[1]:
         raise ValueError(
-            f"{what}, of the family {families[1]} instead of {families[0]}: set unrelated models side by side with "
-            "`compare`."
+            f"{what}, of the family {families[1]} instead of {families[0]}: compare unrelated models with `compare`."
         )
     if before.layer != after.layer:
         raise ValueError(f"{what}, layer {after.layer} instead of {before.layer}: give the same layer of both.")
     if before.x.shape[1] != after.x.shape[1]:
         raise ValueError(
-            f"{what}, whose embeddings have {after.x.shape[1]} columns instead of {before.x.shape[1]}: models of other "
-            "sizes are no versions of each other; set them side by side with `compare`."
+            f"{what}, whose embeddings have {after.x.shape[1]} columns instead of {before.x.shape[1]}: models of "
+            "different sizes are not versions of each other; compare them with `compare`."
         )
     if None in families:
         return ROWS_ALONE
@@ -43,8 +42,8 @@ def check_lineage(before: EmbeddingTable, after: EmbeddingTable) -> str:
         if any(_unknown(table) for table in (before, after)):
             return FAMILY
         raise ValueError(
-            f"{what}, which was not trained from it, as far as the registry of models knows: set unrelated models side "
-            "by side with `compare`, or embed a fine-tuned checkpoint as FAMILY:NAME@PATH."
+            f"{what}, which was not trained from it, as far as the registry of models knows: compare unrelated "
+            "models with `compare`, or embed a fine-tuned checkpoint as FAMILY:NAME@PATH."
         )
     return LINEAGE
 
@@ -59,7 +58,7 @@ def check_repeat(before: EmbeddingTable, again: EmbeddingTable) -> None:
     weights = [(table.provenance.get("checkpoint") or {}).get("sha256") for table in (before, again)]
     if before.model != again.model or (None not in weights and weights[0] != weights[1]):
         raise ValueError(
-            f"`repeats` must be {before.model} embedded again, got {again.model} with other weights: give fine-tuned "
+            f"`repeats` must be {before.model} embedded again, got {again.model} with other weights: pass fine-tuned "
             "models as `reseeded`."
         )
 
@@ -72,6 +71,6 @@ def _kin(table: EmbeddingTable) -> set[str]:
 
 
 def _unknown(table: EmbeddingTable) -> bool:
-    """Whether a table is of a local checkpoint whose origin nobody told, `FAMILY:PATH`."""
+    """Test whether a table is of a local checkpoint of unknown origin, `FAMILY:PATH`."""
     named = table.model.startswith(f"{table.provenance['family']}:")
     return named and not table.provenance.get("relatives")

@@ -72,7 +72,7 @@ class Drift(Record):
 
     @property
     def verdict(self) -> str:
-        """What to make of it, in a few sentences."""
+        """Summary in a few sentences."""
         return " ".join([*self._displacement(), *self._runs(), *self._elements(), *self._energies()])
 
     def _displacement(self) -> Iterator[str]:
@@ -80,24 +80,24 @@ class Drift(Record):
         floors = ", ".join(f"{name} {_number(value)}" for name, value in entry["floors"].items())
         yield (
             f"From {self.before} to {self.after} atoms are displaced by {_figure(entry)} {_UNIT}; numerical noise "
-            f"alone displaces them by: {floors}."
+            f"alone displaces them by {floors}."
         )
         if not np.isfinite(entry["low"]):
-            yield f"{self.overall['num_structures']} structures are too few for an interval."
+            yield f"There are too few structures ({self.overall['num_structures']}) for an interval."
         elif not self.overall["beyond"]:
-            yield f"No displacement beyond numerical noise is found (more than {MARGIN:g} times these)."
+            yield f"The displacement does not exceed numerical noise (by a factor of {MARGIN:g})."
         else:
             neighbours = self.overall["mutual_knn"]
             least = min(neighbours["floors"].values())
             yield (
-                f"This is more than {MARGIN:g} times what any of these does. {percent(neighbours)} of nearest "
+                f"This is more than {MARGIN:g} times the numerical noise. {percent(neighbours)} of nearest "
                 f"neighbours are kept; numerical noise alone keeps at least {100 * least:.0f} %."
             )
 
     def _runs(self) -> Iterator[str]:
-        untested = "Whether training displaces atoms farther than another seed would cannot be tested"
+        untested = "Displacement by training cannot be tested against displacement by the random seed"
         if not self.runs:
-            yield f"{untested} without runs of the same training by other seeds."
+            yield f"{untested} without repeated training runs."
             return
         num, over = self.runs["num"], self.overall["over_runs"]
         yield (
@@ -106,13 +106,13 @@ class Drift(Record):
         )
         if self.runs["p_value"] is None:
             yield (
-                f"{untested} by {num} runs, whose smallest possible p is {self.runs['least_p_value']:.2f}: it takes "
-                f"{round(1 / LEVEL) - 1}."
+                f"{untested} with {num} runs, whose smallest possible p is {self.runs['least_p_value']:.2f}: a "
+                f"test needs {round(1 / LEVEL) - 1} runs."
             )
         else:
             p_value = self.runs["p_value"]
-            does = "lies" if p_value <= LEVEL else "does not certainly lie"
-            yield f"{self.before} {does} farther from the runs than they from each other (p = {p_value:.2g})."
+            does = "is" if p_value <= LEVEL else "is not significantly"
+            yield f"{self.before} {does} farther from the runs than the runs are from each other (p = {p_value:.2g})."
 
     def _elements(self) -> Iterator[str]:
         unseen = [symbol for symbol, entry in self.elements.items() if entry["seen"] is False]
@@ -121,13 +121,13 @@ class Drift(Record):
         unbounded = [symbol for symbol in unseen or self.elements if not self._bounded(symbol)]
         few = f"; {len(unbounded)} are in too few structures for an interval" if unbounded else ""
         if not unseen:
-            yield f"Of {len(self.elements)} elements {len(self.moved)} are displaced beyond numerical noise{few}."
+            yield f"{len(self.moved)} of {len(self.elements)} elements are displaced beyond numerical noise{few}."
             return
         moved = [symbol for symbol in self.moved if symbol in unseen]
         first = ", ".join(f"{symbol} {_number(self.elements[symbol]['displacement']['value'])}" for symbol in moved[:5])
         yield (
-            f"Of {len(unseen)} elements that were not fine-tuned on, {len(moved)} are displaced beyond numerical noise"
-            f"{f', the farthest {first}' if moved else ''}{few}."
+            f"{len(moved)} of {len(unseen)} elements outside the fine-tuning set are displaced beyond numerical noise"
+            f"{f' (largest: {first})' if moved else ''}{few}."
         )
 
     def _bounded(self, symbol: str) -> bool:
@@ -138,7 +138,7 @@ class Drift(Record):
             if entry["rank_correlation"]:
                 what = "energy" if name == "change" else "energy error"
                 yield (
-                    f"Ranked by displacement, elements correlate with the change of {what} at "
+                    f"The rank correlation of displacement and change of {what} over elements is "
                     f"{_figure(entry['rank_correlation'])}."
                 )
 

@@ -153,10 +153,10 @@ def meaning(groups: Mapping[str, Any]) -> str:
     """Say of `described` groups how much their intervals rest on, or why there are none."""
     if groups["num"] < LEAST_GROUPS or groups["effective"] < LEAST_EFFECTIVE:
         return (
-            f"too few for intervals, which take {LEAST_GROUPS} independent groups, and none that outweighs the others "
-            f"(these vary as {groups['effective']:.1f} of equal size would)"
+            f"too few for intervals, which need {LEAST_GROUPS} independent groups of similar size (the effective "
+            f"number is {groups['effective']:.1f})"
         )
-    return f"intervals are as wide as {groups['effective']:.1f} independent groups of equal size make them"
+    return f"the effective number of independent groups is {groups['effective']:.1f}"
 
 
 _weights = jax.jit(statistics.bootstrap_weights, static_argnames="num_bootstraps")
@@ -172,7 +172,7 @@ def with_interval(
     *,
     clusters: Shaped[np.ndarray, " n"],
     scale: str,
-    of: str = "mean",
+    average: str = "mean",
     num_bootstraps: int,
     key: Array,
 ) -> dict[str, float]:
@@ -182,7 +182,7 @@ def with_interval(
         values: NaN where unknown.
         clusters: Label of the group of each value.
         scale: Range of the values, as in `interval`.
-        of: `mean` or `median`.
+        average: `mean` or `median`.
         num_bootstraps: Number of draws.
         key: Typed key.
 
@@ -196,7 +196,7 @@ def with_interval(
     group = np.unique(clusters[known], return_inverse=True)[1]
     sizes = np.bincount(group)
     weights = draw_weights(key, len(sizes), num_bootstraps=num_bootstraps)
-    if of == "mean":
+    if average == "mean":
         value, draws = values.mean(), (weights @ np.bincount(group, values)) / (weights @ sizes)
     else:
         value, draws = np.median(values), weighted_medians(values, weights[:, group])

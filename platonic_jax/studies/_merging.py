@@ -162,11 +162,11 @@ def merging(
     validated = np.zeros_like(held)
     validated[~held] = learn.held_out_groups(system[~held], fraction=validation, key=key["validation"])
     train, known, target = ~held & ~validated, np.isfinite(values[present]), values[present]
-    fitted, chosen_on, judged = (np.flatnonzero(part & known) for part in (train, validated, held))
-    if not all(map(len, (fitted, chosen_on, judged))):
+    fitted, chosen_on, tested_on = (np.flatnonzero(part & known) for part in (train, validated, held))
+    if not all(map(len, (fitted, chosen_on, tested_on))):
         raise ValueError(
             "`values` must be known of structures in the training, validation and test set, got "
-            f"{len(fitted)}, {len(chosen_on)} and {len(judged)} of them: give more structures."
+            f"{len(fitted)}, {len(chosen_on)} and {len(tested_on)} of them: give more structures."
         )
     sizes = np.diff(begins, append=len(first.x))
     pooled = lambda x: np.add.reduceat(np.asarray(x), begins, axis=0) / sizes[:, None]
@@ -202,12 +202,12 @@ def merging(
         name: float(errors[name][chosen_on].mean()) for name in (*(names[i] for i in trained), "consensus")
     }
     best = min((names[i] for i in trained), key=validation_errors.__getitem__)
-    of_system = np.unique(system[judged], return_inverse=True)[1]
+    of_system = np.unique(system[tested_on], return_inverse=True)[1]
     of_each = np.bincount(of_system)
     draws = draw_weights(key["bootstrap"], len(of_each), num_bootstraps=num_bootstraps)
     weights = np.concatenate([np.ones((1, len(of_each))), draws])
     means = {
-        name: weights @ np.bincount(of_system, error[judged]) / (weights @ of_each) for name, error in errors.items()
+        name: weights @ np.bincount(of_system, error[tested_on]) / (weights @ of_each) for name, error in errors.items()
     }
     entry = lambda drawn, scale: of_draws(float(drawn[0]), drawn[1:], scale=scale, sizes=of_each)
     return Merging(
@@ -220,7 +220,7 @@ def merging(
         num={
             "fitted": len(fitted),
             "validated": len(chosen_on),
-            "judged": len(judged),
+            "judged": len(tested_on),
             "systems": len(of_each),
             "atoms": len(some),
             "test_atoms": len(test_atoms),
@@ -257,19 +257,23 @@ def _consensus(xs: Sequence[Array], some: np.ndarray, *, rows: Any = slice(None)
     if len(xs) == 1:
         return xs[0][rows]
     least, *more = _NUM_STEPS
-    found = _found_consensus([x[some] for x in xs], num_steps=least)
+    consensus = _found_consensus([x[some] for x in xs], num_steps=least)
     for num_steps in more:
-        if not bool(found.converged):
-            found = _found_consensus([x[some] for x in xs], num_steps=num_steps)
-    if not bool(found.converged):
-        raise ValueError(f"The consensus did not converge: its last step was {float(found.change):.1e} of its norm.")
-    return jnp.mean(jnp.stack([_apply(map, x[rows]) for map, x in zip(found.maps, xs, strict=True)]), axis=0)
+        if not bool(consensus.converged):
+            consensus = _found_consensus([x[some] for x in xs], num_steps=num_steps)
+    if not bool(consensus.converged):
+        raise ValueError(
+            f"The consensus did not converge: its last step was {float(consensus.change):.1e} of its norm."
+        )
+    return jnp.mean(jnp.stack([_apply(map, x[rows]) for map, x in zip(consensus.maps, xs, strict=True)]), axis=0)
 
 
 def _errors(x: np.ndarray, *, target: np.ndarray, fitted: np.ndarray) -> np.ndarray:
     """Absolute error of every structure, of a ridge readout that is fitted to some of them."""
-    found = jax.jit(stitching.fit)(jnp.asarray(x[fitted], jnp.float64), jnp.asarray(target[fitted, None], jnp.float64))
-    return np.abs(np.asarray(_apply(found, jnp.asarray(x, jnp.float64)))[:, 0] - target)
+    readout = jax.jit(stitching.fit)(
+        jnp.asarray(x[fitted], jnp.float64), jnp.asarray(target[fitted, None], jnp.float64)
+    )
+    return np.abs(np.asarray(_apply(readout, jnp.asarray(x, jnp.float64)))[:, 0] - target)
 
 
 def _similarities(
@@ -282,10 +286,10 @@ def _similarities(
     key: Array,
 ) -> tuple[list[dict[str, float]], dict[str, int]]:
     """Similarity of each model to the consensus of the others: value, effect, and test; and the sizes of the test."""
-    element, structure = (np.unique(of, return_inverse=True)[1].astype(np.int32) for of in (species, structure))
+    element, structure = (np.unique(labels, return_inverse=True)[1].astype(np.int32) for labels in (species, structure))
     null, structures = Null(element, structure), jnp.asarray(structure)
     cloud = partial(cloud_of, num_neighbours=1, measures=_MEASURES)
-    left, right = ([cloud(jnp.asarray(x), structures, key) for x in of] for of in (xs, others))
+    left, right = ([cloud(jnp.asarray(x), structures, key) for x in side] for side in (xs, others))
     pairs = tuple((i, i) for i in range(len(xs)))
     values, influence = estimates_of(left, right, pairs, structures, measures=_MEASURES)["procrustes"]
     settings = {"pairs": pairs, "measures": _MEASURES}
@@ -308,7 +312,7 @@ def _similarities(
     )
     freedom = int(structure.max())
     half, effect_half = (
-        half_width((standard_errors(of), freedom)) for of in (influence, influence - of_null["procrustes"])
+        half_width((standard_errors(slopes), freedom)) for slopes in (influence, influence - of_null["procrustes"])
     )
     columns = {
         "value": values,

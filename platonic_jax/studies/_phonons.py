@@ -1,4 +1,4 @@
-"""Are a model's phonons those of the crystal? From forces in displaced supercells to a verdict.
+"""Phonons of a crystal from a model's forces in displaced supercells, with tests of symmetry and accuracy.
 
 One chain is followed: a rotated or reflected crystal must have the same rows, so the same forces, so the same
 frequencies. Beside each link stands its noise: the same crystal, only shifted.
@@ -75,65 +75,66 @@ class Phonons(Record):
 
     @property
     def verdict(self) -> str:
-        """What to make of it, in a few sentences."""
-        told = [self._orientation(), self._split(), self._rest(), self._stability(), self._error()]
-        return " ".join(sentence for sentence in told if sentence)
+        """Summary in a few sentences."""
+        sentences = [self._orientation(), self._split(), self._rest(), self._stability(), self._error()]
+        return " ".join(sentence for sentence in sentences if sentence)
 
     def to_json(self) -> dict[str, Any]:
         """Everything and the verdict, as plain lists and numbers; undefined values are null."""
-        told = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        told["mesh"] = self.mesh._asdict()
-        told["bands"] = {name: found._asdict() for name, found in self.bands.items()}
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields["mesh"] = self.mesh._asdict()
+        fields["bands"] = {name: bands._asdict() for name, bands in self.bands.items()}
         if self.reference is not None:
-            told["reference"] = {
+            fields["reference"] = {
                 name: entry._asdict() if isinstance(entry, Difference) else entry
                 for name, entry in self.reference.items()
             }
-        return plain({**told, "verdict": self.verdict})
+        return plain({**fields, "verdict": self.verdict})
 
     def _orientation(self) -> str:
         broken = self.chain["frequencies"]["broken"]
         who = f"{self.model}{' (random weights)' if self.kind == 'random' else ''}, {self.crystal['formula']}:"
-        shifted = f"only shifted: {self._changes('shifted')}"
+        shifted = f"under translation alone: {self._changes('shifted')}"
         if not broken:
             return (
-                f"{who} the phonons do not depend on how the crystal lies in space. Rotated, "
+                f"{who} the phonons do not depend on the orientation of the crystal. Changes under rotation: "
                 f"{self._changes('rotated')} ({shifted})."
             )
         worst = max(broken, key=lambda way: self.chain["frequencies"][way]["largest"])
         advice = (
-            "Even a shift changes them: its forces are not smooth, and no phonon of it means anything below that."
+            "Even a translation changes them: the forces are not smooth, and smaller frequency differences are not "
+            "meaningful."
             if "shifted" in broken
-            else "Average its forces over rotations and reflections, or trust no difference below that."
+            else "Average the forces over rotations and reflections, or do not interpret smaller differences."
         )
         return (
-            f"{who} the phonons change where the crystal is {', '.join(broken)}. {worst.capitalize()}, "
-            f"{self._changes(worst)} ({shifted}). {advice}"
+            f"{who} the phonons change if the crystal is {', '.join(map(_words, broken))}. "
+            f"{_words(worst).capitalize()}: {self._changes(worst)} ({shifted}). {advice}"
         )
 
     def _changes(self, way: str) -> str:
         rows, forces, frequencies = (self.chain[link][way][JUDGED[link]] for link in TOLERANCES)
-        return f"rows by {rows:.0e} of their norm, forces by {forces:.0e}, frequencies by {frequencies:.4f} THz at most"
+        return f"embeddings {rows:.0e} of their norm, forces {forces:.0e}, frequencies at most {frequencies:.4f} THz"
 
     def _split(self) -> str:
-        found = self.symmetry
-        if found is None or not found["num_sets"]:
-            return "Whether degenerate modes split is not known."
-        if found["splitting"] <= TOLERANCES["frequencies"]:
-            return f"Degenerate modes stay together, to {found['splitting']:.3f} THz."
-        worst = found["worst"]
+        symmetry = self.symmetry
+        if symmetry is None or not symmetry["num_sets"]:
+            return "Splitting of degenerate modes was not tested."
+        if symmetry["splitting"] <= TOLERANCES["frequencies"]:
+            return f"Degenerate modes split by at most {symmetry['splitting']:.3f} THz."
+        worst = symmetry["worst"]
         return (
-            f"Modes that symmetry makes degenerate split by up to {found['splitting']:.3f} THz (at "
-            f"{found['frequency']:.2f} THz); symmetry forbids most in the force constants of {worst['element']} "
-            f"{worst['atom']}, {worst['asymmetry']:.2g} of their size."
+            f"Symmetry-degenerate modes split by up to {symmetry['splitting']:.3f} THz (at "
+            f"{symmetry['frequency']:.2f} THz); the largest symmetry-forbidden fraction of force constants is "
+            f"{worst['asymmetry']:.2g}, at {worst['element']} {worst['atom']}."
         )
 
     def _stability(self) -> str:
         lowest, reference = self.lowest, self.reference
         dft = ""
         if reference is not None:
-            told = f"has them, down to {reference['lowest']:.2f} THz" if reference["imaginary"] else "has none"
-            dft = f"; DFT {told}"
+            extent = f"has them, down to {reference['lowest']:.2f} THz" if reference["imaginary"] else "has none"
+            dft = f"; DFT {extent}"
         if not lowest["imaginary"]:
             return f"There are no imaginary modes{dft}."
         atom = int(np.argmax(lowest["share"]))
@@ -143,34 +144,36 @@ class Phonons(Record):
         )
 
     def _rest(self) -> str:
-        found = self.residual
-        if found["largest"] <= RESIDUAL:
+        residual = self.residual
+        if residual["largest"] <= RESIDUAL:
             return ""
         return (
-            f"The crystal is not at rest in this model: a force of {found['largest']:.2f} eV/Å acts on "
-            f"{found['element']} {found['atom']} of the supercell; relax it with the model for phonons of its own."
+            f"The crystal is not at rest in this model: a force of {residual['largest']:.2f} eV/Å acts on "
+            f"{residual['element']} {residual['atom']} of the supercell. Relax it with the model first for the phonons "
+            "of the model's own minimum."
         )
 
     def _error(self) -> str:
         if self.reference is None:
-            return "There is no reference to tell the error of its frequencies."
-        found: Difference = self.reference["polar"] or self.reference["plain"]
+            return "Without a reference, the frequency error is unknown."
+        difference: Difference = self.reference["polar"] or self.reference["plain"]
         atom = int(np.argmax(self.reference["constants"]))
-        way = "softer" if found.slope < 1 else "stiffer"
+        way = "softer" if difference.slope < 1 else "stiffer"
         factor = (
-            f", and with this factor taken out err by {found.rescaled:.2f}"
-            if found.rescaled < found.mean_absolute
+            f"; rescaled by this factor, the MAE is {difference.rescaled:.2f} THz"
+            if difference.rescaled < difference.mean_absolute
             else ""
         )
         return (
-            f"Against DFT the frequencies err by {found.mean_absolute:.2f} THz on average (who knows the mean alone: "
-            f"{found.null:.2f}); they are {100 * abs(1 - found.slope):.0f} % {way}{factor}. Force constants err most "
-            f"at {self.crystal['elements'][atom]} {atom}, by {100 * self.reference['constants'][atom]:.0f} %."
+            f"Frequency MAE against DFT: {difference.mean_absolute:.2f} THz (constant-mean baseline: "
+            f"{difference.null:.2f} THz). Frequencies are {100 * abs(1 - difference.slope):.0f} % {way}{factor}. The "
+            f"largest relative error of force constants is {100 * self.reference['constants'][atom]:.0f} %, at "
+            f"{self.crystal['elements'][atom]} {atom}."
         )
 
 
 def phonons(table: EmbeddingTable, displaced: Displaced, *, density: float = 30.0) -> Phonons:
-    """Judge a model by the lattice vibrations that its forces give.
+    """Evaluate a model's lattice vibrations from its forces.
 
     Args:
         table: a model's table of `displaced.structures`, with the forces that it predicts.
@@ -215,8 +218,8 @@ def phonons(table: EmbeddingTable, displaced: Displaced, *, density: float = 30.
         return at_home[(displaced.role == role) & (displaced.view == view)]
 
     views = range(len(displaced.turns))
-    made = [diagnostics.force_constants(phonon, of("reduced", view)) for view in views]
-    summed = [diagnostics.summed(phonon, constants) for constants in made]
+    raw = [diagnostics.force_constants(phonon, of("reduced", view)) for view in views]
+    summed = [diagnostics.summed(phonon, constants) for constants in raw]
     meshes = [diagnostics.mesh(phonon, constants, density=density) for constants in summed]
     every = None
     if (displaced.role == "every").any():
@@ -261,15 +264,15 @@ def _forces(table: EmbeddingTable, displaced: Displaced) -> np.ndarray:
     if table.structures is None or table.structures.hashes != displaced.structures.hashes:
         raise ValueError("`table` must be of `displaced.structures`, got other structures: embed those, all of them.")
     if "forces" not in table.properties:
-        raise ValueError("`table` must bring forces, got none: embed with `--properties forces`.")
+        raise ValueError("`table` must have forces, got none: embed with `--properties forces`.")
     forces = table.properties["forces"]
     if not np.isfinite(forces).all():
-        raise ValueError("`table` must bring finite forces, got some that are not.")
+        raise ValueError("`table` must have finite forces, got NaN or infinity.")
     return forces
 
 
 def _chain(displaced: Displaced, rows: np.ndarray, forces: np.ndarray, meshes: list[Mesh]) -> dict[str, Any]:
-    """What a rotation, a reflection and a shift change: rows, forces, frequencies."""
+    """Changes of embeddings, forces and frequencies under rotation, reflection and translation."""
     shown = [(displaced.role != "every") & (displaced.view == view) for view in range(len(displaced.turns))]
     norm = np.linalg.norm(rows[shown[AS_IS]], axis=2)
     size = np.sqrt(np.mean(forces[shown[AS_IS]] ** 2))
@@ -285,33 +288,33 @@ def _chain(displaced: Displaced, rows: np.ndarray, forces: np.ndarray, meshes: l
                 "largest": float(np.linalg.norm(pulled, axis=3).max()),
             },
             "frequencies": {
-                "mean": max(found.mean_absolute for found in tuned),
-                "largest": max(found.largest for found in tuned),
+                "mean": max(difference.mean_absolute for difference in tuned),
+                "largest": max(difference.largest for difference in tuned),
             },
         }
 
     rotated = range(REFLECTED + 1, len(displaced.turns))
-    found = {"rotated": changed(rotated), "reflected": changed([REFLECTED]), "shifted": changed([SHIFTED])}
+    changes = {"rotated": changed(rotated), "reflected": changed([REFLECTED]), "shifted": changed([SHIFTED])}
     return {
         link: {
-            **{way: entry[link] for way, entry in found.items()},
+            **{way: entry[link] for way, entry in changes.items()},
             "tolerance": tolerance,
-            "broken": [way for way, entry in found.items() if entry[link][JUDGED[link]] > tolerance],
+            "broken": [way for way, entry in changes.items() if entry[link][JUDGED[link]] > tolerance],
         }
         for link, tolerance in TOLERANCES.items()
     }
 
 
 def _symmetry(phonon: Any, every: np.ndarray, qpoints: np.ndarray, elements: list[str]) -> dict[str, Any]:
-    found, asymmetry = diagnostics.splitting(phonon, every, qpoints), diagnostics.asymmetry(phonon, every)
+    splitting, asymmetry = diagnostics.splitting(phonon, every, qpoints), diagnostics.asymmetry(phonon, every)
     atom = int(asymmetry.argmax())
-    worst = int(found.splitting.argmax()) if len(found.splitting) else None
+    worst = int(splitting.splitting.argmax()) if len(splitting.splitting) else None
     return {
-        "num_sets": len(found.splitting),
-        "splitting": np.nan if worst is None else float(found.splitting[worst]),
-        "frequency": np.nan if worst is None else float(found.frequency[worst]),
-        "qpoint": None if worst is None else qpoints[found.qpoint[worst]].tolist(),
-        "mean": np.nan if worst is None else float(found.splitting.mean()),
+        "num_sets": len(splitting.splitting),
+        "splitting": np.nan if worst is None else float(splitting.splitting[worst]),
+        "frequency": np.nan if worst is None else float(splitting.frequency[worst]),
+        "qpoint": None if worst is None else qpoints[splitting.qpoint[worst]].tolist(),
+        "mean": np.nan if worst is None else float(splitting.splitting.mean()),
         "asymmetry": asymmetry.tolist(),
         "worst": {"atom": atom, "element": elements[atom], "asymmetry": float(asymmetry[atom])},
     }
@@ -330,10 +333,10 @@ def _acoustic(phonon: Any, every: np.ndarray) -> dict[str, Any]:
 
 def _lowest(phonon: Any, constants: np.ndarray, mesh: Mesh, *, polar: bool) -> dict[str, Any]:
     point = int(mesh.frequencies[:, 0].argmin())
-    found = diagnostics.loaded(phonon, constants, polar=polar).run_qpoints(
+    modes = diagnostics.loaded(phonon, constants, polar=polar).run_qpoints(
         mesh.qpoints[[point]], with_eigenvectors=True
     )
-    share = (np.abs(found.eigenvectors[0][:, 0].reshape(-1, 3)) ** 2).sum(axis=1)
+    share = (np.abs(modes.eigenvectors[0][:, 0].reshape(-1, 3)) ** 2).sum(axis=1)
     frequency = float(mesh.frequencies[point, 0])
     return {
         "frequency": frequency,
@@ -359,6 +362,10 @@ def _against(
         "imaginary": lowest < IMAGINARY,
         "constants": (error / size).tolist(),
     }
+
+
+def _words(way: str) -> str:
+    return "translated" if way == "shifted" else way
 
 
 def _point(qpoint: list[float]) -> str:

@@ -1,4 +1,4 @@
-"""Does a crystal's vector keep its phase, or its composition alone? Pooled vectors beside clouds of atoms."""
+"""Identification of polymorphs by pooled vectors and by point clouds of atoms."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ MOST = 2000  # Crystals, of which all pairs are compared.
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Polymorphs(Record):
-    """What is left of the phase.
+    """Identification of phases, beyond composition.
 
     Attributes:
         models: names.
@@ -59,23 +59,24 @@ class Polymorphs(Record):
 
     @property
     def verdict(self) -> str:
-        """Whether identity and phase are kept, and what not pooling is worth."""
-        said = []
-        for model, of in self.within.items():
-            told = f"{model}: the nearest crystal to a mean has the same formula in {percent(of['mean']['identity'])}"
-            if "separation" in of["mean"]:
-                figures = [f"{in_words(of[name]['separation'], digits=2)} by {name}" for name in REPRESENTATIONS]
-                told += f"; phases are told from copies with an AUROC of {', '.join(figures)}"
-            said.append(f"{told}.")
-        for models, of in self.across.items():
-            ends = np.array([of[how]["low"] for how in ("mean", "cloud")])
-            known, kept = np.isfinite(ends).all(), (ends > self.chance["phase"]).any()
-            certainly = "" if not known else "more often than by chance: " if kept else "not certainly more often: "
-            said.append(
-                f"{models}: the phase is found again {certainly}{percent(of['mean'])} by mean, "
-                f"{percent(of['cloud'])} by cloud, {100 * self.chance['phase']:.0f} % by chance."
+        """Identification of formula and phase, and the gain of clouds over pooled vectors."""
+        sentences = []
+        for model, entries in self.within.items():
+            identity = percent(entries["mean"]["identity"])
+            sentence = f"{model}: by mean vectors, the nearest crystal has the same formula in {identity}"
+            if "separation" in entries["mean"]:
+                figures = [f"{in_words(entries[name]['separation'], digits=2)} by {name}" for name in REPRESENTATIONS]
+                sentence += f"; the AUROC of phases against perturbed copies is {', '.join(figures)}"
+            sentences.append(f"{sentence}.")
+        for models, entries in self.across.items():
+            ends = np.array([entries[how]["low"] for how in ("mean", "cloud")])
+            excess = "not significantly more often" if not (ends > self.chance["phase"]).any() else "more often"
+            extent = f"{excess} than by chance: " if np.isfinite(ends).all() else "in "
+            sentences.append(
+                f"{models}: the same phase is nearest {extent}{percent(entries['mean'])} by mean vectors, "
+                f"{percent(entries['cloud'])} by clouds (chance: {100 * self.chance['phase']:.0f} %)."
             )
-        return " ".join(said)
+        return " ".join(sentences)
 
 
 def polymorphs(
@@ -121,22 +122,26 @@ def polymorphs(
     common = pair(*tables) if len(tables) > 1 else list(tables)
     names, first = display_names(common), common[0]
     if first.structures is None:
-        raise ValueError("`tables` must bring structures, got none: phases are told by formula.")
+        raise ValueError("`tables` must bring structures, got none: phases are identified by formula.")
     present = np.unique(first.structure_index)
     ids = [first.structures.ids[i] for i in present]
     formula = np.unique(groups.reduced_formulas(first.structures)[present], return_inverse=True)[1]
     if len(ids) > MOST:
-        raise ValueError(f"`tables` must hold at most {MOST} crystals, got {len(ids)}: all pairs of them are compared.")
+        raise ValueError(f"`tables` must hold at most {MOST} crystals, got {len(ids)}: all pairs are compared.")
     phases = np.array([(i, j) for i, j in combinations(range(len(ids)), 2) if formula[i] == formula[j]], np.int32)
     if not len(phases):
         raise ValueError(f"`tables` must hold two structures of one formula, got none among {len(ids)}.")
     if energies is not None and len(energies) != len(first.structures):
-        raise ValueError(f"`energies` must be one a structure, got {len(energies)} for {len(first.structures)}.")
+        raise ValueError(
+            f"`energies` must have one value per structure, got {len(energies)} for {len(first.structures)}."
+        )
     gap = np.full(len(phases), np.nan)
     if energies is not None:
         gap = np.abs(energies[present][phases[:, 0]] - energies[present][phases[:, 1]])
         if not np.isfinite(gap).any():
-            raise ValueError("`energies` must be known of two phases of a formula at least, got none: leave them out.")
+            raise ValueError(
+                "`energies` must be known for at least two phases of one formula, got none: leave them out."
+            )
     known = np.isfinite(gap)
     key = jax.random.key(seed)
     place = space_of(space, common, anchors=anchors, k=k, similarity=similarity, key=jax.random.fold_in(key, 0))
@@ -146,11 +151,11 @@ def polymorphs(
     seen = [_Seen.of(place, table) for table in common]
     within = {}
     for name, table, own in zip(names, common, seen, strict=True):
-        of: dict[str, dict[str, Any]] = {how: {} for how in REPRESENTATIONS}
+        figures: dict[str, dict[str, Any]] = {how: {} for how in REPRESENTATIONS}
         every = np.array(list(combinations(range(len(ids)), 2)), np.int32)
         for how in REPRESENTATIONS:
             distance = own.distances(own, every, how=how, epsilon=epsilon)
-            of[how]["identity"] = with_interval(
+            figures[how]["identity"] = with_interval(
                 _identity(distance, every, formula), clusters=formula, scale="share", **bootstrap
             )
         apart = {how: own.distances(own, phases, how=how, epsilon=epsilon) for how in REPRESENTATIONS}
@@ -160,12 +165,14 @@ def polymorphs(
             to_copies = np.stack([original, np.arange(len(original), dtype=np.int32)], axis=1)
             for how in REPRESENTATIONS:
                 near = own.distances(other, to_copies, how=how, epsilon=epsilon)
-                of[how]["separation"] = _auroc(apart[how], near, formula[phases[:, 0]], formula[original], **bootstrap)
+                figures[how]["separation"] = _auroc(
+                    apart[how], near, formula[phases[:, 0]], formula[original], **bootstrap
+                )
         if known.any():
             of_known = formula[phases[known, 0]]
             for how in REPRESENTATIONS:
-                of[how]["energy"] = _correlation(apart[how][known], gap[known], of_known, **bootstrap)
-        within[name] = of
+                figures[how]["energy"] = _correlation(apart[how][known], gap[known], of_known, **bootstrap)
+        within[name] = figures
 
     across = {}
     if space == "shared":
@@ -205,7 +212,7 @@ def polymorphs(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Seen:
-    """Crystals as one model sees them: pooled, and as clouds."""
+    """Crystals in the space of one model: pooled, and as point clouds."""
 
     mean: np.ndarray
     covariance: np.ndarray
@@ -218,7 +225,7 @@ class _Seen:
         """Of a table, or of other structures by the model of `by`."""
         known = place.rows(table if by is None else by)
         origin = known.mean(axis=0)
-        rows = (known if by is None else place.rows(by, of=table)) - origin
+        rows = (known if by is None else place.rows(by, other=table)) - origin
         cloud, mass = clouds_of(rows, table)
         # One scale for all that is compared: twice the variance of the model's atoms.
         scale = float(2 * ((known - origin) ** 2).sum(axis=1).mean())
@@ -235,20 +242,20 @@ class _Seen:
         """Divergences of clouds, small ones apart from large ones, which all would have to be filled up to."""
         atoms = np.maximum((self.mass > 0).sum(axis=1)[pairs[:, 0]], (other.mass > 0).sum(axis=1)[pairs[:, 1]])
         size = np.maximum(4, 2 ** np.ceil(np.log2(atoms)).astype(int))
-        found = np.empty(len(pairs), np.float32)
+        distance = np.empty(len(pairs), np.float32)
         for most in np.unique(size).tolist():
             own = np.flatnonzero(size == most)
             # Filled up, so that few shapes have to be compiled.
             filled = own[np.arange(2 ** int(np.ceil(np.log2(len(own))))) % len(own)]
-            clouds = (jnp.asarray(of[:, :most]) for of in (self.cloud, self.mass, other.cloud, other.mass))
+            clouds = (jnp.asarray(array[:, :most]) for array in (self.cloud, self.mass, other.cloud, other.mass))
             scale = jnp.float32(self.scale)
-            found[filled] = np.asarray(_clouds(*clouds, jnp.asarray(pairs[filled]), scale, epsilon=epsilon).value)
-        if not np.isfinite(found).all():
+            distance[filled] = np.asarray(_clouds(*clouds, jnp.asarray(pairs[filled]), scale, epsilon=epsilon).value)
+        if not np.isfinite(distance).all():
             raise ValueError(
-                f"`epsilon` must be large enough for transport to converge, got {epsilon:g}, by which "
-                f"{int((~np.isfinite(found)).sum())} of {len(found)} pairs of crystals did not: give a larger one."
+                f"`epsilon` must be large enough for transport to converge, got {epsilon:g}: "
+                f"{int((~np.isfinite(distance)).sum())} of {len(distance)} pairs of crystals did not converge."
             )
-        return found
+        return distance
 
 
 @partial(jax.jit, static_argnames="epsilon")
@@ -257,22 +264,22 @@ def _clouds(x: Array, mass_x: Array, y: Array, mass_y: Array, pairs: Array, scal
 
 
 def clouds_of(rows: np.ndarray, table: EmbeddingTable) -> tuple[np.ndarray, np.ndarray]:
-    """Every structure's atoms, those that symmetry makes equal once, with their share of the structure as mass.
+    """Atoms of every structure, symmetry-equivalent ones once, with their share of the structure as mass.
 
     Returns:
         (s, a, w) rows, filled up with zeros, and (s, a) masses, which sum to 1.
     """
     extent = float(np.sqrt(((rows - rows.mean(axis=0)) ** 2).sum(axis=1).mean())) or 1.0
     index = np.unique(table.structure_index, return_inverse=True)[1]
-    found = []
+    crystals = []
     for own in np.split(rows, np.flatnonzero(np.diff(index)) + 1):
         rounded = np.round(own / (_EQUAL * extent))
         _, which, number = np.unique(rounded, axis=0, return_index=True, return_counts=True)
-        found.append((own[which], number / len(own)))
-    most = max(len(own) for own, _ in found)
-    cloud = np.zeros((len(found), most, rows.shape[1]), np.float32)
-    mass = np.zeros((len(found), most), np.float32)
-    for i, (own, share) in enumerate(found):
+        crystals.append((own[which], number / len(own)))
+    most = max(len(own) for own, _ in crystals)
+    cloud = np.zeros((len(crystals), most, rows.shape[1]), np.float32)
+    mass = np.zeros((len(crystals), most), np.float32)
+    for i, (own, share) in enumerate(crystals):
         cloud[i, : len(own)], mass[i, : len(own)] = own, share
     return cloud, mass
 
@@ -283,7 +290,7 @@ def _copies(
     """By model, its table of copies, and which crystal each is a copy of."""
     if not copies:
         return {}
-    found, place = {}, {name: i for i, name in enumerate(ids)}
+    copies_of, place = {}, {name: i for i, name in enumerate(ids)}
     for name, table in zip(names, tables, strict=True):
         own = [copy for copy in copies if (copy.model, copy.layer) == (table.model, table.layer)]
         if len(own) != 1 or own[0].structures is None:
@@ -293,8 +300,8 @@ def _copies(
         strange = [original for original in originals if original not in place]
         if strange:
             raise ValueError(f"`copies` must be of the tables' structures, as `ID{COPY}1`, got one of {strange[0]!r}.")
-        found[name] = own[0], np.array([place[original] for original in originals], np.int32)
-    return found
+        copies_of[name] = own[0], np.array([place[original] for original in originals], np.int32)
+    return copies_of
 
 
 def _identity(distance: np.ndarray, every: np.ndarray, formula: np.ndarray) -> np.ndarray:
@@ -310,12 +317,12 @@ def _found_again(a: _Seen, b: _Seen, formula: np.ndarray, how: str, epsilon: flo
     """(s,) 1 where the nearest phase by another model is the same; NaN where there is one phase alone."""
     pairs = np.array([(i, j) for i, own in enumerate(formula) for j in np.flatnonzero(formula == own)], np.int32)
     distance = a.distances(b, pairs, how=how, epsilon=epsilon)
-    found = np.full(len(formula), np.nan)
+    hits = np.full(len(formula), np.nan)
     for i in range(len(formula)):
         own = pairs[:, 0] == i
         if own.sum() > 1:
-            found[i] = float(pairs[own, 1][distance[own].argmin()] == i)
-    return found
+            hits[i] = float(pairs[own, 1][distance[own].argmin()] == i)
+    return hits
 
 
 def _auroc(

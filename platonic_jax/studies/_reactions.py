@@ -1,4 +1,4 @@
-"""Does what changes in a reaction tell its energy? Products less reactants, as vectors."""
+"""Reaction vectors (products less reactants), and linear readouts of reaction energies from them."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ _RIDGES = 10.0 ** np.arange(-6, 3)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Reactions(Record):
-    """Vectors of reactions, and how well they tell energies.
+    """Vectors of reactions, and errors of energies read out from them.
 
     Attributes:
         models: names.
@@ -70,30 +70,32 @@ class Reactions(Record):
 
     @property
     def verdict(self) -> str:
-        """Whether vectors tell energies, and how far a model's own energies go."""
-        said = [
-            f"{entry['name']} is {entry['id']}, of {len(entry['phases'])} phases, by {entry['because']}."
+        """Errors of energies from reaction vectors, and of the models' own energies."""
+        sentences = [
+            f"{entry['name']} is {entry['id']}, chosen among {len(entry['phases'])} phases as {entry['because']}."
             for entry in self.phases
         ]
         if CONSTANT not in self.errors:
             largest = {model: self.equations[int(np.argmax(norm))] for model, norm in self.norms.items()}
-            said += [f"{model}: environments change most in {equation}." for model, equation in largest.items()]
-            return " ".join(said)
+            sentences += [
+                f"{model}: the largest change of environments is in {equation}." for model, equation in largest.items()
+            ]
+            return " ".join(sentences)
         base, num = self.errors[CONSTANT], self.groups
-        said.append(f"The constant-mean baseline has an MAE of {in_words(base, digits=3)} eV/atom.")
+        sentences.append(f"The constant-mean baseline has an MAE of {in_words(base, digits=3)} eV/atom.")
         bounded = np.isfinite(base["low"])
         for name in self.predicted:
-            found = self.errors[name]
-            told = ""
+            error = self.errors[name]
+            comparison = ""
             if bounded:
-                told = ", less than the baseline" if found["high"] < base["low"] else ", not certainly less"
-            said.append(f"A readout of {name} has {in_words(found, digits=3)}{told}.")
+                comparison = ", below the baseline" if error["high"] < base["low"] else ", not significantly below it"
+            sentences.append(f"A readout of {name} has {in_words(error, digits=3)}{comparison}.")
         apart = (
             f"The {num['reactions']} reactions fall into {num['num']} groups that share no "
             f"compound, the largest of {num['largest']}"
         )
-        said.append(f"{apart}; {meaning(num)}.")
-        return " ".join(said)
+        sentences.append(f"{apart}; {meaning(num)}.")
+        return " ".join(sentences)
 
 
 def reactions(
@@ -108,7 +110,7 @@ def reactions(
     num_bootstraps: int = 1000,
     seed: int = 0,
 ) -> Reactions:
-    """Products less reactants, of balanced reactions, and what a linear read-out of it knows of their energies.
+    """Compute vectors of balanced reactions, and cross-validate a linear readout of their energies.
 
     Vectors are sums over the atoms of formula units. Whatever an element's rows have in common cancels, so composition
     tells nothing here. Nor do cycles, by which some reactions are sums of others (Hess): a reaction is judged by a
@@ -136,15 +138,15 @@ def reactions(
     common = pair(*tables) if len(tables) > 1 else list(tables)
     names = display_names(common)
     crystals = _terms.Crystals(common, names)
-    sides, found = _coefficients(equations, crystals)
+    sides, matches = _coefficients(equations, crystals)
     size = np.abs(sides[1] @ _sizes(crystals))
     given = np.full(len(equations), np.nan) if energies is None else np.asarray(energies, float)
     if given.shape != (len(equations),):
-        raise ValueError(f"`energies` must be one an equation, got {given.size} for {len(equations)}.")
+        raise ValueError(f"`energies` must have one value per equation, got {given.size} for {len(equations)}.")
     known = np.isfinite(given)
     if known.any() and known.sum() < LEAST:
         raise ValueError(
-            f"`energies` must be known of at least {LEAST} reactions, got {known.sum()}: give more, or none."
+            f"`energies` must be known for at least {LEAST} reactions, got {known.sum()}: give more, or none."
         )
 
     key = jax.random.key(seed)
@@ -178,14 +180,16 @@ def reactions(
             if "energy" in table.properties:
                 own = np.asarray(table.properties["energy"], float)[crystals.present] / _formula_units(crystals)
                 predictions[f"{name}, {OWN}"] = (sides.sum(axis=0) @ own / size)[known]
-        judged = np.isfinite(predictions[CONSTANT])
-        if not judged.any():
-            raise ValueError(f"`energies` must be of {LEAST} reactions that share no compound with a sixth, got fewer.")
+        evaluated = np.isfinite(predictions[CONSTANT])
+        if not evaluated.any():
+            raise ValueError(
+                f"`energies` must be known for {LEAST} reactions that share no compound with another, got fewer."
+            )
         group = connected_groups(*np.nonzero(compounds), num_units=len(compounds))
-        connected = {**described(np.unique(group[judged], return_counts=True)[1]), "reactions": int(judged.sum())}
+        connected = {**described(np.unique(group[evaluated], return_counts=True)[1]), "reactions": int(evaluated.sum())}
         for i, (name, guess) in enumerate(predictions.items()):
             errors[name] = with_interval(
-                np.where(judged, np.abs(guess - y[known]), np.nan),
+                np.where(evaluated, np.abs(guess - y[known]), np.nan),
                 clusters=group,
                 scale="positive",
                 num_bootstraps=num_bootstraps,
@@ -208,7 +212,7 @@ def reactions(
         errors=errors,
         groups=connected,
         projections=projections,
-        phases=[entry for entry in _terms.told(found) if entry["phases"]],
+        phases=[entry for entry in _terms.told(matches) if entry["phases"]],
         settings={
             **place.told(),
             "pooling": "sum over a formula unit, rows less the mean of their element",
@@ -229,13 +233,13 @@ def _coefficients(equations: Sequence[str], crystals: _terms.Crystals) -> tuple[
         of_equation = [crystals.find(term) for term in _terms.parse_reaction(equation, crystals.known)]
         named = [one.term.model for one in of_equation if one.term.model]
         if named:
-            raise ValueError(f"a reaction must name no models, got @{named[0]} in {equation!r}: all pairs are tried.")
+            raise ValueError(f"a reaction must not name models, got @{named[0]} in {equation!r}: all models are used.")
         amounts = [one.term.coefficient * one.units for one in of_equation]
         compositions = [crystals.composition(one.structure) for one in of_equation]
         lost = _terms.imbalance(list(zip(amounts, compositions, strict=True)))
         if lost:
-            told = ", ".join(f"{element} {number:+g}" for element, number in lost.items())
-            raise ValueError(f"the reaction must be balanced, got products with {told} in {equation!r}.")
+            surplus = ", ".join(f"{element} {number:+g}" for element, number in lost.items())
+            raise ValueError(f"the reaction {equation!r} is not balanced: its products have {surplus}.")
         for one, amount in zip(of_equation, amounts, strict=True):
             sides[int(amount > 0), i, where[one.structure]] += amount
             terms.setdefault(one.term.name, one)
@@ -253,18 +257,18 @@ def _formula_units(crystals: _terms.Crystals) -> np.ndarray:
 
 
 def _compounds(sides: np.ndarray, crystals: _terms.Crystals) -> np.ndarray:
-    """(r, c) whether each compound takes part in a reaction; elements, which most reactions share, are left out."""
+    """(r, c) mask of the compounds in each reaction; elements, which most reactions share, are left out."""
     compound = np.array([len(crystals.composition(int(i))) > 1 for i in crystals.present])
     return (sides != 0).any(axis=0)[:, compound]
 
 
 def _left_out(x: np.ndarray, y: np.ndarray, apart: np.ndarray) -> np.ndarray:
     """(r,) the prediction of each row by a ridge regression of those apart, the penalty chosen among them too."""
-    found = np.full(len(y), np.nan)
+    predictions = np.full(len(y), np.nan)
     for i, others in enumerate(apart):
         if others.sum() >= LEAST:
-            found[i] = _ridge(x[others].astype(float), y[others], x[i].astype(float))
-    return found
+            predictions[i] = _ridge(x[others].astype(float), y[others], x[i].astype(float))
+    return predictions
 
 
 def _ridge(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> float:

@@ -82,20 +82,20 @@ class Stitching(Record):
 
     @property
     def verdict(self) -> str:
-        """What to make of it, in a few sentences."""
+        """Summary in a few sentences."""
         best, zero, element = self.methods[self.best], self.methods["zero-shot"], self.baselines["element"]
-        told = [
+        sentences = [
             f"On unseen chemical systems the {self.best} map from {self.source}, chosen on others, leaves a fraction "
             f"of variance unexplained of {in_words(best['left'], digits=2)} of the embeddings of {self.target}; "
             f"anchors alone leave {in_words(zero['left'], digits=2)}, the element-only baseline "
             f"{in_words(element['left'], digits=2)}."
         ]
         if not self.read_out:
-            told.append(f"The store of {self.target} brings no readout, so energies were not tried.")
-            return " ".join(told)
+            sentences.append(f"The store of {self.target} has no readout, so energies were not evaluated.")
+            return " ".join(sentences)
         composition = self.baselines["composition"]
         controls = {name: methods[self.chosen[name]]["mae"] for name, methods in self.controls.items()}
-        told.append(
+        sentences.append(
             f"The energy readout of {self.target} has an MAE of {_milli(best['mae'])} meV/atom on them, "
             f"{_milli(zero['mae'])} with anchors alone; the composition baseline has {_milli(composition['mae'])}"
             + "".join(f", {name} {_milli(entry)}" for name, entry in controls.items())
@@ -103,12 +103,14 @@ class Stitching(Record):
         )
         rivals = [composition["mae"], element["mae"], *controls.values()]
         if not all(np.isfinite(entry["high"]) for entry in (best["mae"], *rivals)):
-            told.append(f"{self.num['systems']} chemical systems are too few to compare these with certainty.")
+            sentences.append(
+                f"There are too few chemical systems ({self.num['systems']}) for a significant comparison."
+            )
         elif best["mae"]["high"] < min(rival["low"] for rival in rivals):
-            told.append("The readout works on these embeddings better than on what needs no trained source.")
+            sentences.append("The mapped embeddings beat every baseline.")
         else:
-            told.append("This is not certainly better than what needs no trained source.")
-        return " ".join(told)
+            sentences.append("This is no significant improvement over the baselines.")
+        return " ".join(sentences)
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the maps, and the verdict, as plain lists and numbers; undefined values are null."""
@@ -162,7 +164,7 @@ def stitching(
     check_count("num_components", num_components)
     first, last, *others = pair(source, target, *controls)
     if first.structures is None:
-        raise ValueError("`source` must bring its structures, got bare arrays: whole chemical systems are held out.")
+        raise ValueError("`source` must have structures, got bare arrays: whole chemical systems are held out.")
     key = {name: jax.random.fold_in(jax.random.key(seed), i) for i, name in enumerate(_STREAMS)}
     system = np.unique(groups.chemical_systems(first.structures), return_inverse=True)[1]
     held = learn.held_out_groups(system[first.structure_index], fraction=held_out, key=key["split"])
@@ -173,43 +175,43 @@ def stitching(
     train = ~held & ~validated
     fitted = np.flatnonzero(train)
     strange = np.unique(first.structure_index[~np.isin(first.species, first.species[fitted])])
-    judged, chosen_on = (np.flatnonzero(of & ~np.isin(first.structure_index, strange)) for of in (held, validated))
-    check_count("k", k, most=len(fitted), of="the number of fitted atoms", fix="ask for fewer anchors")
-    if not len(judged) or not len(chosen_on):
+    test, chosen_on = (np.flatnonzero(mask & ~np.isin(first.structure_index, strange)) for mask in (held, validated))
+    check_count("k", k, most=len(fitted), bound="the number of fitted atoms", fix="ask for fewer anchors")
+    if not len(test) or not len(chosen_on):
         raise ValueError(
-            "`target` must have structures to choose a map on and to evaluate it on, got none of which every element "
-            "is in the training set: give more structures."
+            "`target` must have validation and test structures whose elements are all in the training set, got none: "
+            "give more structures."
         )
 
     num_components = min(num_components, max(1, k // 10))
-    judge = _Judge(last, fitted, judged, system, num_bootstraps=num_bootstraps, key=key["bootstrap"])
+    judge = _Judge(last, fitted, test, system, num_bootstraps=num_bootstraps, key=key["bootstrap"])
     chooser = _Judge(last, fitted, chosen_on, system, num_bootstraps=1, key=key["bootstrap"])
     names = display_names([first, last, *others])
     with jax.enable_x64(True):  # noqa: FBT003
         rows = np.asarray(anchor_methods.random(jnp.asarray(first.x[fitted]), k, key=key["anchors"]))
         y = jnp.asarray(last.x[fitted], jnp.float64)
-        maps, found, chosen = {}, {}, {}
+        maps, results, chosen = {}, {}, {}
         for name, table in zip([names[0], *names[2:]], [first, *others], strict=True):
             x = jnp.asarray(table.x[fitted], jnp.float64)
             maps[name] = {method: _fit(x, y, rows, method=method, c=num_components) for method in METHODS}
-            to_judge = jnp.asarray(table.x[judged], jnp.float64)
-            found[name] = {method: judge.of_rows(_apply(map, to_judge)) for method, map in maps[name].items()}
+            to_judge = jnp.asarray(table.x[test], jnp.float64)
+            results[name] = {method: judge.of_rows(_apply(map, to_judge)) for method, map in maps[name].items()}
             to_choose = jnp.asarray(table.x[chosen_on], jnp.float64)
             errors = {method: chooser.error_of(_apply(maps[name][method], to_choose)) for method in FITTED}
             chosen[name] = min(errors, key=errors.__getitem__)
         one_hot = jnp.asarray(element_baseline(first).x, jnp.float64)
-        element = _apply(_fitted(one_hot[fitted], y, method="affine"), one_hot[judged])
+        element = _apply(_fitted(one_hot[fitted], y, method="affine"), one_hot[test])
         baselines = {"element": judge.of_rows(element)}
         if judge.own is not None:
             baselines["composition"] = judge.of_energies(_of_composition(first, judge))
         reconstruction = _reconstruction(
-            first, last, train, judged, judge, num_neighbours=num_neighbours, key=key["local"]
+            first, last, train, test, judge, num_neighbours=num_neighbours, key=key["local"]
         )
     return Stitching(
         source=names[0],
         target=names[1],
-        methods=found.pop(names[0]),
-        controls=found,
+        methods=results.pop(names[0]),
+        controls=results,
         chosen=chosen,
         baselines=baselines,
         reconstruction=reconstruction,
@@ -217,7 +219,7 @@ def stitching(
         num={
             "fitted": len(fitted),
             "validated": len(chosen_on),
-            "judged": len(judged),
+            "judged": len(test),
             "structures": len(judge.structures),
             "systems": len(judge.weights[0]),
             "left_out": len(strange),
@@ -254,20 +256,20 @@ def _fit(x: Array, y: Array, rows: np.ndarray, *, method: str, c: int) -> Map:
 
 
 class _Judge:
-    """Errors of rows and energies on held-out atoms, with intervals over chemical systems."""
+    """Errors of embeddings and energies on held-out atoms, with intervals over chemical systems."""
 
     def __init__(
         self,
         target: EmbeddingTable,
         fitted: np.ndarray,
-        judged: np.ndarray,
+        test: np.ndarray,
         system: np.ndarray,
         *,
         num_bootstraps: int,
         key: Array,
     ) -> None:
-        self.y, self.species = target.x[judged].astype(np.float64), target.species[judged]
-        self.structures, self.place = np.unique(target.structure_index[judged], return_inverse=True)
+        self.y, self.species = target.x[test].astype(np.float64), target.species[test]
+        self.structures, self.place = np.unique(target.structure_index[test], return_inverse=True)
         self.fitted_structures = np.unique(target.structure_index[fitted])
         self.system = np.unique(system[self.structures], return_inverse=True)[1]
         self.of_atom = self.system[self.place]
@@ -293,28 +295,28 @@ class _Judge:
             self.told = {"spread": float(self.own.std()), "deviation": deviation}
 
     def of_rows(self, rows: Array) -> dict[str, Any]:
-        """What mapped rows miss of the target's, overall and within elements, and what its read-out makes of them."""
+        """Unexplained variance of mapped embeddings, overall and within elements, and the readout's errors on them."""
         mapped = np.asarray(rows)
         missed = ((mapped - self.y) ** 2).sum(axis=1)
         within = {}
         for z in self.elements:
-            of = self.species == z
-            around = ((self.y[of] - self.y[of].mean(axis=0)) ** 2).sum(axis=1)
-            share = self.ratio(missed[of], around, self.of_atom[of])
-            within[chemical_symbols[z]] = {**share, "num_atoms": int(of.sum())}
-        found: dict[str, Any] = {"left": self.ratio(missed, self.spread, self.of_atom), "elements": within}
+            own = self.species == z
+            around = ((self.y[own] - self.y[own].mean(axis=0)) ** 2).sum(axis=1)
+            share = self.ratio(missed[own], around, self.of_atom[own])
+            within[chemical_symbols[z]] = {**share, "num_atoms": int(own.sum())}
+        figures: dict[str, Any] = {"left": self.ratio(missed, self.spread, self.of_atom), "elements": within}
         if self.own is not None:
-            found |= self.of_energies(_energies(mapped, self.species, self.place, self.readout) / self.size)
-        return found
+            figures |= self.of_energies(_energies(mapped, self.species, self.place, self.readout) / self.size)
+        return figures
 
     def error_of(self, rows: Array) -> float:
         """The error by which maps are chosen: of energies, or else of rows."""
-        found = self.of_rows(rows)
-        return float(found["left" if self.own is None else "mae"]["value"])
+        figures = self.of_rows(rows)
+        return float(figures["left" if self.own is None else "mae"]["value"])
 
-    def of_energies(self, found: np.ndarray) -> dict[str, Any]:
+    def of_energies(self, predicted: np.ndarray) -> dict[str, Any]:
         """Errors of energies per atom, in eV/atom, against the target's own."""
-        away, one = found - self.own, np.ones(len(found))
+        away, one = predicted - self.own, np.ones(len(predicted))
         return {
             "mae": self.ratio(np.abs(away), one, self.system),
             "median": self.median(np.abs(away)),
@@ -344,18 +346,18 @@ def _entry(draws: np.ndarray, system: np.ndarray) -> dict[str, float]:
 
 
 def _energies(x: np.ndarray, species: np.ndarray, index: np.ndarray, readout: Any) -> np.ndarray:
-    found = energies(
+    energy = energies(
         jnp.asarray(x),
         jnp.asarray(species),
         jnp.asarray(index, jnp.int32),
         readout=readout,
         num_structures=int(index.max()) + 1,
     )
-    return np.asarray(found, float)
+    return np.asarray(energy, float)
 
 
 def _of_composition(table: EmbeddingTable, judge: _Judge) -> np.ndarray:
-    """Energies per atom of what is judged, from one energy an element, fitted to the target's own."""
+    """Energies per atom of the test set from one energy per element, fitted to the target's own energies."""
     elements, column = np.unique(table.species, return_inverse=True)
     share = np.zeros((len(judge.all_own), len(elements)))
     np.add.at(share, (table.structure_index, column), 1)
@@ -368,16 +370,16 @@ def _reconstruction(
     source: EmbeddingTable,
     target: EmbeddingTable,
     train: np.ndarray,
-    judged: np.ndarray,
+    test: np.ndarray,
     judge: _Judge,
     *,
     num_neighbours: int,
     key: Array,
 ) -> dict[str, dict[str, float]]:
-    """GFRE and LFRE on what is judged, the latter among atoms of some structures alone."""
+    """GFRE and LFRE on the test set, the latter on atoms of some structures only."""
     x, y = (jnp.asarray(table.x, jnp.float64) for table in (source, target))
     system = np.full(len(source.x), -1)
-    system[judged] = judge.of_atom
+    system[test] = judge.of_atom
     errors = np.asarray(jax.jit(metrics.gfre_rows)(x, y, train=jnp.asarray(train)))
     some = whole_structures(source.structure_index, LOCAL_ROWS, key=key)
     local = np.asarray(
@@ -385,8 +387,8 @@ def _reconstruction(
     )
 
     def root_mean(errors: np.ndarray, system: np.ndarray) -> dict[str, float]:
-        of = system >= 0
-        return judge.ratio(errors[of] ** 2, np.ones(of.sum()), system[of], root=True)
+        known = system >= 0
+        return judge.ratio(errors[known] ** 2, np.ones(known.sum()), system[known], root=True)
 
     return {"gfre": root_mean(errors, system), "lfre": root_mean(local, system[some])}
 

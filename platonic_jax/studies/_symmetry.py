@@ -1,4 +1,4 @@
-"""Does a model keep the symmetries of space, and those of the crystal? From a table of images to a verdict."""
+"""Invariance of embeddings under rigid motions, supercells and crystal symmetry, from a table of transformed copies."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _SPACES = ("raw", "shared")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Symmetry(Record):
-    """How far images of atoms lie from the atoms, and how well equivalent atoms coincide.
+    """Distances between atoms and their transformed copies, and the spread of equivalent atoms.
 
     Attributes:
         model: its name.
@@ -69,42 +69,42 @@ class Symmetry(Record):
     @property
     def broken(self) -> list[str]:
         """The kinds of image under which some atom moves by more than the tolerance in raw space."""
-        return [kind for kind, found in self.images["raw"].items() if found["largest"] > TOLERANCE]
+        return [kind for kind, entry in self.images["raw"].items() if entry["largest"] > TOLERANCE]
 
     @property
     def verdict(self) -> str:
-        """What to make of it, in a few sentences."""
+        """Summary in a few sentences."""
         name = f"{self.model} ({'random weights, ' if self.kind == 'random' else ''}layer {self.layer})"
-        found, orbits = self.images["raw"], self.orbits["raw"]
-        told = _collapse_told(orbits)
+        images, orbits = self.images["raw"], self.orbits["raw"]
+        collapse = _collapse_told(orbits)
         if not self.broken:
-            largest = max(entry["largest"] for entry in found.values())
+            largest = max(entry["largest"] for entry in images.values())
             return (
-                f"{name} keeps every symmetry that was tried, to the precision of its arithmetic: no image of an atom "
-                f"moves by more than {largest:.0e} of its norm (tolerance {TOLERANCE:.0e}). {told}"
+                f"{name} is invariant under every symmetry tested, to numerical precision: no embedding changes by "
+                f"more than {largest:.0e} of its norm (tolerance {TOLERANCE:.0e}). {collapse}"
             )
-        worst = max(self.broken, key=lambda kind: found[kind]["largest"])
-        entry = found[worst]
+        worst = max(self.broken, key=lambda kind: images[kind]["largest"])
+        entry = images[worst]
         where = entry["worst"]
-        kept = [kind for kind in found if kind not in self.broken]
+        kept = [kind for kind in images if kind not in self.broken]
         against = (
             f", {_number(entry['median_against'])} and {_number(entry['largest_against'])} of the distance between "
-            "different environments"
+            "distinct environments"
             if np.isfinite(entry["median_against"])
             else ""
         )
         sentences = [
-            f"{name} does not keep {_series(self.broken)}{f'; it keeps {_series(kept)}' if kept else ''}.",
-            f"By a {worst} an atom moves by {_number(entry['median'])} of its norm at the median, "
+            f"{name} is not invariant under {_series(self.broken)}{f', but under {_series(kept)}' if kept else ''}.",
+            f"Under a {worst} embeddings change by {_number(entry['median'])} of their norm at the median, "
             f"{_number(entry['largest'])} at most ({_place(where)}){against}.",
-            told,
-            _advice(self.broken, found),
+            collapse,
+            _advice(self.broken, images),
         ]
         return " ".join(sentences)
 
 
 def symmetry(table: EmbeddingTable, images: Images, *, k: int = 100, seed: int = 0) -> Symmetry:
-    """Judge a model by its rows of images that physics does not tell apart.
+    """Test the invariance of a model from its embeddings of symmetry-transformed copies.
 
     Args:
         table: a model's table of `images.structures`; structures that it skipped are left out.
@@ -146,7 +146,7 @@ def symmetry(table: EmbeddingTable, images: Images, *, k: int = 100, seed: int =
     def label(row: int) -> dict[str, Any]:
         return {"structure": name[row], "atom": int(table.atom_index[row]), "element": str(symbols[row])}
 
-    found, collapse, relative = {}, {}, {}
+    per_space, collapse, relative = {}, {}, {}
     with jax.enable_x64(True):  # noqa: FBT003
         x = jnp.asarray(table.x)
         rows = np.asarray(anchors.random(x[:number], min(k, number), key=key))
@@ -155,14 +155,14 @@ def symmetry(table: EmbeddingTable, images: Images, *, k: int = 100, seed: int =
             distance, norm = (np.asarray(values) for values in _distances(seen, jnp.asarray(images.image_of)))
             relative[space] = distance / np.where(norm > 0, norm, 1)
             ruler, nearest, collapse[space] = _rulers(seen, number, orbit, home, most, label)
-            found[space] = {
+            per_space[space] = {
                 kind: _summary(
                     np.flatnonzero(kinds == kind), relative[space], distance, ruler, nearest, images.image_of, label
                 )
                 for kind in IMAGES
                 if (kinds == kind).any()
             }
-            for kind, entry in found[space].items():
+            for kind, entry in per_space[space].items():
                 entry["num_structures"] = int((images.kind == kind).sum())
 
     turned = np.isin(kinds, _TURNING)
@@ -171,13 +171,13 @@ def symmetry(table: EmbeddingTable, images: Images, *, k: int = 100, seed: int =
         model=table.model,
         kind=table.kind,
         layer=table.layer,
-        images=found,
+        images=per_space,
         orbits=collapse,
         atoms={"structure": np.array(name), "atom": table.atom_index[:number], "element": symbols, **atoms},
         elements=_by_element(symbols, atoms),
         noise={
             "storage": float(np.finfo(np.float32).eps),
-            "rounding": found["raw"]["permutation"]["largest"],
+            "rounding": per_space["raw"]["permutation"]["largest"],
             "tolerance": TOLERANCE,
         },
         moved={known.ids[i]: float(shift) for i, shift in enumerate(images.moved) if shift >= 1e-6},
@@ -211,7 +211,7 @@ _orbits = partial(jax.jit, static_argnames=("num_orbits", "most"))(diagnostics.o
 def _matching(table: EmbeddingTable, images: Images) -> Images:
     """The images that the table has rows of."""
     if table.structures is None:
-        raise ValueError("`table` must bring its structures, got bare arrays: they tell images from originals.")
+        raise ValueError("`table` must have structures, got bare arrays: images and originals are matched by them.")
     known = images.among(table.structures.ids)
     if known.structures.hashes != table.structures.hashes:
         raise ValueError("`table` must be of `images.structures`, got other structures: embed those.")
@@ -231,7 +231,7 @@ def _compact(orbit: np.ndarray, structure: np.ndarray) -> tuple[np.ndarray, np.n
 def _rulers(
     seen: Array, number: int, orbit: np.ndarray, home: np.ndarray, most: int, label: Any
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """For every original atom the distance between environments and to the nearest one; and the collapse of orbits."""
+    """Distance between environments and to the nearest one, for every original atom; and the collapse of orbits."""
     ruler, nearest = np.full(number, np.nan), np.full(number, np.nan)
     known = np.flatnonzero(orbit >= 0)
     empty = {"num_orbits": 0, "collapsed": np.nan, "largest": np.nan, "within": np.nan, "between": np.nan}
@@ -304,7 +304,7 @@ def _by_atom(relative: np.ndarray, atom: np.ndarray, number: int) -> dict[str, n
 
 
 def _by_element(symbols: np.ndarray, atoms: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    found = {
+    elements = {
         str(element): {
             "num_atoms": int((symbols == element).sum()),
             "turned": float(np.median(atoms["turned"][symbols == element])),
@@ -312,7 +312,7 @@ def _by_element(symbols: np.ndarray, atoms: Mapping[str, np.ndarray]) -> dict[st
         }
         for element in np.unique(symbols)
     }
-    return dict(sorted(found.items(), key=lambda entry: -entry[1]["turned"]))
+    return dict(sorted(elements.items(), key=lambda entry: -entry[1]["turned"]))
 
 
 def _borrowed(images: Images, home: np.ndarray) -> list[str]:
@@ -322,45 +322,45 @@ def _borrowed(images: Images, home: np.ndarray) -> list[str]:
 
 def _collapse_told(orbits: Mapping[str, Any]) -> str:
     if not orbits["num_orbits"]:
-        return "No structure has equivalent atoms, so whether these coincide is not known."
+        return "No structure has symmetry-equivalent atoms, so their agreement was not tested."
     number, collapsed = orbits["num_orbits"], round(orbits["collapsed"] * orbits["num_orbits"])
     if collapsed == number:
-        return f"Atoms that symmetry makes equivalent coincide in all {number} orbits of several atoms."
+        return f"Symmetry-equivalent atoms coincide in all {number} orbits of several atoms."
     return (
-        f"Atoms that symmetry makes equivalent coincide in {collapsed} of {number} orbits; the spread within an orbit "
-        f"is {_number(orbits['ratio'])} of that between orbits, the most in that of {_place(orbits['worst'])}."
+        f"Symmetry-equivalent atoms coincide in {collapsed} of {number} orbits; the spread within an orbit is "
+        f"{_number(orbits['ratio'])} of that between orbits, largest in the orbit of {_place(orbits['worst'])}."
     )
 
 
-def _advice(broken: list[str], found: Mapping[str, Mapping[str, Any]]) -> str:
-    """What a user can do about it, by what is broken."""
-    told = []
+def _advice(broken: list[str], images: Mapping[str, Mapping[str, Any]]) -> str:
+    """Advice on each broken invariance."""
+    sentences = []
     if {"translation", "permutation"} & set(broken):
-        told.append(
-            "Where the origin or the order of the atoms matters, a network chooses among equally distant neighbours by "
-            "rounding, as one does that keeps a fixed number of them or whose sight ends sharply: rows that differ by "
-            "less mean nothing."
+        sentences.append(
+            "Dependence on the origin or on the order of atoms means that rounding decides between equally distant "
+            "neighbours (a fixed number of neighbours, or a sharp cutoff): smaller differences of embeddings are not "
+            "meaningful."
         )
     if turning := {"cube rotation", "rotation"} & set(broken):
-        confused = max(found[kind]["confused"] for kind in turning)
+        confused = max(images[kind]["confused"] for kind in turning)
         if confused > 0:
-            told.append(
-                f"{100 * confused:.0f} % of turned atoms lie farther from themselves than half way to the next "
-                "environment."
+            sentences.append(
+                f"{100 * confused:.0f} % of rotated atoms are displaced by more than half the distance to the nearest "
+                "other environment."
             )
-        told.append(
-            "Embed it with `--orbit-average` before comparing its rows, keep every crystal in the same orientation, "
-            "and check its forces with `platonic phonons`."
+        sentences.append(
+            "Embed with `--orbit-average` before comparing embeddings, or keep every crystal in the same orientation, "
+            "and test the forces with `platonic phonons`."
         )
     elif "reflection" in broken:
-        told.append(
-            "It tells left from right, as a network does that is built for rotations alone: atoms that only a mirror "
-            "or an inversion makes equivalent stay apart. Turning a crystal is safe, and `--orbit-average` would not "
-            "help."
+        sentences.append(
+            "It distinguishes mirror images, as SO(3)-equivariant networks do: atoms that are equivalent only by a "
+            "mirror or an inversion have different embeddings. Rotating a crystal is safe, and `--orbit-average` "
+            "would not help."
         )
     elif broken == ["supercell"]:
-        told.append("It sees the choice of the cell: compare it on primitive cells alone.")
-    return " ".join(told)
+        sentences.append("It depends on the choice of the cell: compare it on primitive cells only.")
+    return " ".join(sentences)
 
 
 def _place(where: Mapping[str, Any]) -> str:

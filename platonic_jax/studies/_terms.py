@@ -36,7 +36,7 @@ class Term(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A term, and the crystal that it means.
+    """A term, and the crystal that it refers to.
 
     Attributes:
         term: as it was written.
@@ -120,18 +120,18 @@ def parse_reaction(equation: str, known: Container[str] = ()) -> list[Term]:
         place = len(equation) if len(sides) < 2 else equation.rindex(ARROW)
         raise _Fault(equation, place, f"one {ARROW} between reactants and products", f"{len(sides) - 1}")
     shift = len(sides[0]) + len(ARROW)
-    found = []
+    all_terms = []
     for side, sign, offset in ((sides[0], -1, 0), (sides[1], 1, shift)):
         try:
             terms = parse(side, known)
         except _Fault as fault:
             raise _Fault(equation, fault.place + offset, fault.wanted, fault.got) from None
-        found += [term._replace(coefficient=sign * term.coefficient, place=term.place + offset) for term in terms]
-    return found
+        all_terms += [term._replace(coefficient=sign * term.coefficient, place=term.place + offset) for term in terms]
+    return all_terms
 
 
 class _Fault(ValueError):
-    """Something that is missing from an expression, and where."""
+    """Missing part of an expression, and its position."""
 
     def __init__(self, expression: str, place: int, wanted: str, got: str) -> None:
         super().__init__(f"the expression must have {wanted} here, got {got}:\n  {expression}\n  {' ' * place}^")
@@ -163,7 +163,7 @@ class Crystals:
     ) -> None:
         structures = tables[0].structures
         if structures is None:
-            raise ValueError("`tables` must bring structures, got none: crystals are asked for by formula or id.")
+            raise ValueError("`tables` must bring structures, got none: crystals are found by formula or id.")
         self.structures = structures
         self.names = [name.replace(" ", "/") for name in names]  # `@MODEL` has no spaces.
         self.files = list(files or {})
@@ -183,7 +183,7 @@ class Crystals:
         return frozenset([*self._by_id, *self.files])
 
     def find(self, term: Term) -> Found:
-        """The crystal that a term means.
+        """Return the crystal that a term refers to.
 
         Raises:
             ValueError: a model that is none of these, or a name that is no crystal's, with the nearest formulas.
@@ -203,13 +203,13 @@ class Crystals:
             raise ValueError(self._unknown(term.name, formula))
         if self.energy is not None and len(phases) > 1:
             phases = sorted(phases, key=lambda i: float(self.energy[i]))  # type: ignore[index]
-            because = f"the lowest energy by {self.names[0]}, {float(self.energy[phases[0]]):.3f} eV/atom"
+            because = f"the one of lowest energy ({self.names[0]}: {float(self.energy[phases[0]]):.3f} eV/atom)"
         else:
-            because = "the first of the store, which has no energies to tell which is stable"
+            because = "the first in the store, which has no energies"
         ids = tuple(self.structures.ids[i] for i in phases)
         several = len(phases) > 1
-        said = (ids, because) if several else ((), "")
-        return Found(term, table, phases[0], ids[0], formula or "", *said, units)
+        ambiguity = (ids, because) if several else ((), "")
+        return Found(term, table, phases[0], ids[0], formula or "", *ambiguity, units)
 
     def composition(self, structure: int) -> dict[str, float]:
         """Atoms of every element in a formula unit of a structure of the tables."""
@@ -230,14 +230,14 @@ class Crystals:
         )
 
 
-def imbalance(found: Sequence[tuple[float, Mapping[str, float]]]) -> dict[str, float]:
+def imbalance(terms: Sequence[tuple[float, Mapping[str, float]]]) -> dict[str, float]:
     """By element, atoms of products less those of reactants, where they differ.
 
     Args:
-        found: coefficient and composition of a formula unit of every term.
+        terms: coefficient and composition of a formula unit of every term.
     """
     total: Counter[str] = Counter()
-    for coefficient, composition in found:
+    for coefficient, composition in terms:
         for element, amount in composition.items():
             total[element] += coefficient * amount  # type: ignore[assignment]
     return {element: round(value, 6) for element, value in total.items() if abs(value) > 1e-6}
@@ -259,8 +259,8 @@ def _elements(formula: str) -> frozenset[str]:
     return frozenset(re.findall(r"[A-Z][a-z]?", formula))
 
 
-def told(found: Sequence[Found]) -> list[dict[str, Any]]:
-    """Terms and what they mean, as plain values."""
+def told(matches: Sequence[Found]) -> list[dict[str, Any]]:
+    """Describe terms and their crystals in plain values."""
     return [
         {
             "coefficient": one.term.coefficient,
@@ -271,5 +271,5 @@ def told(found: Sequence[Found]) -> list[dict[str, Any]]:
             "phases": list(one.phases),
             "because": one.because,
         }
-        for one in found
+        for one in matches
     ]

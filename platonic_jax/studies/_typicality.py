@@ -1,4 +1,4 @@
-"""How typical are structures of what a reference holds? Ground-truth-free, atom by atom, by several models at once.
+"""Outlier scores of structures relative to reference sets: per atom, by several models, without ground truth.
 
 The structures of a reference are parted at random, whole: most are what others are judged by, some calibrate, and some
 are held out to see whether the calibration holds. One more structure drawn as those of the reference were is
@@ -35,7 +35,7 @@ _STREAMS = ("parts", "anchors", "fit")
 
 
 class _Set(NamedTuple):
-    """Atoms to judge: one table a model, and the structure of each atom, counted from 0."""
+    """Atoms to score: one table per model, and the structure of each atom, counted from 0."""
 
     tables: list[EmbeddingTable]
     structure: np.ndarray
@@ -61,7 +61,7 @@ class _Set(NamedTuple):
 
 
 class _Parts(NamedTuple):
-    """A reference: the structures that others are judged by, those that calibrate, and those held out."""
+    """A reference set in three parts: fitting, calibration, and held-out structures."""
 
     name: str
     fitted: _Set
@@ -109,7 +109,7 @@ def typicality(
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Typicality:
-    """Judge sets of structures by how far they lie from references, each a manifold of its own.
+    """Score query structures by their distance to reference sets.
 
     Args:
         references: by name, the tables of what is typical, one a model, of the same structures.
@@ -142,7 +142,7 @@ def typicality(
     for name, share in (("held_out", held_out), ("calibration", calibration), ("level", level)):
         check_fraction(name, share)
     if not references or not queries:
-        raise ValueError("`references` and `queries` must each name a set of structures at least, got none.")
+        raise ValueError("`references` and `queries` must each name at least one set of structures, got none.")
     paired = {name: pair(*tables) for name, tables in references.items()}
     first = next(iter(paired.values()))
     names = display_names(first)
@@ -166,18 +166,18 @@ def typicality(
             rows = _rows(sets, model, anchored)
             for i, part in enumerate(parts):
                 steps.begin(f"{name} against {part.name}")
-                fitted, judged = rows[3 * i], [*rows[3 * i + 1 : 3 * i + 3], *rows[3 * len(parts) :]]
-                z[part.name][name] = _scores(part, fitted, judged, asked, scores=scores, most=most, key=key["fit"])
+                fitted, queried = rows[3 * i], [*rows[3 * i + 1 : 3 * i + 3], *rows[3 * len(parts) :]]
+                z[part.name][name] = _scores(part, fitted, queried, asked, scores=scores, most=most, key=key["fit"])
 
-        found: dict[str, dict[str, dict[str, Against]]] = {name: {} for name in asked}
+        by_set: dict[str, dict[str, dict[str, Against]]] = {name: {} for name in asked}
         held, uniform = {}, {}
         for part in parts:
             steps.begin(f"p-values against {part.name}")
-            whose = z[part.name]
+            z_of = z[part.name]
             if len(names) > 1:
-                whose[ALL] = [np.mean(of, axis=0) for of in zip(*whose.values(), strict=True)]
+                z_of[ALL] = [np.mean(values, axis=0) for values in zip(*z_of.values(), strict=True)]
             of_held, uniform[part.name] = {}, {}
-            for who, (of_calibration, *of_sets) in whose.items():
+            for who, (of_calibration, *of_sets) in z_of.items():
                 typical, against = _against(
                     part.calibration,
                     of_calibration,
@@ -190,13 +190,13 @@ def typicality(
                 uniform[part.name][who] = _uniform(part.held_out, against[0], typical, level)
                 for name, entry in zip(asked, against[1:], strict=True):
                     auroc = _auroc(entry.score, against[0].score)
-                    found[name].setdefault(part.name, {})[who] = dataclasses.replace(entry, auroc=auroc)
+                    by_set[name].setdefault(part.name, {})[who] = dataclasses.replace(entry, auroc=auroc)
             held[part.name] = _judged(part.held_out, {part.name: of_held}, [], level)
 
     return Typicality(
         models=names,
         references=list(paired),
-        queries={name: _judged(entry, found[name], parts, level) for name, entry in asked.items()},
+        queries={name: _judged(entry, by_set[name], parts, level) for name, entry in asked.items()},
         held_out=held,
         uniform=uniform,
         settings={
@@ -225,14 +225,14 @@ def _matched(name: str, tables: list[EmbeddingTable], first: list[EmbeddingTable
     def identity(table: EmbeddingTable) -> tuple[Any, ...]:
         return table.model, table.layer, (table.provenance.get("checkpoint") or {}).get("sha256"), table.x.shape[1]
 
-    def told(found: Sequence[EmbeddingTable]) -> str:
-        return ", ".join(f"{table.model} {table.layer} of {table.x.shape[1]} columns" for table in found)
+    def told(sets: Sequence[EmbeddingTable]) -> str:
+        return ", ".join(f"{table.model} {table.layer} of {table.x.shape[1]} columns" for table in sets)
 
     known = {identity(table): table for table in tables}
     wanted = [identity(table) for table in first]
     if len(tables) != len(first) or set(known) != set(wanted):
         raise ValueError(
-            f"`{name}` must be seen by the same models, checkpoints and layers as the reference ({told(first)}), got "
+            f"`{name}` must have the same models, checkpoints and layers as the reference ({told(first)}), got "
             f"{told(tables)}: embed it with those."
         )
     return [known[entry] for entry in wanted]
@@ -247,18 +247,18 @@ def _parted(
     least = int(np.ceil(1 / level)) - 1
     if ends[0] < least or not 0 < ends[1] - ends[0] < len(order) - ends[0]:
         raise ValueError(
-            f"`{name}` must have enough structures for {least} to calibrate with at a level of {level:g}, and some to "
-            f"hold out, got {len(order)} in all: give a larger reference, or a larger share of it."
+            f"`{name}` must have {least} structures for calibration at a level of {level:g}, and some to hold out, "
+            f"got {len(order)} in all: give a larger reference, or a larger fraction for calibration."
         )
-    of = tables[0].structure_index
+    structure = tables[0].structure_index
     chosen = {"fitted": order[ends[1] :], "calibration": order[: ends[0]], "held_out": order[ends[0] : ends[1]]}
-    return _Parts(name, **{which: _Set.of(tables, np.isin(of, members)) for which, members in chosen.items()})
+    return _Parts(name, **{which: _Set.of(tables, np.isin(structure, members)) for which, members in chosen.items()})
 
 
 def _anchored(
     anchors: Any, first: list[EmbeddingTable], fitted: _Set, *, k: int, similarity: str, key: Array
 ) -> _Anchored:
-    """A method chooses among the atoms that others are judged by; given atoms may be any of the first reference."""
+    """Choose anchors among the fitting atoms by a method, or take given atoms of the first reference."""
     tables = fitted.tables if isinstance(anchors, str) else first
     if isinstance(anchors, str) and k > len(fitted.species):
         raise ValueError(f"`k` must be at most the number of atoms to choose from = {len(fitted.species)}, got {k}.")
@@ -280,12 +280,12 @@ def _anchored(
 
 
 def _rows(sets: Sequence[_Set], model: int, anchored: _Anchored | None) -> list[np.ndarray]:
-    """The rows of each set by one model, in the space where they are judged."""
+    """Embeddings of each set by one model, in the space where they are scored."""
     tables = [entry.tables[model] for entry in sets]
     if anchored is None:
         return [table.x for table in tables]
     x = np.concatenate([anchored.choice.mapped(table) for table in tables]).astype(np.float32)
-    anchors, fitted = (jnp.asarray(of[model], jnp.float32) for of in (anchored.anchors, anchored.fitted))
+    anchors, fitted = (jnp.asarray(rows[model], jnp.float32) for rows in (anchored.anchors, anchored.fitted))
     shared = relative(
         jnp.asarray(x), anchors, similarity=anchored.similarity, weights=anchored.choice.weights, reference=fitted
     )
@@ -295,17 +295,17 @@ def _rows(sets: Sequence[_Set], model: int, anchored: _Anchored | None) -> list[
 def _scores(
     part: _Parts,
     fitted: np.ndarray,
-    judged: list[np.ndarray],
+    queried: list[np.ndarray],
     asked: Mapping[str, _Set],
     *,
     scores: Sequence[str],
     most: int,
     key: Array,
 ) -> list[np.ndarray]:
-    """Scores of the atoms that calibrate, of those held out, and of each set asked about."""
+    """Scores of the calibration atoms, of those held out, and of each query set."""
     sets = (part.calibration, part.held_out, *asked.values())
     z = diagnostics.typicality(
-        np.concatenate(judged),
+        np.concatenate(queried),
         np.concatenate([entry.species for entry in sets]),
         reference=fitted,
         reference_species=part.fitted.species,
@@ -314,15 +314,15 @@ def _scores(
         scores=scores,
         most=most,
     )
-    found = np.split(z, np.cumsum([len(rows) for rows in judged])[:-1])
-    if not all(np.isfinite(of).any() for of in found[:2]):
+    z_of = np.split(z, np.cumsum([len(rows) for rows in queried])[:-1])
+    if not all(np.isfinite(values).any() for values in z_of[:2]):
         least = max(diagnostics.LEAST_ATOMS[score] for score in scores)
         raise ValueError(
-            f"`references[{part.name!r}]` must hold {least} or more atoms of some element to judge others by with the "
-            f"scores {', '.join(scores)}, besides those that calibrate and are held out, got fewer: give more "
-            "structures, or other scores."
+            f"`references[{part.name!r}]` must hold at least {least} atoms of some element for fitting the scores "
+            f"{', '.join(scores)}, besides those for calibration and held-out tests, got fewer: give more structures, "
+            "or other scores."
         )
-    return found
+    return z_of
 
 
 def _structure_scores(z: np.ndarray, atoms: _Set, how: str) -> np.ndarray:
@@ -331,11 +331,11 @@ def _structure_scores(z: np.ndarray, atoms: _Set, how: str) -> np.ndarray:
     number = np.bincount(atoms.structure[known], minlength=atoms.number)
     if how == "mean":
         total = np.bincount(atoms.structure[known], z[known], minlength=atoms.number)
-        found = total / np.maximum(number, 1)
+        score = total / np.maximum(number, 1)
     else:
-        found = np.full(atoms.number, -np.inf)
-        np.maximum.at(found, atoms.structure[known], z[known])
-    return np.where(number > 0, found, np.nan).astype(np.float32)
+        score = np.full(atoms.number, -np.inf)
+        np.maximum.at(score, atoms.structure[known], z[known])
+    return np.where(number > 0, score, np.nan).astype(np.float32)
 
 
 def _against(
@@ -347,7 +347,7 @@ def _against(
     of_structures: str,
     level: float,
 ) -> tuple[np.ndarray, list[Against]]:
-    """Scores of the calibration structures, and what is found for each set."""
+    """Scores of the calibration structures, and the results of each set."""
     known = np.isfinite(of_calibration)
     atom_p_values = _p_values(
         np.concatenate(scores),
@@ -382,30 +382,36 @@ def _share(chosen: np.ndarray, known: np.ndarray) -> dict[str, Any]:
     """Count a share of the structures that are known, with Wilson's 95 % interval."""
     from scipy.stats import binomtest
 
-    count, of = int((chosen & known).sum()), int(known.sum())
-    if not of:
+    count, num_known = int((chosen & known).sum()), int(known.sum())
+    if not num_known:
         return {"value": np.nan, "low": np.nan, "high": np.nan, "count": 0, "of": 0}
-    ends = binomtest(count, of).proportion_ci(method="wilson")
-    return {"value": count / of, "low": float(ends.low), "high": float(ends.high), "count": count, "of": of}
+    ends = binomtest(count, num_known).proportion_ci(method="wilson")
+    return {
+        "value": count / num_known,
+        "low": float(ends.low),
+        "high": float(ends.high),
+        "count": count,
+        "of": num_known,
+    }
 
 
-def _uniform(held_out: _Set, found: Against, typical: np.ndarray, level: float) -> dict[str, float]:
+def _uniform(held_out: _Set, against: Against, typical: np.ndarray, level: float) -> dict[str, float]:
     from scipy.stats import ks_2samp
 
-    held = found.score[np.isfinite(found.score)]
+    held = against.score[np.isfinite(against.score)]
     p_value = np.asarray(ks_2samp(held, typical))[1]
-    known = np.isfinite(found.atom_p_value)
-    atypical = np.average(found.atom_p_value[known] <= level, weights=held_out.weights[known])
+    known = np.isfinite(against.atom_p_value)
+    atypical = np.average(against.atom_p_value[known] <= level, weights=held_out.weights[known])
     return {"p_value": float(p_value), "atoms": float(atypical)}
 
 
 def _auroc(score: np.ndarray, typical: np.ndarray) -> dict[str, float]:
-    """Compute how well a set is told from what is typical, with a 95 % interval over the structures of the smaller."""
-    score, typical = (of[np.isfinite(of)] for of in (score, typical))
+    """Compute the AUROC of a set against held-out structures, with a 95 % interval over structures."""
+    score, typical = (values[np.isfinite(values)] for values in (score, typical))
     if not len(score):
         return {"value": np.nan, "low": np.nan, "high": np.nan}
     both = np.concatenate([score, typical])
-    value, error = (float(of) for of in _auroc_and_error(jnp.asarray(both), jnp.arange(len(both)) < len(score)))
+    value, error = (float(values) for values in _auroc_and_error(jnp.asarray(both), jnp.arange(len(both)) < len(score)))
     return interval(value, error, scale="share", sizes=np.ones(min(len(score), len(typical)), int))
 
 
@@ -427,15 +433,15 @@ def _auroc_and_error(score: Array, positive: Array) -> tuple[Array, Array]:
 
 def _judged(atoms: _Set, against: Mapping[str, Mapping[str, Against]], parts: Sequence[_Parts], level: float) -> Judged:
     table = atoms.tables[0]
-    p_values = np.array([list(of.values())[-1].p_value for of in against.values()])  # All models come last.
+    p_values = np.array([list(entries.values())[-1].p_value for entries in against.values()])  # All models come last.
     best = np.where(np.isnan(p_values), -1.0, p_values)
     present = np.unique(table.structure_index).tolist()
     hashes = [] if table.structures is None else [table.structures.hashes[i] for i in present]
     without, unscored = {}, {}
-    for name, of in against.items():
-        found = next(iter(of.values()))
-        without[name] = elements_counted(table.species[np.isnan(found.atom_score)])
-        none = np.isnan(found.score)
+    for name, entries in against.items():
+        first = next(iter(entries.values()))
+        without[name] = elements_counted(table.species[np.isnan(first.atom_score)])
+        none = np.isnan(first.score)
         held = np.unique(np.stack([atoms.structure, table.species])[:, none[atoms.structure]], axis=1)
         unscored[name] = {"num": int(none.sum()), "elements": elements_counted(held[1])}
     return Judged(

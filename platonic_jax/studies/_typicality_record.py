@@ -1,4 +1,4 @@
-"""What is typical, and what is not: the record of a study, and its verdict."""
+"""Record of typicality: outlier scores of query sets, and their verdict."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,26 +73,26 @@ class Judged:
     known: Mapping[str, int]
 
     def told_unscored(self, reference: str) -> str:
-        """Say how many structures have no p-value, and why; nothing where all have one."""
-        found = self.unscored[reference]
-        if not found["num"]:
+        """Describe how many structures have no p-value, and why; empty if all have one."""
+        unscored = self.unscored[reference]
+        if not unscored["num"]:
             return ""
-        return f"; {found['num']} cannot be scored: no reference for {_most(found['elements'])}"
+        return f"; {unscored['num']} cannot be scored: no reference for {_most(unscored['elements'])}"
 
     def farthest(self, reference: str, model: str) -> tuple[str, int] | None:
         """The structure that lies farthest from a reference, and the place of its farthest atom."""
-        found = self.against[reference][model]
-        if not np.isfinite(found.score).any():
+        against = self.against[reference][model]
+        if not np.isfinite(against.score).any():
             return None
-        structure = int(np.nanargmax(found.score))
+        structure = int(np.nanargmax(against.score))
         own = np.flatnonzero(self.structure_index == structure)
-        row = own[np.nanargmax(found.atom_score[own])]
+        row = own[np.nanargmax(against.atom_score[own])]
         return self.ids[structure], int(self.atom_index[row])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Typicality(Record):
-    """What is typical, and what is not.
+    """Outlier scores of query sets relative to reference sets.
 
     Attributes:
         models: their names.
@@ -116,17 +116,17 @@ class Typicality(Record):
 
     @property
     def judge(self) -> str:
-        """Whose word counts: that of all models together where there are several."""
+        """Name of the model used for the verdict; the ensemble if there is more than one."""
         return self.models[0] if len(self.models) == 1 else ALL
 
     def ranked(self, reference: str) -> list[str]:
-        """Names of the queries, those that lie farthest from a reference first."""
-        auroc = {name: judged.against[reference][self.judge].auroc["value"] for name, judged in self.queries.items()}
+        """Names of the query sets, those farthest from a reference first."""
+        auroc = {name: query.against[reference][self.judge].auroc["value"] for name, query in self.queries.items()}
         return sorted(auroc, key=lambda name: -np.nan_to_num(auroc[name], nan=-1.0))
 
     @property
     def verdict(self) -> str:
-        """What to make of it, in a few sentences."""
+        """Summary in a few sentences."""
         return " ".join([*self._calibration(), *self._sets()])
 
     def to_json(self, *, atoms: bool = True) -> dict[str, Any]:
@@ -135,13 +135,16 @@ class Typicality(Record):
         Args:
             atoms: whether to tell it atom by atom, and not of structures alone.
         """
-        told = _rounded(plain({**vars(self), "verdict": self.verdict}))
+        fields = _rounded(plain({**vars(self), "verdict": self.verdict}))
         if not atoms:
-            for judged in (*told["queries"].values(), *told["held_out"].values()):
-                for entry in (judged, *(found for of in judged["against"].values() for found in of.values())):
+            for query in (*fields["queries"].values(), *fields["held_out"].values()):
+                for entry in (
+                    query,
+                    *(against for by_model in query["against"].values() for against in by_model.values()),
+                ):
                     for name in _OF_ATOMS:
                         entry.pop(name, None)
-        return told
+        return fields
 
     def save(self, path: str | Path, *, atoms: bool = True) -> None:
         """Write `to_json` to a file, whole or not at all."""
@@ -151,41 +154,41 @@ class Typicality(Record):
         level = self.settings["level"]
         for name in self.references:
             held, uniform = self.held_out[name].against[name][self.judge], self.uniform[name][self.judge]
-            told = (
+            text = (
                 f"of {held.atypical['of']} held-out structures of {name}, {_percent(held.atypical)} are atypical at "
                 f"{100 * level:g} % (KS p = {uniform['p_value']:.2g})"
             )
             if uniform["p_value"] < UNIFORM:
-                yield f"The calibration does not hold: {told}. Do not trust the p-values."
+                yield f"The p-values are not calibrated: {text}. Do not use them."
             else:
-                yield f"The calibration holds: {told}."
+                yield f"The p-values are calibrated: {text}."
 
     def _sets(self) -> Iterator[str]:
         first = self.references[0]
         for name in self.ranked(first):
-            judged = self.queries[name]
-            found = judged.against[first][self.judge]
-            told = f"{name}: {self._told(found, first)}{judged.told_unscored(first)}"
+            query = self.queries[name]
+            against = query.against[first][self.judge]
+            text = f"{name}: {self._told(against, first)}{query.told_unscored(first)}"
             if len(self.references) > 1:
-                counts = {place: list(judged.regime).count(place) for place in (*self.references, NONE)}
-                told += "; most typical of " + ", ".join(f"{place} {number}" for place, number in counts.items())
-            absent = judged.without_reference[first]
+                counts = {place: list(query.regime).count(place) for place in (*self.references, NONE)}
+                text += "; most typical of " + ", ".join(f"{place} {number}" for place, number in counts.items())
+            absent = query.without_reference[first]
             if absent:
                 number = sum(absent.values())
-                told += f"; no reference for {number} atom{'' if number == 1 else 's'} ({_most(absent)})"
-            yield f"{told}."
+                text += f"; no reference for {number} atom{'' if number == 1 else 's'} ({_most(absent)})"
+            yield f"{text}."
 
-    def _told(self, found: Against, reference: str) -> str:
-        if not np.isfinite(found.score).any():
-            return f"cannot be judged by {reference}; give a larger reference, with more atoms of its elements"
-        if len(found.score) == 1:
-            p_value, level = found.p_value[0], self.settings["level"]
+    def _told(self, against: Against, reference: str) -> str:
+        if not np.isfinite(against.score).any():
+            return f"cannot be scored by {reference}; give a larger reference, with more atoms of its elements"
+        if len(against.score) == 1:
+            p_value, level = against.p_value[0], self.settings["level"]
             is_atypical = "atypical" if p_value <= level else "not atypical"
             return f"{is_atypical} of {reference} at {100 * level:g} %, p = {p_value:.2g}"
-        share, level = found.atypical, 100 * self.settings["level"]
+        share, level = against.atypical, 100 * self.settings["level"]
         return (
             f"{share['count']} of the {share['of']} structures that can be scored are atypical of {reference} at "
-            f"{level:g} %, {_percent(share)}, AUROC {in_words(found.auroc, digits=2)}"
+            f"{level:g} %, {_percent(share)}, AUROC {in_words(against.auroc, digits=2)}"
         )
 
 

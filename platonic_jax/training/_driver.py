@@ -74,9 +74,9 @@ class Trained:
 
     @property
     def places(self) -> dict[str, str]:
-        """What each key of `judged` stands for, in words."""
-        told = {"all": "all elements", "within": f"within {chemical_symbols[self.element]}"}
-        return {where: told[where] for where in self.judged}
+        """Descriptions of the keys of `judged`."""
+        descriptions = {"all": "all elements", "within": f"within {chemical_symbols[self.element]}"}
+        return {where: descriptions[where] for where in self.judged}
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the anchors, as plain lists and numbers; undefined values are null."""
@@ -106,7 +106,7 @@ def train(
     checkpoints: str | Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Trained:
-    """Learn anchors, weights or metrics, and judge them.
+    """Learn anchors, weights or metrics, and evaluate them.
 
     Args:
         tables: tables of the same atoms, with their structures; models with random weights serve as controls.
@@ -178,9 +178,9 @@ def train(
     pool, at_random = np.sort(drawn[:number]), np.sort(drawn[:k])
 
     def fitted(space: learn.SharedSpace, chosen: Sequence[EmbeddingTable], name: str, **settings: Any) -> learn.Fit:
-        def report(done: int, of: int, loss: float) -> None:
+        def report(done: int, total: int, loss: float) -> None:
             if progress is not None:
-                progress(f"{name}, loss {loss:.3f}", done, of)
+                progress(f"{name}, loss {loss:.3f}", done, total)
 
         seen, unseen = (
             learn.Data(
@@ -210,9 +210,9 @@ def train(
         anchors=learn.SoftAnchors(number, k, key=key["pool"]) if "anchors" in parts else None,
         weights=learn.AnchorWeights(k) if "weights" in parts else None,
     )
-    found = fitted(start, trained, "learning", checkpoints=checkpoints)
-    space = found.space.hardened()
-    rows, weights = pool[found.space.chosen()], None if space.weights is None else np.asarray(space.weights())
+    fit = fitted(start, trained, "learning", checkpoints=checkpoints)
+    space = fit.space.hardened()
+    rows, weights = pool[fit.space.chosen()], None if space.weights is None else np.asarray(space.weights())
     metrics = [] if space.metrics is None else list(space.metrics)
     metrics += begun[num_trained : len(models)]
     for control, name, own in zip(controls, names[len(models) :], begun[len(models) :], strict=False):
@@ -249,7 +249,7 @@ def train(
     spaces["start"] = Choice("start", first_rows, record=kept_as("start of the training", first_rows, None, begun))
     spaces[LEARNED] = Choice(LEARNED, rows, None if weights is None else jnp.asarray(weights), learned)
     kinds = ["trained"] * num_trained + ["unseen"] * len(left_out) + ["control"] * len(controls)
-    judged, pairs, element = judge_agreement(
+    scores, pairs, element = judge_agreement(
         paired,
         spaces,
         judged_on,
@@ -272,13 +272,13 @@ def train(
         models=names,
         num_trained=num_trained,
         num_unseen=len(left_out),
-        judged=judged,
+        judged=scores,
         tasks=tasks,
         pairs=pairs,
         element=element,
-        losses=found.losses,
-        validation_losses=found.held_out,
-        stopped=found.stopped,
+        losses=fit.losses,
+        validation_losses=fit.held_out,
+        stopped=fit.stopped,
         settings={
             "objective": list(objective),
             "parts": list(parts),
@@ -339,7 +339,7 @@ def _as_map(table: EmbeddingTable, metric: learn.Metric) -> LinearMap:
 
 
 def _held_out(table: EmbeddingTable, fraction: float, *, split: Any, validation: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows the result is judged on, and which choose the best state: of chemical systems of their own."""
+    """Return the rows of the test set and of the validation set, which share no chemical system."""
     systems = groups.chemical_systems(table.structures)[table.structure_index]
     judged_on = learn.held_out_groups(systems, fraction=fraction, key=split)
     validated_on = np.zeros_like(judged_on)

@@ -1,4 +1,4 @@
-"""What is to be learned: objectives by name, and the targets of tasks."""
+"""Objectives by name, and the targets of tasks."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ _TERM = re.compile(r"(?:(?P<weight>[^*]*)\*)?(?P<kind>\w+)(?::(?P<name>.+))?")
 
 
 class Target(NamedTuple):
-    """What a task is to tell of atoms or structures.
+    """Target values of a task, of atoms or structures.
 
     Attributes:
         values: (n,) float32 at every atom, NaN where unknown; of classes, their place in `labels`.
@@ -49,7 +49,7 @@ def targets_of(given: Mapping[str, Any], names: Sequence[str], table: EmbeddingT
     """The targets with these names, from what is given or what the structures tell."""
     structures, n = table.structures, len(table.x)
     number = 0 if structures is None else len(structures)
-    found = {}
+    targets = {}
     for name in names:
         values = np.asarray(given[name] if name in given else KNOWN[name](structures))
         if values.shape not in ((number,), (n,)):
@@ -66,8 +66,8 @@ def targets_of(given: Mapping[str, Any], names: Sequence[str], table: EmbeddingT
         values = values.astype(np.float32)
         if not np.isfinite(values).any():
             raise ValueError(f"`targets[{name!r}]` must be known of some structures here, got none that is.")
-        found[name] = Target(values[table.structure_index] if per == "structure" else values, per, labels)
-    return found
+        targets[name] = Target(values[table.structure_index] if per == "structure" else values, per, labels)
+    return targets
 
 
 def goal_of(
@@ -83,10 +83,10 @@ def goal_of(
     ]
     terms, wanted, tasks = [], set(), []
     for text in objective:
-        said = _TERM.fullmatch(text)
-        kind, name = (said["kind"], said["name"]) if said else ("", None)
+        match = _TERM.fullmatch(text)
+        kind, name = (match["kind"], match["name"]) if match else ("", None)
         try:
-            weight = float((said and said["weight"]) or 1)
+            weight = float((match and match["weight"]) or 1)
         except ValueError:
             weight = np.nan
         if not 0 < weight < np.inf:
@@ -109,8 +109,10 @@ def goal_of(
         wanted = set(parts)
     targets = targets_of(given, tasks, table)
     of_task = iter(tasks)
-    made = [(weight, term() if term else _task(name := next(of_task), targets[name])) for weight, term in terms]
-    return objectives.weighted(*made), tuple(part for part in PARTS if part in wanted), targets
+    weighted_terms = [
+        (weight, term() if term else _task(name := next(of_task), targets[name])) for weight, term in terms
+    ]
+    return objectives.weighted(*weighted_terms), tuple(part for part in PARTS if part in wanted), targets
 
 
 def _task(name: str, target: Target) -> learn.objectives.Objective:
@@ -156,13 +158,13 @@ def read_targets(path: str | Path, table: EmbeddingTable) -> dict[str, np.ndarra
     order = [place.get(name) for name in ids]
     if all(row is None for row in order):
         raise ValueError(f"{str(path)!r} must hold structures of the stores, such as {ids[0]!r}, got none of them.")
-    found = {}
+    targets = {}
     for head in heads:
         if head != identity:
             column = _column([row[head] for row in rows], f"{str(path)!r}: column `{head}`")
             unknown = np.zeros((), column.dtype) if column.dtype.kind == "U" else np.float32(np.nan)
-            found[head] = np.array([unknown if row is None else column[row] for row in order], column.dtype)
-    return found
+            targets[head] = np.array([unknown if row is None else column[row] for row in order], column.dtype)
+    return targets
 
 
 def _column(fields: list[str], name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a learned space is worth on chemistry that took no part in training."""
+"""Evaluation of a learned space on unseen chemical systems."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ def judge_agreement(
         if where == "all" or len(index) >= LEAST_ATOMS:
             indices[where] = index
 
-    judged = {where: {} for where in indices}
+    scores = {where: {} for where in indices}
     means = {where: {} for where in indices}
     with jax.enable_x64(True), _pairs.serial_lapack():  # noqa: FBT003
         for which, choice in spaces.items():
@@ -79,17 +79,17 @@ def judge_agreement(
                             measures=MEASURES,
                         )
                     )
-                found = estimates_of(clouds, clouds, pairs, jnp.asarray(structure[index]), measures=MEASURES)
-                means[where][which] = {name: _means(*found[name], of_pair) for name in MEASURES}
-                judged[where][which] = {
-                    name: {"pairs": _interval(*found[name])}
+                estimates = estimates_of(clouds, clouds, pairs, jnp.asarray(structure[index]), measures=MEASURES)
+                means[where][which] = {name: _means(*estimates[name], of_pair) for name in MEASURES}
+                scores[where][which] = {
+                    name: {"pairs": _interval(*estimates[name])}
                     | {kind: _interval(*mean) for kind, mean in means[where][which][name].items()}
                     for name in MEASURES
                 }
     for where, index in indices.items():
-        judged[where]["num_atoms"] = len(index)
-        judged[where]["gains"] = _gains(means[where])
-    return judged, pairs, element
+        scores[where]["num_atoms"] = len(index)
+        scores[where]["gains"] = _gains(means[where])
+    return scores, pairs, element
 
 
 def _means(value: np.ndarray, influence: np.ndarray, kinds: np.ndarray) -> dict[str, tuple[Any, np.ndarray]]:
@@ -106,8 +106,8 @@ def _gains(means: Mapping[str, Mapping[str, Mapping[str, tuple[Any, np.ndarray]]
     """Differences between the learned space and every other; the atoms are the same, so their influences subtract."""
     return {
         which: {
-            name: {kind: _interval(*_difference(means[LEARNED][name][kind], mean)) for kind, mean in of.items()}
-            for name, of in by_measure.items()
+            name: {kind: _interval(*_difference(means[LEARNED][name][kind], mean)) for kind, mean in of_measure.items()}
+            for name, of_measure in by_measure.items()
         }
         for which, by_measure in means.items()
         if which != LEARNED
@@ -121,8 +121,8 @@ def _difference(one: tuple[Any, np.ndarray], other: tuple[Any, np.ndarray]) -> t
 def _interval(value: Any, influence: np.ndarray) -> dict[str, Any]:
     """Value ± 1.96 standard errors, from the influence of every structure or system along the last axis."""
     half = 1.96 * standard_errors(influence)
-    found = {"value": value, "low": value - half, "high": value + half}
-    return found if np.ndim(value) else {name: float(number) for name, number in found.items()}
+    interval = {"value": value, "low": value - half, "high": value + half}
+    return interval if np.ndim(value) else {name: float(number) for name, number in interval.items()}
 
 
 def judge_tasks(
@@ -135,7 +135,7 @@ def judge_tasks(
     validated_on: np.ndarray,
     judged_on: np.ndarray,
 ) -> dict[str, Any]:
-    """The error of a linear read-out of every target, from every model in every space, on held-out structures.
+    """The error of a linear readout of every target, from every model in every space, on held-out structures.
 
     The read-out is a ridge regression on what anchors and metrics were learned from; its penalty is the best on what
     chose their state. The error is the mean absolute one of values, the share of wrong ones of classes: means over
@@ -145,29 +145,31 @@ def judge_tasks(
     system = np.unique(groups.chemical_systems(first.structures), return_inverse=True)[1]
     composition = np.zeros((len(first.x), int(first.species.max()) + 1), np.float32)
     composition[np.arange(len(first.x)), first.species] = 1
-    features = {which: [np.asarray(_features(choice, of)) for of in tables] for which, choice in spaces.items()}
+    features = {which: [np.asarray(_features(choice, table)) for table in tables] for which, choice in spaces.items()}
     out = {}
     for name, target in targets.items():
         known = np.isfinite(target.values)
         whole, y, x_of = _units(target, first, known)
         parts = [mask[whole] for mask in (learned_from, validated_on, judged_on)]
-        judged = partial(_mean_error, y=y, parts=parts, structure=first.structure_index[whole], system=system)
+        error = partial(_mean_error, y=y, parts=parts, structure=first.structure_index[whole], system=system)
         entry: dict[str, Any] = {
             "unit": "mean absolute error" if target.labels is None else "share of wrong classes",
             "per": target.per,
             "labels": target.labels,
             "num": dict(zip(("learned", "validated", "judged"), (int(part.sum()) for part in parts), strict=True)),
             "baselines": {
-                "constant": _interval(*judged(np.zeros((len(y), 1), np.float32))),
-                "composition": _interval(*judged(x_of(composition))),
+                "constant": _interval(*error(np.zeros((len(y), 1), np.float32))),
+                "composition": _interval(*error(x_of(composition))),
             },
         }
         means = {}
         for which, clouds in features.items():
-            found = [judged(x_of(x)) for x in clouds]
-            value, influence = (np.array(each) for each in zip(*found, strict=True))
+            errors = [error(x_of(x)) for x in clouds]
+            value, influence = (np.array(each) for each in zip(*errors, strict=True))
             members = {kind: np.array(kinds) == kind for kind in KINDS if kind in kinds}
-            means[which] = {kind: (value[of].mean(), influence[of].mean(axis=0)) for kind, of in members.items()}
+            means[which] = {
+                kind: (value[index].mean(), influence[index].mean(axis=0)) for kind, index in members.items()
+            }
             if "control" in members:  # An error: the smaller, the better.
                 means[which]["excess"] = _difference(means[which]["control"], means[which]["trained"])
             entry[which] = {"models": _interval(value, influence)}
@@ -181,8 +183,8 @@ def judge_tasks(
         }
         if "control" in kinds:
             entry["gains"] = {
-                which: {"excess": _interval(*_difference(means[LEARNED]["excess"], of["excess"]))}
-                for which, of in means.items()
+                which: {"excess": _interval(*_difference(means[LEARNED]["excess"], of_space["excess"]))}
+                for which, of_space in means.items()
                 if which != LEARNED
             }
         out[name] = entry
@@ -200,12 +202,12 @@ def _features(choice: Choice | None, table: EmbeddingTable, index: Any = slice(N
     if choice is None:
         return jnp.asarray(table.x[index], dtype)
     x = choice.mapped(table)
-    atoms, anchors = (jnp.asarray(x[of], dtype) for of in (index, choice.rows))
+    atoms, anchors = (jnp.asarray(x[rows], dtype) for rows in (index, choice.rows))
     return projection.relative(atoms, anchors, weights=choice.weights)
 
 
 def _units(target: Target, table: EmbeddingTable, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
-    """What is judged, atoms or structures: a row of each, its target (u, c), and the function that pools rows."""
+    """Return the evaluated units (atoms or structures): a row of each, its target (u, c), and the pooling function."""
     if target.per == "atom":
         rows = np.flatnonzero(known)
         pooled = lambda x: x[rows]
@@ -232,9 +234,9 @@ def _mean_error(
 
 
 def _read_out_errors(
-    x: np.ndarray, y: np.ndarray, learned: np.ndarray, validated: np.ndarray, judged: np.ndarray
+    x: np.ndarray, y: np.ndarray, learned: np.ndarray, validated: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
-    """The error of each judged unit: |y − ŷ|, or, of classes, 1 where another indicator is larger."""
+    """The error of each unit of the test set: |y − ŷ|, or, for classes, 1 where another indicator is larger."""
     x = x.astype(np.float64)
     centre, mean = x[learned].mean(axis=0), y[learned].mean(axis=0)
     x, fitted = x - centre, y[learned] - mean
@@ -246,7 +248,7 @@ def _read_out_errors(
         return x[mask] @ (directions @ (seen / (np.maximum(eigenvalues, 0) + ridge * size)[:, None])) + mean
 
     best = min(RIDGES, key=lambda ridge: float(((predicted(ridge, validated) - y[validated]) ** 2).sum()))
-    guess = predicted(best, judged)
+    guess = predicted(best, test)
     if y.shape[1] == 1:
-        return np.abs(guess - y[judged])[:, 0]
-    return (guess.argmax(axis=1) != y[judged].argmax(axis=1)).astype(np.float64)
+        return np.abs(guess - y[test])[:, 0]
+    return (guess.argmax(axis=1) != y[test].argmax(axis=1)).astype(np.float64)

@@ -1,4 +1,4 @@
-"""What every result says: a module for each kind, with its heading, verdict, tables and charts.
+"""Presenters: one module for each kind of result, with its heading, verdict, tables and charts.
 
 To add one: a module with `NAME`, `title`, `intro`, `tables` and `charts`, and its line in `_MODULES`; and `verdicts`,
 where the record's own `verdict` is not the whole of it.
@@ -52,49 +52,49 @@ _MODULES: dict[type, ModuleType] = {
 }
 
 
-def name(found: Any) -> str:
-    """The name of its files."""
-    return _module(found).NAME
+def name(result: Any) -> str:
+    """Return the base name of the result's files."""
+    return _module(result).NAME
 
 
-def verdicts(found: Any) -> list[str]:
-    """What to make of it, a paragraph each."""
-    module = _module(found)
-    said = module.verdicts(found) if hasattr(module, "verdicts") else [found.verdict]
-    return [defined(paragraph) for paragraph in said]
+def verdicts(result: Any) -> list[str]:
+    """Return the verdict, one string per paragraph."""
+    module = _module(result)
+    paragraphs = module.verdicts(result) if hasattr(module, "verdicts") else [result.verdict]
+    return [defined(paragraph) for paragraph in paragraphs]
 
 
-def tables(found: Any) -> list[Table]:
-    """Its numbers; a dash where there is none."""
-    return [_defined_table(table) for table in _module(found).tables(found)]
+def tables(result: Any) -> list[Table]:
+    """Return the tables of the result, with dashes for undefined numbers."""
+    return [_defined_table(table) for table in _module(result).tables(result)]
 
 
-def part(found: Any, *, name: str | None = None) -> Part:
-    """What it puts on the page.
+def part(result: Any, *, name: str | None = None) -> Part:
+    """Assemble the page content of the result.
 
     Args:
-        found: a result; of symmetry, a list of them, one a model.
+        result: a result; of symmetry, a list of them, one a model.
         name: of the part, where a page has several of a kind; that of its kind if left out.
 
     Returns:
         The part, which knows nothing of the page.
     """
-    if isinstance(found, Comparison):
-        return _comparison.part(found)
-    module = _module(found)
+    if isinstance(result, Comparison):
+        return _comparison.part(result)
+    module = _module(result)
     name = name or str(module.NAME)
-    drawn = {f"{name}-{i}": chart for i, chart in enumerate(module.charts(found))}
+    drawn = {f"{name}-{i}": chart for i, chart in enumerate(module.charts(result))}
     sections = {
         "figures": ("Figures", "".join(figure(place, caption, spec) for place, (caption, spec) in drawn.items())),
-        "numbers": ("Numbers", "".join(table.to_html() for table in tables(found))),
-        "provenance": ("Provenance", _provenance(found)),
+        "numbers": ("Numbers", "".join(table.to_html() for table in tables(result))),
+        "provenance": ("Provenance", _provenance(result)),
     }
     return Part(
         name=name,
-        title=module.title(found),
-        intro=_html.prose(module.intro(found)),
-        verdict=verdicts(found),
-        sections={f"{name}-{of}": entry for of, entry in sections.items() if entry[1]},
+        title=module.title(result),
+        intro=_html.prose(module.intro(result)),
+        verdict=verdicts(result),
+        sections={f"{name}-{key}": entry for key, entry in sections.items() if entry[1]},
         charts={place: spec for place, (_, spec) in drawn.items()},
     )
 
@@ -104,22 +104,22 @@ def _defined_table(table: Table) -> Table:
     return dataclasses.replace(table, rows=[[cell(i, text) for i, text in enumerate(row)] for row in table.rows])
 
 
-def _module(found: Any) -> ModuleType:
+def _module(result: Any) -> ModuleType:
     # Symmetry is a result for each model.
-    one = found[0] if isinstance(found, Sequence) and found else found
+    one = result[0] if isinstance(result, Sequence) and result else result
     if type(one) not in _MODULES:
         raise TypeError(f"`found` must be a result of compare, sweep, training or studies, got {type(one).__name__}.")
     return _MODULES[type(one)]
 
 
-def _provenance(found: Any) -> str:
-    if isinstance(found, Sequence):
-        return "".join(f"<h3>{_html.text(entry.model)}</h3>{_provenance(entry)}" for entry in found)
-    return plain_settings(plain(found.settings)) + _stores(plain(found.provenance))
+def _provenance(result: Any) -> str:
+    if isinstance(result, Sequence):
+        return "".join(f"<h3>{_html.text(entry.model)}</h3>{_provenance(entry)}" for entry in result)
+    return plain_settings(plain(result.settings)) + _stores(plain(result.provenance))
 
 
 def _stores(provenance: dict[str, Any]) -> str:
-    """Where the numbers come from: a fold for each model, and the rest."""
+    """Provenance of the numbers: a collapsible block for each model, and the rest."""
     nested = {key: value for key, value in provenance.items() if isinstance(value, dict)}
     flat = {key: value for key, value in provenance.items() if key not in nested}
     folds = "".join(

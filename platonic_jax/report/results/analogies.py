@@ -1,4 +1,4 @@
-"""How often A₁C − A₁B + A₂B is A₂C."""
+"""Presenter of analogies A₁B : A₂B :: A₁C : A₂C."""
 
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Table, with_interval
@@ -11,24 +11,24 @@ _SHARES = ("hit_1", "hit_10", "phase")
 _STYLES = {"random": "random", "elements": "baseline", "composition": "baseline"}
 
 
-def title(found: Analogies) -> str:
-    """The heading."""
-    return f"Do crystals add up in {' and '.join(found.models)}?"
+def title(result: Analogies) -> str:
+    """Return the heading."""
+    return f"Analogies between crystals in {' and '.join(result.models)}"
 
 
-def intro(found: Analogies) -> str:
-    """What was looked at."""
-    num = found.num
+def intro(result: Analogies) -> str:
+    """Summarise the input in a sentence."""
+    num = result.num
     return f"{num['quadruples']:,} quadruples of {num['prototypes']:,} prototypes, {num['candidates']:,} candidates."
 
 
-def tables(found: Analogies) -> list[Table]:
+def tables(result: Analogies) -> list[Table]:
     """A row for each kind of vector, and chance."""
-    num = found.num
-    rows = [(name, *(with_interval(of[figure]) for figure in found.chance)) for name, of in found.found.items()]
-    rows.append(("chance", *(f"{value:.3g}" for value in found.chance.values())))
+    num = result.num
+    rows = [(name, *(with_interval(entry[figure]) for figure in result.chance)) for name, entry in result.found.items()]
+    rows.append(("chance", *(f"{value:.3g}" for value in result.chance.values())))
     heads = [
-        f"{_FIGURES[figure]}, of {num['phase']}" if figure == "phase" else _FIGURES[figure] for figure in found.chance
+        f"{_FIGURES[figure]}, of {num['phase']}" if figure == "phase" else _FIGURES[figure] for figure in result.chance
     ]
     return [
         Table(
@@ -36,32 +36,32 @@ def tables(found: Analogies) -> list[Table]:
             "[95 % CI]",
             ("vectors", *heads),
             rows,
-            caption=f"{found.groups['num']} groups of quadruples that share no crystal, the largest of "
-            f"{found.groups['largest']}; {meaning(found.groups)}",
+            caption=f"{result.groups['num']} groups of quadruples that share no crystal, the largest of "
+            f"{result.groups['largest']}; {meaning(result.groups)}",
         )
     ]
 
 
-def charts(found: Analogies) -> list[tuple[str, _charts.Spec]]:
+def charts(result: Analogies) -> list[tuple[str, _charts.Spec]]:
     """Every share, beside chance."""
-    rows = list(found.found)
+    rows = list(result.found)
     captions = {
         "hit_1": "The share of quadruples whose nearest crystal is the answer.",
         "hit_10": "The share of quadruples with the answer among the nearest ten.",
         "phase": "The share of answers with polymorphs whose nearest is the right phase.",
     }
-    made = []
+    specs = []
     for figure in _SHARES:
-        if figure not in found.chance:
+        if figure not in result.chance:
             continue
-        styles = {name: _STYLES.get(kind, "model") for name, kind in found.kinds.items()}
+        styles = {name: _STYLES.get(kind, "model") for name, kind in result.kinds.items()}
         series = [
             _charts.entries(
-                told, [found.found[name][figure] if styles[name] == style else None for name in rows], style=style
+                label, [result.found[name][figure] if styles[name] == style else None for name in rows], style=style
             )
-            for style, told in (("model", "models"), ("random", "random weights"), ("baseline", "elements alone"))
+            for style, label in (("model", "models"), ("random", "random weights"), ("baseline", "baselines"))
             if style in styles.values()
         ]
-        marks = {"chance": found.chance[figure]}
-        made.append((captions[figure], _charts.dots(rows, series, axis="share", marks=marks)))
-    return made
+        marks = {"chance": result.chance[figure]}
+        specs.append((captions[figure], _charts.dots(rows, series, axis="share", marks=marks)))
+    return specs

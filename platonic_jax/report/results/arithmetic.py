@@ -1,4 +1,4 @@
-"""A sum of crystals, and what lies nearest to it."""
+"""Presenter of a sum of crystals and the crystals nearest to it."""
 
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Table
@@ -7,40 +7,40 @@ from platonic_jax.studies import Arithmetic
 NAME = "arithmetic"
 
 
-def title(found: Arithmetic) -> str:
-    """The heading."""
-    return f"What is {found.expression}?"
+def title(result: Arithmetic) -> str:
+    """Return the heading."""
+    return f"Crystals nearest to {result.expression}"
 
 
-def intro(found: Arithmetic) -> str:
-    """What was looked at."""
+def intro(result: Arithmetic) -> str:
+    """Summarise the input in a sentence."""
     return (
-        f"{found.provenance['num_structures']:,} crystals as vectors of {', '.join(found.models)}, ranked by their "
+        f"{result.provenance['num_structures']:,} crystals as vectors of {', '.join(result.models)}, ranked by their "
         "similarity to the sum."
     )
 
 
-def tables(found: Arithmetic) -> list[Table]:
+def tables(result: Arithmetic) -> list[Table]:
     """The nearest crystals."""
     rows = [
         (answer["formula"], answer["id"], f"{answer['similarity']:.4f}", "a term" if answer["is_term"] else "")
-        for answer in found.answers
+        for answer in result.answers
     ]
-    title = f"nearest to {found.expression}, of {found.provenance['num_structures']} crystals"
+    title = f"nearest to {result.expression}, of {result.provenance['num_structures']} crystals"
     return [Table(title, ("crystal", "id", "similarity", ""), rows, words=(0, 1, 3))]
 
 
-def charts(found: Arithmetic) -> list[tuple[str, _charts.Spec]]:
+def charts(result: Arithmetic) -> list[tuple[str, _charts.Spec]]:
     """The nearest crystals, beside what lies near to sums of random ones."""
-    rows = [f"{answer['formula']} ({answer['id']})" for answer in found.answers]
+    rows = [f"{answer['formula']} ({answer['id']})" for answer in result.answers]
     series = [
         _charts.entries(
             name,
-            [answer["similarity"] if answer["is_term"] is is_term else None for answer in found.answers],
+            [answer["similarity"] if answer["is_term"] is is_term else None for answer in result.answers],
             style="baseline" if is_term else "model",
         )
         for name, is_term in (("answers", False), ("terms of the sum", True))
     ]
-    marks = {"nearest to a random sum, mean": found.null["mean"], "one random sum in twenty": found.null["high"]}
+    marks = {"random sums, mean": result.null["mean"], "random sums, 95th percentile": result.null["high"]}
     caption = "Similarity of the nearest crystals to the sum."
     return [(caption, _charts.dots(rows, series, axis="cosine similarity", marks=marks))]

@@ -1,4 +1,4 @@
-"""Scores beside the errors of models."""
+"""Presenter of the error ranking of scores."""
 
 from typing import Any
 
@@ -16,45 +16,45 @@ _PLACES = {
 }
 
 
-def title(found: Calibration) -> str:
-    """The heading."""
-    return f"Does geometry tell where {' and '.join(found.models)} err?"
+def title(result: Calibration) -> str:
+    """Return the heading."""
+    return f"Error ranking of {' and '.join(result.models)}"
 
 
-def intro(found: Calibration) -> str:
-    """What was looked at."""
+def intro(result: Calibration) -> str:
+    """Summarise the input in a sentence."""
     left_out = "".join(
-        f" {sum(of.values()):,} more have no {score} ({listed(list(of), most=_NAMED)})."
-        for score, of in found.left_out.items()
+        f" {sum(counts.values()):,} more have no {score} ({listed(list(counts), most=_NAMED)})."
+        for score, counts in result.left_out.items()
     )
-    return f"{found.num_atoms:,} atoms of {found.num_structures:,} structures whose forces are known.{left_out}"
+    return f"{result.num_atoms:,} atoms of {result.num_structures:,} structures with known forces.{left_out}"
 
 
-def tables(found: Calibration) -> list[Table]:
+def tables(result: Calibration) -> list[Table]:
     """One table a model: a row for each score."""
-    made = []
-    for model, scores in found.scores.items():
+    all_tables = []
+    for model, scores in result.scores.items():
         places = _places(scores)
         rows = []
         for score, entry in scores.items():
             beyond = entry.get("within", {}).get("beyond_force_size")
             cells = [_cell(entry[place]) if place in entry else "–" for place in places]
-            rows.append((_named(found, score), *cells, with_interval(beyond) if beyond else "–"))
-        made.append(
+            rows.append((_named(result, score), *cells, with_interval(beyond) if beyond else "–"))
+        all_tables.append(
             Table(
                 f"{model}: rank correlation with its errors, AUROC of the worst tenth [95 % CI of each]; mean "
-                f"force error {found.errors[model]['force']['mean']:.3f} eV/Å on {found.num_atoms} atoms",
-                ("score", *(_PLACES[place] for place in places), "beyond the size of the force"),
+                f"force error {result.errors[model]['force']['mean']:.3f} eV/Å on {result.num_atoms} atoms",
+                ("score", *(_PLACES[place] for place in places), "partial, given the force magnitude"),
                 rows,
             )
         )
-    return made
+    return all_tables
 
 
-def charts(found: Calibration) -> list[tuple[str, _charts.Spec]]:
+def charts(result: Calibration) -> list[tuple[str, _charts.Spec]]:
     """Of each model the rank correlations, and the error that is left where what scores most is left out."""
-    made = []
-    for model, scores in found.scores.items():
+    specs = []
+    for model, scores in result.scores.items():
         series = [
             _charts.entries(
                 _PLACES[place],
@@ -62,29 +62,29 @@ def charts(found: Calibration) -> list[tuple[str, _charts.Spec]]:
             )
             for place in _places(scores)
         ]
-        rows = [_named(found, score) for score in scores]
+        rows = [_named(result, score) for score in scores]
         caption = f"{model}: rank correlation of each score with its errors; 0 is chance."
-        made.append((caption, _charts.dots(rows, series, axis="rank correlation", marks={"chance": 0.0})))
+        specs.append((caption, _charts.dots(rows, series, axis="rank correlation", marks={"chance": 0.0})))
         curves = [
             _charts.curve(
-                _named(found, score),
+                _named(result, score),
                 entry["atoms"]["curve"]["coverage"],
                 entry["atoms"]["curve"]["error"],
-                style="baseline" if score in found.baselines else "model",
+                style="baseline" if score in result.baselines else "model",
             )
             for score, entry in scores.items()
         ]
-        caption = f"{model}: mean force error of the atoms that score least; the lower, the better the score."
-        made.append((caption, _charts.lines(curves, x="share of atoms kept", y="mean force error, eV/Å")))
-    return made
+        caption = f"{model}: risk-coverage curve, the mean force error of the atoms of lowest score (lower is better)."
+        specs.append((caption, _charts.lines(curves, x="share of atoms kept", y="mean force error, eV/Å")))
+    return specs
 
 
 def _places(scores: Any) -> list[str]:
     return [place for place in _PLACES if any(place in entry for entry in scores.values())]
 
 
-def _named(found: Calibration, score: str) -> str:
-    return f"{score} (baseline)" if score in found.baselines else score
+def _named(result: Calibration, score: str) -> str:
+    return f"{score} (baseline)" if score in result.baselines else score
 
 
 def _cell(entry: Any) -> str:

@@ -11,19 +11,19 @@ from platonic_jax.report._verdict import verdict
 NAME = "compare"
 
 
-def verdicts(found: Comparison) -> list[str]:
+def verdicts(result: Comparison) -> list[str]:
     """The leading sentences."""
-    return [verdict(found).lead]
+    return [verdict(result).lead]
 
 
-def tables(found: Comparison) -> list[Table]:
+def tables(result: Comparison) -> list[Table]:
     """One table a measure, the most similar pair first; then one a grouping."""
-    return [*_measures(found), *_groupings(found)]
+    return [*_measures(result), *_groupings(result)]
 
 
-def _measures(found: Comparison) -> Iterator[Table]:
-    names = plots.labels(found)
-    for name, measure in found.measures.items():
+def _measures(result: Comparison) -> Iterator[Table]:
+    names = plots.labels(result)
+    for name, measure in result.measures.items():
         heads = ("value", "95 % interval", *(head for null in measure.nulls for head in (null, "effect", "p")))
         rows = [
             (
@@ -32,14 +32,14 @@ def _measures(found: Comparison) -> Iterator[Table]:
                 f"{number(measure.low[i, j])} to {number(measure.high[i, j])}",
                 *(number(array[i, j]) for null in measure.nulls.values() for array in null),
             )
-            for i, j, _ in plots.ranked_pairs(found, name)
+            for i, j, _ in plots.ranked_pairs(result, name)
         ]
         yield Table(measure_text(name).title, ("models", *heads), rows)
 
 
-def _groupings(found: Comparison) -> Iterator[Table]:
-    for kind, resolved in found.resolved.items():
-        means = [plots.means_within(found, kind, name) for name in resolved.measures]
+def _groupings(result: Comparison) -> Iterator[Table]:
+    for kind, resolved in result.resolved.items():
+        means = [plots.means_within(result, kind, name) for name in resolved.measures]
         rows = [
             (
                 label,
@@ -50,7 +50,7 @@ def _groupings(found: Comparison) -> Iterator[Table]:
             for g, label in enumerate(resolved.labels)
         ]
         yield Table(
-            f"By {kind}, mean over pairs of models (exchanged within element)",
+            f"By {kind}, mean over pairs of models (null within element)",
             (kind, "atoms", "structures", *(name.replace("_", " ") for name in resolved.measures)),
             rows,
             caption=f"{len(resolved.left_out)} more have too few atoms or structures" if resolved.left_out else "",

@@ -10,28 +10,28 @@ _MOST = 15  # Elements that are shown.
 _AXIS = "displacement, in distances between distinct environments"
 
 
-def title(found: Drift) -> str:
-    """The heading."""
-    return f"Displacement from {found.before} to {found.after}"
+def title(result: Drift) -> str:
+    """Return the heading."""
+    return f"Displacement from {result.before} to {result.after}"
 
 
-def intro(found: Drift) -> str:
-    """What was looked at."""
-    all_atoms = found.overall
+def intro(result: Drift) -> str:
+    """Summarise the input in a sentence."""
+    all_atoms = result.overall
     floors = ", ".join(
-        name if of["noise"] is None else f"{name} ({of['noise']:.0e} of an embedding)"
-        for name, of in found.floors.items()
+        name if floor["noise"] is None else f"{name} ({floor['noise']:.0e} of an embedding)"
+        for name, floor in result.floors.items()
     )
     return (
-        f"{all_atoms['num_atoms']:,} atoms of {all_atoms['num_structures']:,} structures, in the space of the same "
-        f"anchors; numerical floors: {floors}. Checked of the two models: {found.settings['checked']}."
+        f"{all_atoms['num_atoms']:,} atoms of {all_atoms['num_structures']:,} structures, in the shared "
+        f"space; numerical floors: {floors}. Lineage of the two models: {result.settings['checked']}."
     )
 
 
-def tables(found: Drift) -> list[Table]:
+def tables(result: Drift) -> list[Table]:
     """All atoms, those of elements not fine-tuned on, and the elements that moved farthest; and noise alone."""
-    entries = {"all": found.overall} | ({"not fine-tuned on": found.unseen} if found.unseen else {})
-    entries |= {_named(found, symbol): found.elements[symbol] for symbol in list(found.elements)[:_MOST]}
+    entries = {"all": result.overall} | ({"not fine-tuned on": result.unseen} if result.unseen else {})
+    entries |= {_named(result, symbol): result.elements[symbol] for symbol in list(result.elements)[:_MOST]}
     rows = []
     for name, entry in entries.items():
         cells = [
@@ -39,75 +39,75 @@ def tables(found: Drift) -> list[Table]:
             str(entry["num_atoms"]),
             with_interval(entry["displacement"]),
             number(max(entry["displacement"]["floors"].values())),
-            *([with_interval(entry["over_runs"])] if found.runs else []),
+            *([with_interval(entry["over_runs"])] if result.runs else []),
             *(with_interval(entry[measure]) for measure in ("procrustes", "mutual_knn")),
         ]
-        if found.energy:
-            energy = found.energy["change"]["elements"].get(name.split()[0])
+        if result.energy:
+            energy = result.energy["change"]["elements"].get(name.split()[0])
             cells.append("–" if energy is None else number(energy))
         rows.append(cells)
     heads = (
         *("number", "displacement", "largest floor"),
-        *(["mean over runs"] if found.runs else []),
+        *(["mean over runs"] if result.runs else []),
         *("Procrustes", "mutual neighbours"),
-        *(["energy, eV/atom"] if found.energy else []),
+        *(["energy, eV/atom"] if result.energy else []),
     )
-    more = len(found.elements) - _MOST
+    more = len(result.elements) - _MOST
     floors = [
-        (name, *(number(found.overall[measure]["floors"][name]) for measure in _MEASURES)) for name in found.floors
+        (name, *(number(result.overall[measure]["floors"][name]) for measure in _MEASURES)) for name in result.floors
     ]
-    made = [
+    all_tables = [
         Table(
-            "Displacement, in median distances between distinct environments, and geometry that is left [95 % CI]",
+            "Displacement, in median distances between distinct environments, and similarity [95 % CI]",
             ("atoms", *heads),
             rows,
-            caption=f"{more} more elements moved less" if more > 0 else "",
+            caption=f"{more} more elements are displaced less" if more > 0 else "",
         ),
         Table("Numerical noise alone, all atoms", ("noise", "displacement", "Procrustes", "mutual neighbours"), floors),
     ]
-    if found.runs:
-        made.append(_runs(found))
-    return made
+    if result.runs:
+        all_tables.append(_runs(result))
+    return all_tables
 
 
 _MEASURES = ("displacement", "procrustes", "mutual_knn")
 
 
-def _runs(found: Drift) -> Table:
-    runs = found.runs
+def _runs(result: Drift) -> Table:
+    runs = result.runs
     cells = [
         "not testable" if runs[name] is None else number(runs[name]) for name in ("p_value", "p_value_of_this_run")
     ]
     return Table(
         f"{runs['num']} runs of training",
-        ("mean displacement [95 % CI]", "between two runs", f"p of {found.before}", f"p of {found.after}"),
-        [(with_interval(found.overall["over_runs"]), number(runs["spread"]), *cells)],
+        ("mean displacement [95 % CI]", "between two runs", f"p of {result.before}", f"p of {result.after}"),
+        [(with_interval(result.overall["over_runs"]), number(runs["spread"]), *cells)],
         words=(),
-        caption=f"p of lying farther from the runs than they from each other: with so many runs no smaller than "
+        caption=f"p of being farther from the runs than the runs are from each other; the smallest possible value is "
         f"{runs['least_p_value']:.2g}",
     )
 
 
-def charts(found: Drift) -> list[tuple[str, _charts.Spec]]:
+def charts(result: Drift) -> list[tuple[str, _charts.Spec]]:
     """Elements, those that moved farthest first, beside what noise moves them by."""
-    symbols = list(found.elements)[:_MOST]
-    told = {True: "fine-tuned on", False: "not fine-tuned on", None: "displacement"}
+    symbols = list(result.elements)[:_MOST]
+    labels = {True: "fine-tuned on", False: "not fine-tuned on", None: "displacement"}
     series = [
         _charts.entries(
-            told[seen],
+            labels[seen],
             [
-                found.elements[symbol]["displacement"] if found.elements[symbol]["seen"] is seen else None
+                result.elements[symbol]["displacement"] if result.elements[symbol]["seen"] is seen else None
                 for symbol in symbols
             ],
             style="random" if seen else "model",
         )
-        for seen in told
-        if any(found.elements[symbol]["seen"] is seen for symbol in symbols)
+        for seen in labels
+        if any(result.elements[symbol]["seen"] is seen for symbol in symbols)
     ]
-    floor = [max(found.elements[symbol]["displacement"]["floors"].values()) for symbol in symbols]
+    floor = [max(result.elements[symbol]["displacement"]["floors"].values()) for symbol in symbols]
     series.append(_charts.entries("largest numerical floor", floor, style="null"))
-    return [("The elements that moved farthest.", _charts.dots(symbols, series, axis=_AXIS))]
+    return [("The elements displaced most.", _charts.dots(symbols, series, axis=_AXIS))]
 
 
-def _named(found: Drift, symbol: str) -> str:
-    return f"{symbol} (fine-tuned on)" if found.elements[symbol]["seen"] else symbol
+def _named(result: Drift, symbol: str) -> str:
+    return f"{symbol} (fine-tuned on)" if result.elements[symbol]["seen"] else symbol

@@ -7,6 +7,7 @@ from platonic_jax.studies import Phonons
 
 NAME = "phonons"
 _WAYS = ("rotated", "reflected", "shifted")
+_HEADS = ("rotated", "reflected", "translated")
 # What is told of each link of the chain, and its unit.
 _LINKS = {
     "rows": ("largest", "of their norm, largest"),
@@ -15,18 +16,18 @@ _LINKS = {
 }
 
 
-def title(found: Phonons) -> str:
-    """The heading."""
-    return f"Phonons of {found.crystal['formula']} by {found.model}"
+def title(result: Phonons) -> str:
+    """Return the heading."""
+    return f"Phonons of {result.crystal['formula']} by {result.model}"
 
 
-def intro(found: Phonons) -> str:
-    """What was looked at."""
-    beside = "without a reference" if found.reference is None else "beside those of a reference in the same supercells"
-    return f"Forces in displaced supercells, and in these turned, reflected and shifted, {beside}."
+def intro(result: Phonons) -> str:
+    """Summarise the input in a sentence."""
+    reference = "without" if result.reference is None else "compared with"
+    return f"Forces in displaced supercells and in rotated, reflected and translated copies, {reference} a reference."
 
 
-def tables(found: Phonons) -> list[Table]:
+def tables(result: Phonons) -> list[Table]:
     """The chain, and the figures of the phonons."""
     chain = [
         (
@@ -34,52 +35,50 @@ def tables(found: Phonons) -> list[Table]:
             *(number(entry[way][_LINKS[link][0]]) for way in _WAYS),
             f"{entry['tolerance']:.0e}",
         )
-        for link, entry in found.chain.items()
+        for link, entry in result.chain.items()
     ]
     return [
-        Table(
-            "What changes where the crystal is rotated, reflected, or only shifted", ("", *_WAYS, "tolerance"), chain
-        ),
-        Table("Phonons", ("figure", ""), _figures(found)),
+        Table("Changes under rotation, reflection and translation", ("", *_HEADS, "tolerance"), chain),
+        Table("Phonons", ("figure", ""), _figures(result)),
     ]
 
 
-def _figures(found: Phonons) -> list[tuple[str, str]]:
+def _figures(result: Phonons) -> list[tuple[str, str]]:
     rows = []
-    if found.symmetry is not None and found.acoustic is not None:
+    if result.symmetry is not None and result.acoustic is not None:
         rows += [
-            ("splitting of degenerate modes, THz", number(found.symmetry["splitting"])),
-            ("part of force constants that symmetry forbids", number(max(found.symmetry["asymmetry"]))),
-            ("acoustic sum rule violated by, eV/Å²", number(found.acoustic["violation"])),
+            ("splitting of degenerate modes, THz", number(result.symmetry["splitting"])),
+            ("symmetry-forbidden fraction of force constants", number(max(result.symmetry["asymmetry"]))),
+            ("violation of the acoustic sum rule, eV/Å²", number(result.acoustic["violation"])),
         ]
     rows += [
-        ("largest force on the perfect crystal, eV/Å", number(found.residual["largest"])),
-        ("lowest frequency, THz", number(found.lowest["frequency"])),
+        ("largest force on the perfect crystal, eV/Å", number(result.residual["largest"])),
+        ("lowest frequency, THz", number(result.lowest["frequency"])),
     ]
-    if found.reference is not None:
-        rows.append(("lowest frequency of the reference, THz", number(found.reference["lowest"])))
-        for name, told in (("plain", "without Born charges"), ("polar", "with Born charges")):
-            error = found.reference[name]
+    if result.reference is not None:
+        rows.append(("lowest frequency of the reference, THz", number(result.reference["lowest"])))
+        for name, label in (("plain", "without Born charges"), ("polar", "with Born charges")):
+            error = result.reference[name]
             if error is not None:
                 figures = f"{number(error.mean_absolute)} ({number(error.null)})"
-                rows.append((f"mean absolute error {told}, THz (knowing the mean alone)", figures))
+                rows.append((f"mean absolute error {label}, THz (constant-mean baseline)", figures))
     return rows
 
 
-def charts(found: Phonons) -> list[tuple[str, _charts.Spec]]:
+def charts(result: Phonons) -> list[tuple[str, _charts.Spec]]:
     """Bands, beside those of the reference where there is one."""
-    names = {"reference": "reference", "model": found.model}
+    names = {"reference": "reference", "model": result.model}
     series = []
-    for which in (which for which in names if which in found.bands):
-        bands = found.bands[which]
+    for which in (which for which in names if which in result.bands):
+        bands = result.bands[which]
         # One series for all branches: each goes back to the beginning, and a gap hides the way.
         x = [place for _ in bands.frequencies.T for place in (*bands.distances, None)]
         y = [frequency for branch in bands.frequencies.T for frequency in (*branch, None)]
-        style = "baseline" if which == "reference" else "random" if found.kind == "random" else "model"
+        style = "baseline" if which == "reference" else "random" if result.kind == "random" else "model"
         series.append(_charts.curve(names[which], x, y, style=style))
     if not series:
         return []
-    path = next(iter(found.bands.values()))
+    path = next(iter(result.bands.values()))
     return [
         (
             "Frequencies along the path of high symmetry; imaginary ones are drawn below zero.",

@@ -1,4 +1,4 @@
-"""Vectors of reactions, and what they tell of energies."""
+"""Presenter of reaction vectors and of energies read out from them."""
 
 import numpy as np
 
@@ -10,52 +10,52 @@ from platonic_jax.studies._intervals import meaning
 NAME = "reactions"
 
 
-def title(found: Reactions) -> str:
-    """The heading."""
-    return found.equations[0] if len(found.equations) == 1 else "Do vectors of reactions tell their energies?"
+def title(result: Reactions) -> str:
+    """Return the heading."""
+    return result.equations[0] if len(result.equations) == 1 else "Energies from reaction vectors"
 
 
-def intro(found: Reactions) -> str:
-    """What was looked at."""
-    number = len(found.equations)
-    return f"{number:,} reaction{'' if number == 1 else 's'} as vectors of {', '.join(found.models)}."
+def intro(result: Reactions) -> str:
+    """Summarise the input in a sentence."""
+    number = len(result.equations)
+    return f"{number:,} reaction{'' if number == 1 else 's'} as vectors of {', '.join(result.models)}."
 
 
-def tables(found: Reactions) -> list[Table]:
-    """Errors of energies where these are known, or else how far environments change."""
-    if found.errors:
-        rows = [(name, with_interval(entry)) for name, entry in found.errors.items()]
-        num = found.groups
+def tables(result: Reactions) -> list[Table]:
+    """Errors of energies where these are known, or else the norms of the reaction vectors."""
+    if result.errors:
+        rows = [(name, with_interval(entry)) for name, entry in result.errors.items()]
+        num = result.groups
         title = f"{num['reactions']} reactions: mean absolute error, eV per atom [95 % CI]"
         caption = f"{num['num']} groups that share no compound, the largest of {num['largest']}; {meaning(num)}"
         return [Table(title, ("readout of", "MAE"), rows, caption=caption)]
     rows = [
-        (equation, *(f"{norm[i]:.4f}" for norm in found.norms.values())) for i, equation in enumerate(found.equations)
+        (equation, *(f"{norm[i]:.4f}" for norm in result.norms.values())) for i, equation in enumerate(result.equations)
     ]
-    return [Table("change of environments, per atom", ("reaction", *found.norms), rows)]
+    return [Table("change of environments, per atom", ("reaction", *result.norms), rows)]
 
 
-def charts(found: Reactions) -> list[tuple[str, _charts.Spec]]:
-    """What is read out beside what is known, or else how far environments change."""
-    if found.errors:
-        errors = list(found.errors)
-        series = [_charts.entries("mean absolute error", [found.errors[name] for name in errors])]
-        known = np.isfinite(found.energies)
-        told = [equation for equation, has in zip(found.equations, known, strict=True) if has]
+def charts(result: Reactions) -> list[tuple[str, _charts.Spec]]:
+    """Predicted against known energies, or else the norms of the reaction vectors."""
+    if result.errors:
+        errors = list(result.errors)
+        series = [_charts.entries("mean absolute error", [result.errors[name] for name in errors])]
+        known = np.isfinite(result.energies)
+        hover_text = [equation for equation, has in zip(result.equations, known, strict=True) if has]
         clouds = [
-            _charts.scattered(name, np.asarray(found.energies)[known], np.asarray(values)[known], text=told)
-            for name, values in found.predicted.items()
+            _charts.scattered(name, np.asarray(result.energies)[known], np.asarray(values)[known], text=hover_text)
+            for name, values in result.predicted.items()
         ]
         return [
             (
-                "Errors of energies, read out of reactions that share no compound.",
+                "Errors of energies, cross-validated over groups of reactions that share no compound.",
                 _charts.dots(errors, series, axis="eV per atom"),
             ),
             (
-                "Energies read out beside those known, eV for an equation as written.",
-                _charts.points(clouds, x="known, eV", y="read out, eV", diagonal=True),
+                "Predicted against known energies, eV per reaction as written.",
+                _charts.points(clouds, x="known, eV", y="predicted, eV", diagonal=True),
             ),
         ]
-    series = [_charts.entries(model, list(norm)) for model, norm in found.norms.items()]
-    caption = "How far environments change, per atom that reacts."
-    return [(caption, _charts.dots(list(found.equations), series, axis="length of the vector, per atom"))]
+    series = [_charts.entries(model, list(norm)) for model, norm in result.norms.items()]
+    caption = "Change of environments per reacting atom."
+    return [(caption, _charts.dots(list(result.equations), series, axis="length of the vector, per atom"))]

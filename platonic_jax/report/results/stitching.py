@@ -11,14 +11,14 @@ NAME = "stitching"
 _MILLI = 1e-3
 
 
-def title(found: Stitching) -> str:
-    """The heading."""
-    return f"Readout transfer from {found.source} to {found.target}"
+def title(result: Stitching) -> str:
+    """Return the heading."""
+    return f"Readout transfer from {result.source} to {result.target}"
 
 
-def intro(found: Stitching) -> str:
-    """What was looked at."""
-    num = found.num
+def intro(result: Stitching) -> str:
+    """Summarise the input in a sentence."""
+    num = result.num
     return (
         f"Maps fitted on {num['fitted']:,} atoms, one of them chosen on {num['validated']:,} of other chemical "
         f"systems, and evaluated on {num['judged']:,} atoms of {num['structures']:,} structures of {num['systems']:,} "
@@ -26,53 +26,53 @@ def intro(found: Stitching) -> str:
     )
 
 
-def tables(found: Stitching) -> list[Table]:
-    """A row for each way to make the target's rows."""
-    num = found.num
-    of = dict(found.methods)
-    of |= {
+def tables(result: Stitching) -> list[Table]:
+    """One row for each way to obtain the target's embeddings."""
+    num = result.num
+    entries = dict(result.methods)
+    entries |= {
         f"{name}, {method}": entry
-        for name, methods in found.controls.items()
+        for name, methods in result.controls.items()
         for method, entry in methods.items()
-        if method in (found.chosen[name], "zero-shot")
+        if method in (result.chosen[name], "zero-shot")
     }
-    of |= {f"{name} alone": entry for name, entry in found.baselines.items()}
+    entries |= {f"{name} alone": entry for name, entry in result.baselines.items()}
     rows = []
-    for name, entry in of.items():
+    for name, entry in entries.items():
         cells = [with_interval(entry["left"]) if "left" in entry else "–"]
-        if found.read_out:
+        if result.read_out:
             cells += [with_interval(entry[figure], unit=_MILLI) for figure in ("mae", "median", "rmse")]
-        rows.append((Strong(name) if name == found.best else name, *cells))
-    errors = ", ".join(f"{name.upper()} {with_interval(entry)}" for name, entry in found.reconstruction.items())
-    energies = ("energy, MAE in meV/atom", "median", "RMSE") if found.read_out else ()
+        rows.append((Strong(name) if name == result.best else name, *cells))
+    errors = ", ".join(f"{name.upper()} {with_interval(entry)}" for name, entry in result.reconstruction.items())
+    energies = ("energy, MAE in meV/atom", "median", "RMSE") if result.read_out else ()
     return [
         Table(
-            f"{found.source} → {found.target}: {num['judged']} atoms of {num['structures']} structures, "
+            f"{result.source} → {result.target}: {num['judged']} atoms of {num['structures']} structures, "
             f"{num['systems']} unseen chemical systems [95 % CI]",
             ("embeddings", "variance unexplained", *energies),
             rows,
-            caption=f"{errors}; {found.settings['k']} anchors",
+            caption=f"{errors}; {result.settings['k']} anchors",
         )
     ]
 
 
-def charts(found: Stitching) -> list[tuple[str, _charts.Spec]]:
-    """What each map misses, and how far the read-out is off on it."""
-    made = [
+def charts(result: Stitching) -> list[tuple[str, _charts.Spec]]:
+    """Fraction of variance unexplained by each map, and the error of the readout on the mapped embeddings."""
+    specs = [
         (
             "Fraction of variance unexplained of the target's embeddings.",
-            _chart(found, "left", axis="fraction of variance unexplained", marks={"constant mean": 1.0}),
+            _chart(result, "left", axis="fraction of variance unexplained", marks={"constant mean": 1.0}),
         )
     ]
-    if found.read_out:
-        caption = f"Errors of the energy readout of {found.target} on them."
+    if result.read_out:
+        caption = f"Errors of the energy readout of {result.target} on the mapped embeddings."
         axis = "mean absolute error of energies, meV/atom"
-        made.append((caption, _chart(found, "mae", axis=axis, unit=_MILLI, log=True)))
-    return made
+        specs.append((caption, _chart(result, "mae", axis=axis, unit=_MILLI, log=True)))
+    return specs
 
 
 def _chart(
-    found: Stitching,
+    result: Stitching,
     figure: str,
     *,
     axis: str,
@@ -80,12 +80,13 @@ def _chart(
     log: bool = False,
     marks: Mapping[str, float] | None = None,
 ) -> Any:
-    baselines = {f"{name} alone": entry for name, entry in found.baselines.items() if figure in entry}
-    rows = [*found.methods, *baselines]
-    of = lambda entries: [entries[row][figure] if row in entries else None for row in rows]
-    series = [_charts.entries(found.source, of(found.methods), unit=unit)]
+    baselines = {f"{name} alone": entry for name, entry in result.baselines.items() if figure in entry}
+    rows = [*result.methods, *baselines]
+    values_of = lambda entries: [entries[row][figure] if row in entries else None for row in rows]
+    series = [_charts.entries(result.source, values_of(result.methods), unit=unit)]
     series += [
-        _charts.entries(name, of(entries), style="random", unit=unit) for name, entries in found.controls.items()
+        _charts.entries(name, values_of(entries), style="random", unit=unit)
+        for name, entries in result.controls.items()
     ]
-    series.append(_charts.entries("without rows", of(baselines), style="baseline", unit=unit))
+    series.append(_charts.entries("baselines", values_of(baselines), style="baseline", unit=unit))
     return _charts.dots(rows, series, axis=axis, log=log, marks=marks)

@@ -10,44 +10,44 @@ from platonic_jax.sweep import PCA, Layers, Sweep
 NAME = "sweep"
 
 
-def title(found: Sweep) -> str:
-    """The heading."""
-    return f"How many anchors are enough for {len(found.models)} models?"
+def title(result: Sweep) -> str:
+    """Return the heading."""
+    return f"Similarity of {len(result.models)} models against the number of anchors"
 
 
-def intro(found: Sweep) -> str:
-    """What was looked at."""
+def intro(result: Sweep) -> str:
+    """Summarise the input in a sentence."""
     return (
-        f"Means over {len(found.pairs)} pair{'' if len(found.pairs) == 1 else 's'} of models, of "
-        f"{', '.join(found.models)}, with {', '.join(str(k) for k in found.ks)} anchors."
+        f"Means over {len(result.pairs)} pair{'' if len(result.pairs) == 1 else 's'} of models, of "
+        f"{', '.join(result.models)}, with {', '.join(str(k) for k in result.ks)} anchors."
     )
 
 
-def verdicts(found: Sweep) -> list[str]:
+def verdicts(result: Sweep) -> list[str]:
     """A paragraph a measure."""
-    return [" ".join(_told(found, name)) for name in found.curves]
+    return [" ".join(_told(result, name)) for name in result.curves]
 
 
-def _told(found: Sweep, name: str) -> Iterator[str]:
-    most = found.ks[-1]
-    for method, curve in found.curves[name].items():
+def _told(result: Sweep, name: str) -> Iterator[str]:
+    most = result.ks[-1]
+    for method, curve in result.curves[name].items():
         if method == PCA:
             continue
         value, low, high = (getattr(curve, end)[-1, -1] for end in ("value", "low", "high"))
         stable = curve.stable_from[-1]
-        told = f"{measure_text(name).title} with {most} anchors, {_method(method)}"
-        says = f"the same from {stable} anchors on" if stable else "not the same with fewer: take more to be sure"
-        yield f"{told}: {value:.2f} (95 % interval {low:.2f} to {high:.2f}), {says}."
+        text = f"{measure_text(name).title} with {most} anchors, {_method(method)}"
+        says = f"stable from {stable} anchors on" if stable else "not stable: use more anchors"
+        yield f"{text}: {value:.2f} (95 % CI {low:.2f} to {high:.2f}), {says}."
 
 
-def tables(found: Sweep) -> list[Table]:
+def tables(result: Sweep) -> list[Table]:
     """One table a measure: the mean over pairs; then layer against layer, where that was asked for."""
-    made = []
-    for name, curves in found.curves.items():
+    all_tables = []
+    for name, curves in result.curves.items():
         rows = []
         for method, curve in curves.items():
             stable = curve.stable_from[-1]
-            chance = method in found.settings["chance"]
+            chance = method in result.settings["chance"]
             rows.append(
                 (
                     _method(method),
@@ -57,25 +57,25 @@ def tables(found: Sweep) -> list[Table]:
                     f"K = {stable}" if stable else "–",
                 )
             )
-        made.append(
+        all_tables.append(
             Table(
                 f"{measure_text(name).title}, mean over pairs of models",
-                ("anchors", *(f"K = {k}" for k in found.ks), "95 % interval", "over choices", "stable from"),
+                ("anchors", *(f"K = {k}" for k in result.ks), "95 % CI", "over anchor sets", "stable from"),
                 rows,
-                caption="interval and spread are those at the largest K",
+                caption="interval and spread at the largest K",
             )
         )
-    return [*made, *(_layers(entry) for entry in found.layers)]
+    return [*all_tables, *(_layers(entry) for entry in result.layers)]
 
 
-def _layers(found: Layers) -> Table:
+def _layers(result: Layers) -> Table:
     rows = []
-    for name, entry in found.measures.items():
+    for name, entry in result.measures.items():
         first, second = entry["best"]
         rows.append(
             (
                 measure_text(name).title,
-                f"{found.names[0][first]} – {found.names[1][second]}",
+                f"{result.names[0][first]} – {result.names[1][second]}",
                 number(entry["best_value"]),
                 f"{number(entry['low'])} to {number(entry['high'])}",
                 number(entry["best_effect"]),
@@ -83,21 +83,21 @@ def _layers(found: Layers) -> Table:
             )
         )
     return Table(
-        f"Layers of {found.models[0]} and {found.models[1]}: the pair that agrees most beyond the element",
+        f"Layers of {result.models[0]} and {result.models[1]}: the pair that agrees most beyond the element",
         ("measure", "layers", "value", "95 % CI", "effect beyond the element", "p, corrected"),
         rows,
         words=(0, 1),
     )
 
 
-def charts(found: Sweep) -> list[tuple[str, _charts.Spec]]:
+def charts(result: Sweep) -> list[tuple[str, _charts.Spec]]:
     """One chart a measure: a curve for each way to choose anchors."""
-    made = []
-    for name, curves in found.curves.items():
+    specs = []
+    for name, curves in result.curves.items():
         series = [
             _charts.curve(
                 _method(method),
-                found.ks,
+                result.ks,
                 curve.value[:, -1],
                 low=curve.low[:, -1],
                 high=curve.high[:, -1],
@@ -107,11 +107,11 @@ def charts(found: Sweep) -> list[tuple[str, _charts.Spec]]:
             )
             for method, curve in curves.items()
         ]
-        ticks = ([float(k) for k in found.ks], [str(k) for k in found.ks])
+        ticks = ([float(k) for k in result.ks], [str(k) for k in result.ks])
         caption = f"{measure_text(name).title}, mean over pairs of models, with 95 % intervals."
         spec = _charts.lines(series, x="number of anchors K", y=name.replace("_", " "), log_x=True, ticks=ticks)
-        made.append((caption, spec))
-    return made
+        specs.append((caption, spec))
+    return specs
 
 
 def _method(method: str) -> str:

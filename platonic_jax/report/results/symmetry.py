@@ -13,38 +13,40 @@ _NAMED = 8  # Elements that the table names.
 _TOLERANCE = {"tolerance": 1e-5}
 
 
-def title(found: Sequence[Symmetry]) -> str:
-    """The heading."""
+def title(results: Sequence[Symmetry]) -> str:
+    """Return the heading."""
     return (
-        f"Do {_named(found)} keep the symmetries of space?"
-        if len(found) > 1
-        else (f"Does {_named(found)} keep the symmetries of space?")
+        f"Invariance of {_named(results)} under symmetry operations"
+        if len(results) > 1
+        else f"Invariance of {_named(results)} under symmetry operations"
     )
 
 
-def intro(found: Sequence[Symmetry]) -> str:
-    """What was looked at."""
-    atoms = len(found[0].atoms["atom"])
+def intro(results: Sequence[Symmetry]) -> str:
+    """Summarise the input in a sentence."""
+    atoms = len(results[0].atoms["atom"])
     return (
-        f"Structures with {atoms:,} atoms were turned, reflected, shifted, reordered and repeated; how far does each "
-        "atom move from itself?"
+        f"Changes of the embeddings of {atoms:,} atoms in rotated, reflected, translated, permuted and supercell "
+        "copies of their structures."
     )
 
 
-def verdicts(found: Sequence[Symmetry]) -> list[str]:
+def verdicts(results: Sequence[Symmetry]) -> list[str]:
     """A paragraph a model."""
-    return [entry.verdict for entry in found]
+    return [entry.verdict for entry in results]
 
 
-def tables(found: Sequence[Symmetry]) -> list[Table]:
-    """Images and orbits, a row for each model and space; and the elements that move most."""
-    kinds = list(found[0].images["raw"])
+def tables(results: Sequence[Symmetry]) -> list[Table]:
+    """Copies and orbits, one row for each model and space; and the elements that move most."""
+    kinds = list(results[0].images["raw"])
     images, orbits, elements = [], [], []
-    for entry in found:
+    for entry in results:
         for space in entry.images:
-            of = entry.images[space]
+            by_kind = entry.images[space]
             cells = [
-                f"{number(of[kind]['largest'])} ({number(of[kind]['largest_against'])})" if kind in of else "–"
+                f"{number(by_kind[kind]['largest'])} ({number(by_kind[kind]['largest_against'])})"
+                if kind in by_kind
+                else "–"
                 for kind in kinds
             ]
             images.append((entry.model, space, *cells))
@@ -52,28 +54,28 @@ def tables(found: Sequence[Symmetry]) -> list[Table]:
             collapsed = f"{100 * orbit['collapsed']:.0f} %" if orbit["num_orbits"] else "–"
             figures = (number(orbit["ratio"]), number(orbit["largest"]))
             orbits.append((entry.model, space, str(orbit["num_orbits"]), collapsed, *figures))
-        told = [
+        parts = [
             f"{element}: {number(moved['turned'])} ({number(moved['largest'])})"
             for element, moved in list(entry.elements.items())[:_NAMED]
         ]
-        elements.append((entry.model, ", ".join(told)))
-    noise = found[0].noise["storage"]
+        elements.append((entry.model, ", ".join(parts)))
+    noise = results[0].noise["storage"]
     return [
         Table(
-            "Largest distance of an image to its atom, in parts of its norm (of other environments)",
+            "Largest distance of an image to its atom, relative to its norm (to other environments)",
             ("model", "space", *kinds),
             images,
             words=(0, 1),
-            caption=f"read against rounding: {noise:.0e} of the norm for a stored row; tolerance 1e-05",
+            caption=f"rounding of stored embeddings: {noise:.0e} of the norm; tolerance 1e-05",
         ),
         Table(
-            "Orbits of equivalent atoms",
-            ("model", "space", "orbits", "collapsed", "within over between", "largest distance"),
+            "Orbits of symmetry-equivalent atoms",
+            ("model", "space", "orbits", "collapsed", "spread within / between", "largest distance"),
             orbits,
             words=(0, 1),
         ),
         Table(
-            "Median distance of turned atoms, in parts of their norm, the most sensitive elements first",
+            "Median distance of rotated atoms, relative to their norm, the most sensitive elements first",
             ("model", "element: median (largest)"),
             elements,
             words=(0, 1),
@@ -81,10 +83,10 @@ def tables(found: Sequence[Symmetry]) -> list[Table]:
     ]
 
 
-def charts(found: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
+def charts(results: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
     """Every kind of image, and the most sensitive elements."""
-    kinds = list(found[0].images["raw"])
-    symbols = list(dict.fromkeys(symbol for entry in found for symbol in entry.elements))[:_MOST]
+    kinds = list(results[0].images["raw"])
+    symbols = list(dict.fromkeys(symbol for entry in results for symbol in entry.elements))[:_MOST]
     style = lambda entry: "random" if entry.kind == "random" else "model"
     return [
         (
@@ -97,9 +99,9 @@ def charts(found: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
                         [entry.images["raw"].get(kind, {}).get("largest") for kind in kinds],
                         style=style(entry),
                     )
-                    for entry in found
+                    for entry in results
                 ],
-                axis="parts of the atom's norm",
+                axis="distance relative to the norm",
                 log=True,
                 marks=_TOLERANCE,
             ),
@@ -114,9 +116,9 @@ def charts(found: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
                         [entry.elements.get(symbol, {}).get("largest") for symbol in symbols],
                         style=style(entry),
                     )
-                    for entry in found
+                    for entry in results
                 ],
-                axis="parts of the atom's norm",
+                axis="distance relative to the norm",
                 log=True,
                 marks=_TOLERANCE,
             ),
@@ -124,6 +126,6 @@ def charts(found: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
     ]
 
 
-def _named(found: Sequence[Symmetry]) -> str:
-    *others, last = (entry.model for entry in found)
+def _named(results: Sequence[Symmetry]) -> str:
+    *others, last = (entry.model for entry in results)
     return f"{', '.join(others)} and {last}" if others else last

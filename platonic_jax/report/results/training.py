@@ -1,4 +1,4 @@
-"""Learned anchors, and what they are worth on held-out structures."""
+"""Presenter of learned anchors and their results on held-out structures."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -42,38 +42,38 @@ _COMPARED = {
 }
 
 
-def title(found: Trained) -> str:
-    """The heading."""
-    return f"A learned space for {', '.join(found.models[: found.num_trained])}"
+def title(result: Trained) -> str:
+    """Return the heading."""
+    return f"A learned space for {', '.join(result.models[: result.num_trained])}"
 
 
-def intro(found: Trained) -> str:
-    """What was looked at."""
-    return f"{len(found.anchors)} anchors; training ended: {found.stopped}."
+def intro(result: Trained) -> str:
+    """Summarise the input in a sentence."""
+    return f"{len(result.anchors)} anchors; training ended: {result.stopped}."
 
 
-def verdicts(found: Trained) -> list[str]:
+def verdicts(result: Trained) -> list[str]:
     """A paragraph for each measure of agreement, and one for each task."""
     paragraphs = [
-        _agreement_verdict(found.judged[place], name, place_text)
-        for place, place_text in found.places.items()
-        for name in found.judged[place]["learned"]
+        _agreement_verdict(result.judged[place], name, place_text)
+        for place, place_text in result.places.items()
+        for name in result.judged[place]["learned"]
     ]
-    paragraphs += [_task_verdict(task, name) for name, task in found.tasks.items()]
+    paragraphs += [_task_verdict(task, name) for name, task in result.tasks.items()]
     return paragraphs or ["Nothing was evaluated: agreement needs two trained models, and a task its targets."]
 
 
-def _agreement_verdict(judged: Mapping[str, Any], measure: str, place_text: str) -> str:
+def _agreement_verdict(scores: Mapping[str, Any], measure: str, place_text: str) -> str:
     title = measure_text(measure).title
-    figures = {space: judged[space][measure] for space in ("learned", *_COMPARED) if space in judged}
+    figures = {space: scores[space][measure] for space in ("learned", *_COMPARED) if space in scores}
     text = (
         f"{title} of trained models on unseen chemical systems, {place_text}: "
-        f"{_series({space: of['trained'] for space, of in figures.items()})}."
+        f"{_series({space: figure['trained'] for space, figure in figures.items()})}."
     )
     if "excess" not in figures["learned"]:
         return f"{text} No untrained control is among the stores, so what any network would share is unknown."
-    gains = {space: judged["gains"][space][measure]["excess"] for space in figures if space != "learned"}
-    excess = {space: of["excess"] for space, of in figures.items()}
+    gains = {space: scores["gains"][space][measure]["excess"] for space in figures if space != "learned"}
+    excess = {space: figure["excess"] for space, figure in figures.items()}
     return f"{text} Excess over the untrained control: {_series(excess)}. {_gain_sentences(gains)}"
 
 
@@ -83,12 +83,12 @@ def _task_verdict(task: Mapping[str, Any], name: str) -> str:
     change, low, high = (f"{-100 * reduction[end]:+.0f}" for end in ("value", "high", "low"))
     text = (
         f"{name}: {task['unit']} of a linear readout of trained models on unseen chemical systems: "
-        f"{_series({space: of['trained'] for space, of in figures.items()})}; composition baseline {baseline}. "
+        f"{_series({space: figure['trained'] for space, figure in figures.items()})}; composition baseline {baseline}. "
         f"Learning itself changes the error at its start by {change} % (95 % CI {low} to {high} %)."
     )
     if "gains" not in task:
         return text
-    excess = {space: of["excess"] for space, of in figures.items()}
+    excess = {space: figure["excess"] for space, figure in figures.items()}
     gains = {space: task["gains"][space]["excess"] for space in _COMPARED}
     return f"{text} Excess of the untrained control's error: {_series(excess)}. {_gain_sentences(gains)}"
 
@@ -115,28 +115,28 @@ def _gain_sentences(gains: Mapping[str, Mapping[str, float]]) -> str:
     return " ".join(sentences)
 
 
-def tables(found: Trained) -> list[Table]:
+def tables(result: Trained) -> list[Table]:
     """Agreement in every space, on held-out atoms of all elements and of one; then the errors of tasks."""
     return [
-        *(_agreement(found, place, place_text) for place, place_text in found.places.items()),
-        *(_task(found, name) for name in found.tasks),
+        *(_agreement(result, place, place_text) for place, place_text in result.places.items()),
+        *(_task(result, name) for name in result.tasks),
     ]
 
 
-def _agreement(found: Trained, place: str, place_text: str) -> Table:
-    judged = found.judged[place]
-    shown = [kind for kind in _KINDS if kind in judged["learned"]["procrustes"]]
+def _agreement(result: Trained, place: str, place_text: str) -> Table:
+    scores = result.judged[place]
+    shown = [kind for kind in _KINDS if kind in scores["learned"]["procrustes"]]
     rows = [
         (measure_text(name).title, text, *(with_interval(figures[kind]) for kind in shown))
-        for name in judged["learned"]
+        for name in scores["learned"]
         for text, figures in (
-            *((_SPACES[space], judged[space][name]) for space in _spaces(judged)),
-            *((_GAINS[space], judged["gains"][space][name]) for space in _GAINS),
+            *((_SPACES[space], scores[space][name]) for space in _spaces(scores)),
+            *((_GAINS[space], scores["gains"][space][name]) for space in _GAINS),
         )
     ]
     alone = "No untrained control is among the stores: what any network would share is unknown."
     return Table(
-        f"{judged['num_atoms']} held-out atoms, {place_text}: mean over pairs of models [95 % interval]",
+        f"{scores['num_atoms']} held-out atoms, {place_text}: mean over pairs of models [95 % interval]",
         ("measure", "space", *(_KINDS[kind] for kind in shown)),
         rows,
         words=(0, 1),
@@ -144,43 +144,43 @@ def _agreement(found: Trained, place: str, place_text: str) -> Table:
     )
 
 
-def _task(found: Trained, name: str) -> Table:
-    task = found.tasks[name]
+def _task(result: Trained, name: str) -> Table:
+    task = result.tasks[name]
     shown = [kind for kind in _MODELS if kind in task["learned"]]
 
     def row(text: str, figures: Mapping[str, Any]) -> tuple[str, ...]:
         return (text, *(with_interval(figures[kind]) if kind in figures else "" for kind in shown))
 
     rows = [row(text, task[space]) for space, text in _SPACES.items()]
-    rows += [row(f"reduction, learned from {_SPACES[space]}", of) for space, of in task["reduction"].items()]
+    rows += [row(f"reduction, learned from {_SPACES[space]}", entry) for space, entry in task["reduction"].items()]
     of_models = [kind for kind in _MODELS if kind != "excess"]
     rows += [row(_BASELINES[which], dict.fromkeys(of_models, entry)) for which, entry in task["baselines"].items()]
     title = f"{name}: {task['unit']} of a linear readout, {task['num']['judged']} held out [95 % interval]"
     return Table(title, ("space", *(_MODELS[kind] for kind in shown)), rows)
 
 
-def charts(found: Trained) -> list[tuple[str, _charts.Spec]]:
+def charts(result: Trained) -> list[tuple[str, _charts.Spec]]:
     """Agreement in every space, and the course of training."""
-    made = []
-    for place, place_text in found.places.items():
-        judged = found.judged[place]
-        names = list(judged["learned"])
+    specs = []
+    for place, place_text in result.places.items():
+        scores = result.judged[place]
+        names = list(scores["learned"])
         series = [
-            _charts.entries(_SPACES[space], [judged[space][name]["trained"] for name in names], style=_STYLES[space])
-            for space in _spaces(judged)
+            _charts.entries(_SPACES[space], [scores[space][name]["trained"] for name in names], style=_STYLES[space])
+            for space in _spaces(scores)
         ]
         rows = [measure_text(name).title for name in names]
-        made.append(
+        specs.append(
             (f"Agreement of trained models on held-out atoms, {place_text}.", _charts.dots(rows, series, axis="value"))
         )
-    losses = np.asarray(found.losses)
-    validation = np.asarray(found.validation_losses)
+    losses = np.asarray(result.losses)
+    validation = np.asarray(result.validation_losses)
     series = [_charts.curve("training", np.arange(1, len(losses) + 1), losses, style="baseline")]
     if len(validation):
         series.append(_charts.curve("held-out chemical systems", *validation.T, markers=True))
-    made.append(("The course of training.", _charts.lines(series, x="step", y="loss")))
-    return made
+    specs.append(("Training and validation loss.", _charts.lines(series, x="step", y="loss")))
+    return specs
 
 
-def _spaces(judged: Mapping[str, Any]) -> list[str]:
-    return [space for space in _SPACES if space in judged]
+def _spaces(scores: Mapping[str, Any]) -> list[str]:
+    return [space for space in _SPACES if space in scores]

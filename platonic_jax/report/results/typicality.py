@@ -1,4 +1,4 @@
-"""What is typical of a reference, and what is not."""
+"""Presenter of typicality: outlier scores of sets relative to references."""
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -12,34 +12,34 @@ NAME = "typicality"
 _POINTS = 200  # Of a curve; a screen has no more.
 
 
-def title(found: Typicality) -> str:
-    """The heading."""
-    return f"What is typical of {' and '.join(found.references)}?"
+def title(result: Typicality) -> str:
+    """Return the heading."""
+    return f"Outliers relative to {' and '.join(result.references)}"
 
 
-def intro(found: Typicality) -> str:
-    """What was looked at."""
-    number = sum(len(judged.ids) for judged in found.queries.values())
-    sets = f"{number:,} structures of {len(found.queries)} set{'' if len(found.queries) == 1 else 's'}"
-    return f"{sets}, judged without energies or forces by {', '.join(found.models)}."
+def intro(result: Typicality) -> str:
+    """Summarise the input in a sentence."""
+    number = sum(len(query.ids) for query in result.queries.values())
+    sets = f"{number:,} structures of {len(result.queries)} set{'' if len(result.queries) == 1 else 's'}"
+    return f"{sets}, scored without energies or forces by {', '.join(result.models)}."
 
 
-def tables(found: Typicality) -> list[Table]:
+def tables(result: Typicality) -> list[Table]:
     """Each set against each reference, the farthest set first; and the structures that lie farthest."""
-    made = [_against(found, reference) for reference in found.references]
-    if len(found.references) > 1:
-        places = list(dict.fromkeys((*found.references, *(r for q in found.queries.values() for r in q.regime))))
+    all_tables = [_against(result, reference) for reference in result.references]
+    if len(result.references) > 1:
+        places = list(dict.fromkeys((*result.references, *(r for q in result.queries.values() for r in q.regime))))
         rows = [
-            (name, *(str(list(judged.regime).count(place)) for place in places))
-            for name, judged in found.queries.items()
+            (name, *(str(list(query.regime).count(place)) for place in places))
+            for name, query in result.queries.items()
         ]
-        made.append(Table("Most typical of", ("structures", *places), rows))
-    return made
+        all_tables.append(Table("Most typical of", ("structures", *places), rows))
+    return all_tables
 
 
-def _against(found: Typicality, reference: str) -> Table:
-    sets = {f"{reference}, held out": found.held_out[reference]}
-    sets |= {name: found.queries[name] for name in found.ranked(reference)}
+def _against(result: Typicality, reference: str) -> Table:
+    sets = {f"{reference}, held out": result.held_out[reference]}
+    sets |= {name: result.queries[name] for name in result.ranked(reference)}
     rows = [
         (
             name,
@@ -47,13 +47,13 @@ def _against(found: Typicality, reference: str) -> Table:
             f"{against.atypical['of']} of {len(against.score)}",
             with_interval(against.atypical),
             with_interval(against.auroc) if against.auroc else "",
-            str(sum(judged.without_reference[reference].values()) or ""),
-            _farthest(judged, reference, who),
+            str(sum(query.without_reference[reference].values()) or ""),
+            _farthest(query, reference, who),
         )
-        for name, judged in sets.items()
-        for who, against in judged.against[reference].items()
+        for name, query in sets.items()
+        for who, against in query.against[reference].items()
     ]
-    heads = ("scored", f"atypical at {100 * found.settings['level']:g} %", "AUROC against held-out ones")
+    heads = ("scored", f"atypical at {100 * result.settings['level']:g} %", "AUROC against held-out structures")
     return Table(
         f"Against {reference} [95 % CI]",
         ("structures", "model", *heads, "atoms unscored", "farthest: structure, its farthest atom"),
@@ -63,59 +63,58 @@ def _against(found: Typicality, reference: str) -> Table:
             [
                 f"{who}: held-out structures differ from calibration ones with p = {entry['p_value']:.2g} "
                 "(Kolmogorov–Smirnov)"
-                for who, entry in found.uniform[reference].items()
+                for who, entry in result.uniform[reference].items()
             ]
             + [
-                f"of {name}, {told.removeprefix('; ')}"
-                for name, judged in sets.items()
-                if (told := judged.told_unscored(reference))
+                f"of {name}, {note.removeprefix('; ')}"
+                for name, query in sets.items()
+                if (note := query.told_unscored(reference))
             ]
         ),
     )
 
 
-def _farthest(judged: Judged, reference: str, model: str) -> str:
-    found = judged.farthest(reference, model)
-    if found is None:
+def _farthest(query: Judged, reference: str, model: str) -> str:
+    farthest = query.farthest(reference, model)
+    if farthest is None:
         return "–"
-    structure, atom = found
-    row = (judged.structure_index == list(judged.ids).index(structure)) & (judged.atom_index == atom)
-    return f"{structure}, {chemical_symbols[judged.species[row][0]]} {atom}"
+    structure, atom = farthest
+    row = (query.structure_index == list(query.ids).index(structure)) & (query.atom_index == atom)
+    return f"{structure}, {chemical_symbols[query.species[row][0]]} {atom}"
 
 
-def charts(found: Typicality) -> list[tuple[str, _charts.Spec]]:
+def charts(result: Typicality) -> list[tuple[str, _charts.Spec]]:
     """Of each reference, how well each set is told from it, and the p-values."""
-    return [chart for reference in found.references for chart in _charts_against(found, reference)]
+    return [chart for reference in result.references for chart in _charts_against(result, reference)]
 
 
-def _charts_against(found: Typicality, reference: str) -> list[tuple[str, _charts.Spec]]:
-    names = found.ranked(reference)
+def _charts_against(result: Typicality, reference: str) -> list[tuple[str, _charts.Spec]]:
+    names = result.ranked(reference)
     series = [
-        _charts.entries(who, [found.queries[name].against[reference][who].auroc or None for name in names])
-        for who in found.queries[names[0]].against[reference]
+        _charts.entries(who, [result.queries[name].against[reference][who].auroc or None for name in names])
+        for who in result.queries[names[0]].against[reference]
     ]
-    sets = {"held out": found.held_out[reference], **{name: found.queries[name] for name in names}}
+    sets = {"held out": result.held_out[reference], **{name: result.queries[name] for name in names}}
     uniform = np.geomspace(1e-3, 1, _POINTS)
     curves = [_charts.curve("uniform", uniform, uniform, style="null", dash=True)]
-    for name, judged in sets.items():
-        p_value = judged.against[reference][found.judge].p_value
+    for name, query in sets.items():
+        p_value = query.against[reference][result.judge].p_value
         p_value = np.sort(p_value[np.isfinite(p_value)])
         share = np.searchsorted(p_value, uniform, side="right") / max(1, len(p_value))
         curves.append(_charts.curve(name, uniform, share, style="baseline" if name == "held out" else "model"))
     return [
         (
-            f"How well structures are told from held-out ones of {reference}; ½ is not at all.",
+            f"AUROC of each set against held-out structures of {reference}; 0.5 is chance level.",
             _charts.dots(names, series, axis="AUROC", marks={"no difference": 0.5}),
         ),
         (
-            f"The share of structures with a p-value against {reference} of at most so much: held-out ones follow the "
-            "dashed line.",
+            f"Cumulative distribution of p-values against {reference}: held-out structures follow the dashed line.",
             _charts.lines(
                 curves,
-                x=f"p-value, {found.judge}",
+                x=f"p-value, {result.judge}",
                 y="share of structures",
                 log_x=True,
-                marks=[{"x": found.settings["level"], "name": "level"}],
+                marks=[{"x": result.settings["level"], "name": "level"}],
             ),
         ),
     ]
