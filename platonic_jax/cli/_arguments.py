@@ -5,6 +5,8 @@ from pathlib import Path
 
 from platonic_adapters import targets
 
+from platonic_jax import _memory
+
 ANCHORS = ("random", "farthest_point", "kmeans", "direct")
 SIMILARITIES = ("cosine", "angular", "l2", "rbf", "whitened")
 
@@ -24,6 +26,14 @@ def count(text: str) -> int:
 def counts(text: str) -> tuple[int, ...]:
     """`10,30`."""
     return tuple(count(number) for number in names(text))
+
+
+def memory(text: str) -> int:
+    """`4GB`, in bytes."""
+    try:
+        return _memory.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_stores(parser: argparse.ArgumentParser, *, number: str = "two or more") -> None:
@@ -61,11 +71,23 @@ def add_seed(parser: argparse.ArgumentParser) -> None:
 
 
 def add_report(parser: argparse.ArgumentParser, *, flags: tuple[str, ...] = ("-o", "--output"), more: str = "") -> None:
-    """Where the report goes, and the result as JSON; every command that computes has both."""
+    """Where the report goes, and the result as JSON, and the memory for it; every command that computes has them."""
     parser.add_argument(
         *flags, dest="folder", metavar="DIR", help=f"a folder for report.html and the result as JSON{more}"
     )
+    add_memory(parser)
     add_json(parser)
+
+
+def add_memory(parser: argparse.ArgumentParser) -> None:
+    """How much memory the command may take."""
+    parser.add_argument(
+        "--memory",
+        metavar="SIZE",
+        type=memory,
+        help="most memory to be held, such as 4GB: work goes in smaller blocks, and what cannot fit is refused "
+        "(default: what the machine has free)",
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
