@@ -187,7 +187,6 @@ def influences(
     Returns:
         Values and influences; the influence of rows of weight 0 is 0.
     """
-
     aligned = tuple(name for name in measures if name not in NEIGHBOURS)
     found, slopes = {}, {}
     if aligned:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from platonic_jax import anchors as anchor_methods
 from platonic_jax import _memory, numerics, projection
+from platonic_jax import anchors as anchor_methods
 from platonic_jax._checks import check_choice, check_count
 from platonic_jax._pairs import NEIGHBOURS, Cloud, make_cloud, neighbour_lists
 from platonic_jax._typing import TypedKey
