@@ -35,10 +35,10 @@ def parse(text: str) -> int:
         ValueError: If it is no such size.
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]I?|)B\s*", text.upper())
-    size = int(float(found[1]) * _UNITS[found[2]]) if found else 0
-    if not 0 < size < 2**63:
+    size = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if not 1 <= size < 2**63:
         raise ValueError(f"must be a size above zero, such as 4GB, 500MB or 2GiB, got {text!r}")
-    return size
+    return int(size)
 
 
 def said(size: int) -> str:

@@ -237,7 +237,7 @@ def load(path: str | Path, layer: str | None = None, *, limit: int | None = None
     return table if limit is None else _of_structures(table, np.arange(len(store.structures)) < limit)
 
 
-def check_memory(tables: Sequence[EmbeddingTable], work: str, *, copies: float, columns: int = 0) -> None:
+def check_memory(tables: Sequence[EmbeddingTable], work: str, *, copies: float | int, columns: int = 0) -> None:
     """Check that work on tables fits the memory there is, before it starts.
 
     Args:
