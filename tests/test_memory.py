@@ -9,8 +9,7 @@ import pytest
 import platonic_jax as pj
 from platonic_jax import _memory, _pairs, metrics, numerics, studies, tables, testing
 from platonic_jax.cli import _command, main
-from platonic_jax.compare import compare
-from platonic_jax.compare._spaces import check_memory
+from platonic_jax.compare import _estimates, _spaces, compare
 
 
 @pytest.mark.parametrize(
@@ -107,7 +106,7 @@ def test_estimates_grow_with_the_work(monkeypatch):
         (240, 3, 20, {"similarity": "whitened"}),
         (240, 9, 20, {"similarity": "whitened", "resolved": True}),
     ):
-        check_memory([table(n)] * m, k=k, **{"similarity": "cosine", "resolved": False, **options})
+        _spaces.check_memory([table(n)] * m, k=k, **{"similarity": "cosine", "resolved": False, **options})
     assert needed == sorted(set(needed))
 
 
@@ -118,7 +117,8 @@ def test_results_do_not_depend_on_the_budget():
     few_draws = {"num_permutations": 19, "num_anchor_draws": 0, "element_alone": False}
     found = []
     for size in (2**20, 2**33):
-        jax.clear_caches()
+        for compiled in (_spaces.project, _estimates._estimate, _estimates._null_estimate):
+            compiled.clear_cache()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(_memory, "BASE", -(10**12))
             patch.setattr(_memory, "resident", lambda: 0)
