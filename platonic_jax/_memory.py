@@ -5,7 +5,6 @@ One number bounds all of it, the budget: what `limited` says, and elsewhere what
 
 import os
 import re
-import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,12 +100,18 @@ def resident() -> int:
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
+        if os.name != "posix":
+            return 0
+        import resource
+
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
 
 
 def available() -> int:
     """Read how many more bytes this process may take: what the machine has free, and what its control groups allow."""
+    if os.name != "posix":
+        return 2**63  # There is no way to ask without another library.
     free = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") - resident()]
     try:
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
