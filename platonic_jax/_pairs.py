@@ -7,6 +7,7 @@ each value equals that of the measure in `metrics` on the permuted, or the repea
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from platonic_jax import metrics, numerics
 from platonic_jax._typing import Scalar, TypedKey
-from platonic_jax.metrics._alignment import debiased_hsic
+from platonic_jax.metrics._alignment import debiased_hsic, hsic_of_sums
 from platonic_jax.numerics import centre, matmul, squared_norm
 
 __all__ = [
@@ -188,18 +189,67 @@ def influences(
     Returns:
         Values and influences; the influence of rows of weight 0 is 0.
     """
+    aligned = tuple(name for name in measures if name not in NEIGHBOURS)
+    values, slopes = {}, {}
+    if aligned:
+        values, slope_of = jax.vjp(partial(_aligned, a.rows, b.rows, measures=aligned), weights)
+        chosen = {
+            name: {other: jnp.full_like(value, other == name) for other, value in values.items()} for name in values
+        }
+        slopes = {name: slope_of(one)[0] for name, one in chosen.items()}
+    for name in NEIGHBOURS:
+        if name in measures:
+            overlap = metrics.neighbour_overlap(a.neighbours[name], b.neighbours[name]).astype(weights.dtype)
+            values[name] = jnp.sum(weights * overlap) / jnp.sum(weights)
+            slopes[name] = (overlap - values[name]) / jnp.sum(weights)
+    return values, {name: jnp.where(weights > 0, slope, 0) for name, slope in slopes.items()}
 
-    def values(weights: Float[Array, " n"]) -> dict[str, Scalar]:
-        similarities = compared((weighted(a, weights),), (weighted(b, weights),), ((0, 0),), weights, measures=measures)
-        return {name: value[0] for name, value in similarities.items()}
 
-    similarities, slope_of = jax.vjp(values, weights)
-    chosen = {
-        name: {other: jnp.full_like(value, other == name) for other, value in similarities.items()}
-        for name in similarities
-    }
-    slopes = {name: slope_of(one)[0] for name, one in chosen.items()}
-    return similarities, {name: jnp.where(weights > 0, slope, 0) for name, slope in slopes.items()}
+def _aligned(
+    x: Float[Array, "n p"], y: Float[Array, "n q"], weights: Float[Array, " n"], *, measures: Sequence[str]
+) -> dict[str, Scalar]:
+    """Compute Procrustes and CKA of weighted rows whose offset is small against their spread.
+
+    They follow from sums over rows. These go by blocks, whose intermediate results are computed anew for the slopes: a
+    plain derivative by the weights would keep twenty arrays of the size of the rows.
+    """
+    n = x.shape[0]
+    size = min(n, numerics.rows_per_tile(x.shape[1] + y.shape[1]))
+    total = jnp.sum(weights)
+    means = [matmul(weights[None], rows) / total for rows in (x, y)]
+
+    @jax.checkpoint
+    def sums(index: Int[Array, " b"], weights: Float[Array, " b"], means: Sequence[Array]) -> dict[str, Array]:
+        a, b = (rows[index] - mean for rows, mean in zip((x, y), means, strict=True))
+        k, l = squared_norm(a), squared_norm(b)
+        cross = {"ab": (a, b), "aa": (a, a), "bb": (b, b)}
+        return {name: matmul((left * weights[:, None]).T, right) for name, (left, right) in cross.items()} | {
+            "k": jnp.sum(weights * k),
+            "l": jnp.sum(weights * l),
+            "kl": jnp.sum(weights * k * l),
+            "kk": jnp.sum(weights * k * k),
+            "ll": jnp.sum(weights * l * l),
+        }
+
+    filling = -n % size
+    index = jnp.minimum(jnp.arange(n + filling, dtype=jnp.int32), n - 1).reshape(-1, size)
+    blocks = (index, jnp.pad(weights, (0, filling)).reshape(-1, size))
+    start = jax.tree.map(
+        lambda one: jnp.zeros(one.shape, one.dtype), jax.eval_shape(sums, index[0], weights[:size], means)
+    )
+    add = lambda so_far, block: (jax.tree.map(jnp.add, so_far, sums(*block, means)), None)
+    totals = jax.lax.scan(add, start, blocks)[0]
+    values = {}
+    if "procrustes" in measures:
+        nuclear_norm = jnp.sum(jnp.linalg.svd(totals["ab"], compute_uv=False))
+        values["procrustes"] = nuclear_norm / jnp.sqrt(totals["k"] * totals["l"])
+    if "cka" in measures:
+        between, within_a, within_b = (
+            hsic_of_sums(totals[cross], totals[k], totals[l], totals[kl], n=total)
+            for cross, k, l, kl in (("ab", "k", "l", "kl"), ("aa", "k", "k", "kk"), ("bb", "l", "l", "ll"))
+        )
+        values["cka"] = between / jnp.sqrt(within_a * within_b)
+    return values
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 from numpy.typing import ArrayLike
 
+from platonic_jax import _memory
 from platonic_jax._checks import check_choice, check_count, check_same_width
 from platonic_jax._typing import AnyArray, Flag, Numeric, TypedKey
 
@@ -53,8 +54,7 @@ __all__ = [
 
 METRICS = ("cosine", "l2", "inner")
 
-_TILE = 2**24  # Elements in a block of float32 distances: 64 MiB.
-_QUERIES, _COLUMNS = 256, 2**16  # The largest tile of a search for neighbours: 64 MiB in float32.
+_COLUMNS = 2**16  # Of the largest tile of a search for neighbours; its rows fill a block.
 _SPARE = 24  # Candidates kept beyond those asked for, against the rounding of the coarse pass.
 _GROUP = 64  # Columns that share one maximum in the coarse pass, at most; a power of two.
 _ROWS = "rows"  # The axis of a mesh.
@@ -175,8 +175,11 @@ def map_rows(row_fn: Callable[..., Any], rows: Any, *, batch_size: int | None = 
 
 
 def rows_per_tile(width: int) -> int:
-    """Number of rows of `width` numbers that fill 64 MiB in float32, at least one: a good `batch_size`."""
-    return max(1, _TILE // width)
+    """Compute how many rows of `width` float32 numbers fill a block, one at least: a good `batch_size`.
+
+    A block has 64 MiB, or less under a budget of memory below 4 GiB.
+    """
+    return max(1, _memory.block_bytes() // (4 * width))
 
 
 def squared_distances(x: Numeric[AnyArray, "n p"], y: Numeric[AnyArray, "m p"]) -> Float[Array, "n m"]:
@@ -269,7 +272,8 @@ def neighbours(
         exclude: Label of each row, such as its structure; rows of the same label are not neighbours. Without `queries`
             only.
         key: Typed key of the order that breaks ties.
-        batch_size: Rows handled at once (static), against tiles of 65,536 rows of `x`; 256 by default.
+        batch_size: Rows handled at once (static), against tiles of 65,536 rows of `x`; by default those that fill a
+            block of 64 MiB, 256, and fewer under a budget of memory below 4 GiB.
         mesh: Devices that share the work (static), from `row_mesh`: each searches all of `x` for a part of the rows.
             One device does it all when absent.
 
@@ -292,7 +296,7 @@ def neighbours(
         among=among,
         exclude=exclude,
         key=key,
-        batch_size=batch_size,
+        batch_size=rows_per_tile(_COLUMNS) if batch_size is None else batch_size,
         mesh=mesh,
     )
 
@@ -308,7 +312,7 @@ def _neighbours(
     among: Bool[AnyArray, " n"] | None,
     exclude: Int[AnyArray, " n"] | None,
     key: TypedKey | None,
-    batch_size: int | None,
+    batch_size: int,
     mesh: Mesh | None,
 ) -> tuple[Int[Array, "rows {num_neighbours}"], Float[Array, "rows {num_neighbours}"]]:
     check_choice("metric", metric, METRICS)
@@ -376,8 +380,6 @@ def _neighbours(
         distance = jnp.where(jnp.any(jnp.isnan(distance)), jnp.nan, distance)
         distance, index = lax.sort((distance, candidates), num_keys=2)
         return index[:num_neighbours], distance[:num_neighbours]
-
-    batch_size = _QUERIES if batch_size is None else batch_size
 
     def search(x: Array, tiles: tuple[Array, ...], rows: Array, own: Array) -> tuple[Array, Array]:
         return map_rows(partial(nearest, x, tiles), (rows, own), batch_size=batch_size)

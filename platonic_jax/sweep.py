@@ -23,7 +23,7 @@ from platonic_jax.compare._driver import Steps, check_among, provenance
 from platonic_jax.compare._estimates import cloud_of, estimates_of, half_width, standard_errors
 from platonic_jax.compare._record import plain, write_json
 from platonic_jax.compare._spaces import ANCHORS, choose_anchors, display_names, whole_structures
-from platonic_jax.tables import EmbeddingTable, load, pair
+from platonic_jax.tables import EmbeddingTable, check_memory, load, pair
 
 __all__ = ["PCA", "Curve", "Layers", "Sweep", "layers", "load_layers", "sweep"]
 
@@ -156,6 +156,7 @@ def sweep(
     chosen = [_rows_of(table, rows) for table in paired]
     if not ks or ks[0] < 1 or ks[-1] > len(rows):
         raise ValueError(f"`ks` must be from 1 to the number of atoms = {len(rows)}, got {', '.join(map(str, ks))}.")
+    check_memory(paired, "the sweep", copies=8 * len(rows) / len(paired[0].x), columns=ks[-1])
     seeds = {name: 1 if name in _DETERMINISTIC else num_seeds for name in (*methods, PCA)}
     steps = Steps(progress, len(ks) * sum(seeds.values()))
     pairs = list(itertools.combinations(range(len(names)), 2))

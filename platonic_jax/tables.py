@@ -17,7 +17,7 @@ from platonic_adapters import store as _store
 from platonic_adapters.protocol import Readout
 from platonic_adapters.structures import Structures
 
-from platonic_jax import _html, groups
+from platonic_jax import _html, _memory, groups
 
 __all__ = ["EmbeddingTable", "element_baseline", "load", "one_per_orbit", "pair", "read_labels"]
 
@@ -212,12 +212,15 @@ def load(path: str | Path, layer: str | None = None, *, limit: int | None = None
 
     Raises:
         ValueError: no store there, an incomplete, damaged or newer one, an unknown layer, non-finite rows, a limit
-            below one.
+            below one, or more rows than fit the memory.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"`limit` must be at least 1, got {limit}.")
     store = _store.open(path)
     name = layer or store.default_layer
+    if name in store.layers:
+        size = 4 * store.num_rows * store.layers[name]["width"]
+        _memory.require(size, work=f"reading `{path}`", advice="make a store of fewer structures")
     index = np.asarray(store.structure_index)
     table = EmbeddingTable(
         x=store.layer(name),
@@ -232,6 +235,25 @@ def load(path: str | Path, layer: str | None = None, *, limit: int | None = None
         readout=store.readout if store.readout and store.readout.layer == name else None,
     )
     return table if limit is None else _of_structures(table, np.arange(len(store.structures)) < limit)
+
+
+def check_memory(tables: Sequence[EmbeddingTable], work: str, *, copies: float | int, columns: int = 0) -> None:
+    """Check that work on tables fits the memory there is, before it starts.
+
+    Args:
+        tables: what the work takes.
+        work: what it is, such as `the drift`.
+        copies: how many arrays of the tables' width and `columns` it holds at its peak, in float32, beside the tables.
+        columns: columns of the space of the anchors.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    numbers = sum(len(table.x) * (table.x.shape[1] + copies * (table.x.shape[1] + columns)) for table in tables)
+    atoms = max(len(table.x) for table in tables)
+    _memory.require(
+        int(4 * numbers), work=f"{work} of {len(tables)} tables of {atoms:,} atoms", advice="take fewer structures"
+    )
 
 
 def read_labels(path: str | Path, table: EmbeddingTable) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import platonic_jax
 
 ROOT = Path(platonic_jax.__file__).parent
 LAYERS = [
-    ["_typing", "_files", "_html"],
+    ["_typing", "_files", "_html", "_memory"],
     ["_checks", "groups"],
     ["numerics", "_ott", "tables", "probes"],
     ["anchors", "projection", "metrics", "statistics", "arithmetic"],

@@ -97,13 +97,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with processes.signals(), adapters_cli.stores_warn_in_sentences():
             args = _parser().parse_args(argv)
-            return args.run(args)
+            with _command.within_memory(getattr(args, "memory", None)):
+                return args.run(args)
     except ValueError as error:
         return _say(str(error), code=2)
     except OSError as error:
         return _say(_explain(error), code=2)
     except MemoryError:
-        return _say("out of memory: use fewer structures, for instance with --limit.", code=1)
+        return _say("out of memory: use fewer structures, for instance with `--limit`.", code=2)
     except _command.Failed as failure:
         return failure.code
     except _command.Unequal as error:

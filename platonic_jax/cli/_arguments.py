@@ -5,6 +5,8 @@ from pathlib import Path
 
 from platonic_adapters import targets
 
+from platonic_jax import _memory
+
 ANCHORS = ("random", "farthest_point", "kmeans", "direct")
 SIMILARITIES = ("cosine", "angular", "l2", "rbf", "whitened")
 
@@ -24,6 +26,14 @@ def count(text: str) -> int:
 def counts(text: str) -> tuple[int, ...]:
     """`10,30`."""
     return tuple(count(number) for number in names(text))
+
+
+def memory(text: str) -> int:
+    """Parse a size such as `4GB` into bytes."""
+    try:
+        return _memory.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_stores(parser: argparse.ArgumentParser, *, number: str = "two or more") -> None:
@@ -61,11 +71,23 @@ def add_seed(parser: argparse.ArgumentParser) -> None:
 
 
 def add_report(parser: argparse.ArgumentParser, *, flags: tuple[str, ...] = ("-o", "--output"), more: str = "") -> None:
-    """Add the options for the report and the result as JSON, which every command that computes has."""
+    """Add the options for the report, the result as JSON and the memory, which every command that computes has."""
     parser.add_argument(
         *flags, dest="folder", metavar="DIR", help=f"folder for report.html and the result as JSON{more}"
     )
+    add_memory(parser)
     add_json(parser)
+
+
+def add_memory(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the memory of a command."""
+    parser.add_argument(
+        "--memory",
+        metavar="SIZE",
+        type=memory,
+        help="memory limit, such as 4GB: work is done in smaller blocks, and refused if it cannot fit "
+        "(default: the free memory of the machine)",
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -4,11 +4,18 @@ import argparse
 import hashlib
 import os
 import platform
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from platonic_jax import _memory
 from platonic_jax.cli import _arguments, _print
+
+_EXCESS = 1.1  # Of the memory allowed: what is beyond ends the command, well before it has a fifth too much.
+_INTERVAL = 0.02  # s between two looks at it
 
 Find = Callable[[argparse.Namespace], Any]
 
@@ -31,6 +38,34 @@ def run(find: Find, args: argparse.Namespace) -> int:
     keep_compiled()
     deliver(find(args), args)
     return 0
+
+
+@contextmanager
+def within_memory(size: int | None) -> Iterator[None]:
+    """Hold what is done inside to the memory that the user allows; to what the machine has if None.
+
+    What is known to need more is refused before it starts. Should other work take more all the same, the process says
+    so and ends at once, as it would be ended by the system elsewhere: no result is half written by that.
+    """
+    done = threading.Event()
+
+    def watch(allowed: int) -> None:
+        while not done.wait(_INTERVAL):
+            if _memory.resident() > _EXCESS * allowed:
+                sys.stderr.write(
+                    f"platonic: this work takes more than the {_memory.text_of(allowed)} of memory that `--memory` "
+                    "allows: take fewer structures, or allow more.\n"
+                )
+                sys.stderr.flush()
+                os._exit(2)
+
+    with _memory.limited(size):
+        if size is not None:
+            threading.Thread(target=watch, args=(size,), daemon=True).start()
+        try:
+            yield
+        finally:
+            done.set()
 
 
 def deliver(result: Any, args: argparse.Namespace) -> None:

@@ -29,7 +29,7 @@ _PACKAGES = (
     "phonopy",
 )
 # What a study decides itself, and what makes a file without a result to report.
-_OWN = ("help", "folder", "json", "extend")
+_OWN = ("help", "folder", "json", "extend", "memory")
 # How commands call what is a store.
 _STORES = ("STORE", "QUERY", "BEFORE", "AFTER", "FROM", "TO")
 COMMANDS = (

@@ -20,6 +20,7 @@ from platonic_jax.compare._measures import DEFAULT_MEASURES, MEASURES, THINNED
 from platonic_jax.compare._record import Comparison, Matrix
 from platonic_jax.compare._resolved import group_labels, resolve
 from platonic_jax.compare._spaces import (
+    check_memory,
     choose_anchors,
     display_names,
     project,
@@ -99,7 +100,7 @@ def compare(
 
     Raises:
         ValueError: fewer than two tables, tables of different atoms, more anchors than atoms, an unknown method,
-            measure, null or grouping, a measure that did not converge.
+            measure, null or grouping, a measure that did not converge, more than fits the memory.
     """
     if len(tables) < 2:
         raise ValueError(f"`tables` must be at least two, got {len(tables)}: a model is compared with another one.")
@@ -109,6 +110,7 @@ def compare(
     if element_alone:
         paired.append(element_baseline(paired[0]))
     first, names, m = paired[0], display_names(paired), len(paired)
+    check_memory(paired, k=k, similarity=similarity, resolved=len(by) > 0)
     key = {name: jax.random.fold_in(jax.random.key(seed), i) for i, name in enumerate(_STREAMS)}
     groupings = dict(group_labels(entry, first) for entry in ([by] if isinstance(by, str | np.ndarray) else by))
     nulls_of = {NULLS[name]: Null(_groups_of_null(name, first), first.structure_index) for name in nulls}

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from platonic_jax import _memory, numerics, projection
 from platonic_jax import anchors as anchor_methods
-from platonic_jax import numerics, projection
 from platonic_jax._checks import check_choice, check_count
 from platonic_jax._pairs import NEIGHBOURS, Cloud, make_cloud, neighbour_lists
 from platonic_jax._typing import TypedKey
@@ -40,6 +40,35 @@ class Space(NamedTuple):
     mean: Float[Array, "1 k"]
     scale: Float[Array, ""]
     thinned: Float[Array, "t k"]
+
+
+def check_memory(tables: Sequence[EmbeddingTable], *, k: int, similarity: str, resolved: bool) -> None:
+    """Check that a comparison fits the memory there is, before it starts.
+
+    The most is held where a model is projected, beside the spaces of those before it; where all are permuted, if they
+    are many; or where all are resolved by a group of nearly all rows.
+
+    Args:
+        tables: the models, the baseline among them.
+        k: number of anchors.
+        similarity: of rows to anchors.
+        resolved: whether matrices are resolved by groups.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    n, m, widest = len(tables[0].x), len(tables), max(table.x.shape[1] for table in tables)
+    lists = 2 * 10 * 4
+    spaces = m * (4 * k + lists)
+    projected = 8 * (4 if similarity == "whitened" else 2) * widest + 8 * 7 * k  # XLA plans 5 k, and 1.6 k remain.
+    permuted = m * (5 * k + lists)
+    within = m * 18 * k + 8 * 6 * k if resolved else 0
+    data = sum(table.x.nbytes for table in tables) + n * (spaces + max(projected, permuted, within))
+    _memory.require(
+        data,
+        work=f"the comparison of {m} models on {n:,} atoms",
+        advice="take fewer structures (`--limit`) or fewer models",
+    )
 
 
 class Choice(NamedTuple):

@@ -177,4 +177,9 @@ def debiased_hsic(
     """
     n = norms_x.shape[0] if weights is None else jnp.sum(weights)
     k, l = (norms if weights is None else weights * norms for norms in (norms_x, norms_y))
-    return _sum_of_squares(cross) - n / (n - 2) * jnp.sum(k * norms_y) + jnp.sum(k) / (n - 1) * (jnp.sum(l) / (n - 2))
+    return hsic_of_sums(cross, jnp.sum(k), jnp.sum(l), jnp.sum(k * norms_y), n=n)
+
+
+def hsic_of_sums(cross: Float[Array, "p q"], k: Scalar, l: Scalar, kl: Scalar, *, n: int | Scalar) -> Scalar:
+    """`debiased_hsic` of sums over n rows: XᵀY, Σ ‖x‖², Σ ‖y‖² and Σ ‖x‖² ‖y‖²."""
+    return _sum_of_squares(cross) - n / (n - 2) * kl + k / (n - 1) * (l / (n - 2))

@@ -17,7 +17,7 @@ from platonic_jax.compare._record import Record
 from platonic_jax.compare._spaces import display_names
 from platonic_jax.studies._arithmetic import crystals_of, element_means, space_of
 from platonic_jax.studies._intervals import METHOD, connected_groups, described, meaning, percent, with_interval
-from platonic_jax.tables import EmbeddingTable, element_baseline, pair
+from platonic_jax.tables import EmbeddingTable, check_memory, element_baseline, pair
 
 __all__ = ["Analogies", "analogies", "quadruples"]
 
@@ -148,6 +148,7 @@ def analogies(
     """
     check_count("number", number)
     check_count("num_bootstraps", num_bootstraps)
+    check_memory(tables, "analogies", copies=4, columns=k)
     common = pair(*tables) if len(tables) > 1 else list(tables)
     names, first = display_names(common), common[0]
     if first.structures is None:

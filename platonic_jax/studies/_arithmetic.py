@@ -15,7 +15,7 @@ from platonic_jax.compare._driver import provenance
 from platonic_jax.compare._record import Record
 from platonic_jax.compare._spaces import Choice, choose_anchors, display_names, relative
 from platonic_jax.studies import _terms
-from platonic_jax.tables import EmbeddingTable, pair
+from platonic_jax.tables import EmbeddingTable, check_memory, pair
 
 __all__ = ["Arithmetic", "arithmetic"]
 
@@ -184,6 +184,7 @@ def arithmetic(
     check_choice("how", how, ("mean", "covariance"))
     check_count("num_answers", num_answers)
     check_count("num_draws", num_draws)
+    check_memory(tables, "the arithmetic", copies=4, columns=k)
     common = pair(*tables) if len(tables) > 1 else list(tables)
     names = display_names(common)
     crystals = _terms.Crystals(common, names, files)

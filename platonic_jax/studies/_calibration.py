@@ -17,7 +17,7 @@ from platonic_jax.compare._record import Record
 from platonic_jax.compare._spaces import display_names
 from platonic_jax.numerics import map_rows
 from platonic_jax.studies._intervals import METHOD, draw_weights, elements_counted, in_words, listed, of_draws
-from platonic_jax.tables import EmbeddingTable, pair
+from platonic_jax.tables import EmbeddingTable, check_memory, pair
 
 __all__ = ["Calibration", "calibration"]
 
@@ -134,6 +134,7 @@ def calibration(
     Raises:
         ValueError: a table without forces, labels of other atoms, or too few atoms with a label.
     """
+    check_memory([*tables, *([reference] if reference else [])], "the ranking of errors", copies=4, columns=num_anchors)
     common = pair(*tables) if len(tables) > 1 else list(tables)
     names = display_names(common)
     for table in common:

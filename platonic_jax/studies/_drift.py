@@ -22,7 +22,7 @@ from platonic_jax.studies import _intervals
 from platonic_jax.studies._drift_energy import changes_of_energy
 from platonic_jax.studies._drift_lineage import check_lineage, check_repeat
 from platonic_jax.studies._drift_record import LEVEL, MARGIN, MEASURED, Drift
-from platonic_jax.tables import EmbeddingTable, pair
+from platonic_jax.tables import EmbeddingTable, check_memory, pair
 
 __all__ = ["Drift", "drift"]
 
@@ -115,6 +115,7 @@ def drift(
         check_lineage(before, table)
     for table in repeats:
         check_repeat(before, table)
+    check_memory([before, after, *reseeded, *repeats], "the drift", copies=4, columns=k)
     given = len(before.x)
     first, last, *others = pair(before, after, *reseeded, *repeats)
     if labels is not None and len(first.x) < given:

@@ -20,7 +20,7 @@ from platonic_jax.compare._spaces import display_names
 from platonic_jax.numerics import map_rows
 from platonic_jax.studies._arithmetic import Space, crystals_of, space_of
 from platonic_jax.studies._intervals import METHOD, draw_weights, in_words, of_draws, percent, with_interval
-from platonic_jax.tables import EmbeddingTable, pair
+from platonic_jax.tables import EmbeddingTable, check_memory, pair
 
 __all__ = ["COPY", "Polymorphs", "clouds_of", "polymorphs"]
 
@@ -119,6 +119,7 @@ def polymorphs(
     """
     check_count("num_bootstraps", num_bootstraps)
     check_positive("epsilon", epsilon)
+    check_memory(tables, "the polymorphs", copies=4, columns=k)
     common = pair(*tables) if len(tables) > 1 else list(tables)
     names, first = display_names(common), common[0]
     if first.structures is None:

@@ -24,7 +24,7 @@ from platonic_jax.studies._intervals import (
     meaning,
     with_interval,
 )
-from platonic_jax.tables import EmbeddingTable, pair
+from platonic_jax.tables import EmbeddingTable, check_memory, pair
 
 __all__ = ["Reactions", "reactions"]
 
@@ -135,6 +135,7 @@ def reactions(
             fewer than five reactions.
     """
     check_count("num_bootstraps", num_bootstraps)
+    check_memory(tables, "the reactions", copies=4, columns=k)
     common = pair(*tables) if len(tables) > 1 else list(tables)
     names = display_names(common)
     crystals = _terms.Crystals(common, names)

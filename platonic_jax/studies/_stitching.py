@@ -19,7 +19,7 @@ from platonic_jax.compare._record import Record, plain
 from platonic_jax.compare._spaces import display_names, whole_structures
 from platonic_jax.stitching import Map, apply, energies, fit
 from platonic_jax.studies._intervals import METHOD, draw_weights, in_words, of_draws, weighted_medians
-from platonic_jax.tables import EmbeddingTable, element_baseline, pair
+from platonic_jax.tables import EmbeddingTable, check_memory, element_baseline, pair
 
 __all__ = ["Stitching", "stitching"]
 
@@ -162,6 +162,7 @@ def stitching(
     check_fraction("held_out", held_out)
     check_fraction("validation", validation)
     check_count("num_components", num_components)
+    check_memory([source, target, *controls], "the stitching", copies=2, columns=k)
     first, last, *others = pair(source, target, *controls)
     if first.structures is None:
         raise ValueError("`source` must have structures, got bare arrays: whole chemical systems are held out.")

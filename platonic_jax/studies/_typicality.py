@@ -24,7 +24,7 @@ from platonic_jax.compare._spaces import Choice, choose_anchors, display_names, 
 from platonic_jax.diagnostics._typicality import DEFAULT_SCORES
 from platonic_jax.studies._intervals import METHOD, elements_counted, interval
 from platonic_jax.studies._typicality_record import ALL, NONE, UNKNOWN, Against, Judged, Typicality
-from platonic_jax.tables import EmbeddingTable, pair
+from platonic_jax.tables import EmbeddingTable, check_memory, pair
 
 __all__ = ["typicality"]
 
@@ -143,6 +143,8 @@ def typicality(
         check_fraction(name, share)
     if not references or not queries:
         raise ValueError("`references` and `queries` must each name at least one set of structures, got none.")
+    every = [table for group in (references, queries) for tables in group.values() for table in tables]
+    check_memory(every, "typicality", copies=4, columns=k)
     paired = {name: pair(*tables) for name, tables in references.items()}
     first = next(iter(paired.values()))
     names = display_names(first)

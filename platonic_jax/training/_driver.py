@@ -17,7 +17,7 @@ from platonic_jax.anchors import Anchors, LinearMap
 from platonic_jax.compare._driver import check_among, provenance
 from platonic_jax.compare._record import plain, write_json
 from platonic_jax.compare._spaces import Choice, display_names
-from platonic_jax.tables import EmbeddingTable, pair
+from platonic_jax.tables import EmbeddingTable, check_memory, pair
 from platonic_jax.training._goals import goal_of
 from platonic_jax.training._judge import LEARNED, judge_agreement, judge_tasks
 
@@ -137,6 +137,7 @@ def train(
         ValueError: fewer than two trained models, or none for tasks alone; tables without structures; an unknown
             objective, part or target.
     """
+    check_memory(tables, "learning", copies=2, columns=k)
     common = pair(*tables)
     models, controls = ([table for table in common if table.kind == kind] for kind in ("model", "random"))
     check_among("unseen", unseen, [table.model for table in models])
