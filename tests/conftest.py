@@ -1,6 +1,7 @@
 """Strict promotion everywhere: what relaxes it says so, and does it locally."""
 
 import os
+import signal
 from pathlib import Path
 
 # What one worker, subprocess or run compiles, no other compiles again: to be set before JAX is imported.
@@ -11,6 +12,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA takes its own tuning f
 import jax
 import jaxtyping
 import pytest
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # A shell starts its background jobs so, and children inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

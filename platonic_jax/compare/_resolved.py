@@ -13,6 +13,7 @@ from jaxtyping import Array
 from platonic_jax import _pairs, groups, numerics, statistics
 from platonic_jax._pairs import Cloud, make_cloud
 from platonic_jax.compare import _measures
+from platonic_jax.compare._estimates import half_width
 from platonic_jax.compare._record import Resolved
 from platonic_jax.compare._spaces import Space
 from platonic_jax.tables import EmbeddingTable
@@ -84,23 +85,23 @@ def resolve(
     structures_of = {g: len(np.unique(table.structure_index[rows])) for g, rows in rows_of.items()}
     least = max(LEAST_ATOMS, num_neighbours + 1)
     kept = [g for g in rows_of if sizes[g] >= least and structures_of[g] >= LEAST_STRUCTURES]
-    groups = []
+    estimated = []
     for place, g in enumerate(kept):
         begin(f"within {names[g]}")
         within = jax.random.fold_in(key, place)
         settings = {"pairs": pairs, "measures": tuple(measures), "num_neighbours": num_neighbours, "key": within}
-        groups.append(_group(spaces, rows_of[g], table, **settings))
+        estimated.append(_group(spaces, rows_of[g], table, **settings) | {"num_structures": structures_of[g]})
     return Resolved(
         labels=[str(names[g]) for g in kept],
         num_atoms=sizes[kept],
         num_structures=np.array([structures_of[g] for g in kept], dtype=int),
-        measures={name: _stacked(name, groups, pairs, len(spaces)) for name in measures},
+        measures={name: _stacked(name, estimated, pairs, len(spaces)) for name in measures},
         left_out={str(names[g]): int(sizes[g]) for g in rows_of if g not in kept},
         settings={
             "least_atoms": least,
             "least_structures": LEAST_STRUCTURES,
             "num_permutations": GROUP_PERMUTATIONS,
-            "interval": "value ± 1.96 standard errors, by the infinitesimal jackknife over structures",
+            "interval": "value ± t standard errors: infinitesimal jackknife over structures; for these anchors only",
         },
     )
 
@@ -114,7 +115,7 @@ def _group(
     measures: tuple[str, ...],
     num_neighbours: int,
     key: Array,
-) -> Mapping[str, Mapping[str, np.ndarray]]:
+) -> dict[str, Any]:
     """For each measure `value`, `error` and `null` of each pair, on one group's rows.
 
     Rows of weight 0 fill the arrays up to one of a few sizes, so that not every group compiles anew.
@@ -216,7 +217,8 @@ def _stacked(
     out = {field: np.full((len(groups), m, m), np.nan) for field in ("value", "low", "high", "null_within_element")}
     for g, group in enumerate(groups):
         value, error, null = (group[name][field] for field in ("value", "error", "null"))
-        low, high = (np.clip(value + sign * 1.96 * error, *properties.range) for sign in (-1, 1))
+        half = half_width((error, group["num_structures"] - 1))
+        low, high = (np.clip(value + sign * half, *properties.range) for sign in (-1, 1))
         for p, (i, j) in enumerate(pairs):
             entries = zip(out.values(), (value[p], low[p], high[p], null[p]), strict=True)
             for array, number in entries:

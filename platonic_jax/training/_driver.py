@@ -292,8 +292,8 @@ def train(
                 for name, mask in (("learned", learned_from), ("validated", validated_on), ("judged", judged_on))
             },
             "held_out": "whole chemical systems, drawn at random",
-            "interval": "value ± 1.96 standard errors, by the infinitesimal jackknife over held-out structures; "
-            "of tasks, over held-out chemical systems",
+            "interval": "value ± t standard errors, by the infinitesimal jackknife over held-out structures; "
+            "of tasks, over held-out chemical systems; for these anchors only",
         },
         provenance=provenance(tables, paired, names, seed=seed),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from platonic_jax import _pairs, groups, projection
-from platonic_jax.compare._estimates import cloud_of, estimates_of, standard_errors
+from platonic_jax.compare._estimates import cloud_of, estimates_of, half_width, standard_errors
 from platonic_jax.compare._resolved import LEAST_ATOMS
 from platonic_jax.compare._spaces import Choice
 from platonic_jax.tables import EmbeddingTable
@@ -119,8 +119,9 @@ def _difference(one: tuple[Any, np.ndarray], other: tuple[Any, np.ndarray]) -> t
 
 
 def _interval(value: Any, influence: np.ndarray) -> dict[str, Any]:
-    """Value ± 1.96 standard errors, from the influence of every structure or system along the last axis."""
-    half = 1.96 * standard_errors(influence)
+    """Value ± t standard errors, from the influence of every structure or system along the last axis."""
+    num_clusters = int(np.count_nonzero(influence.reshape(-1, influence.shape[-1]).any(axis=0)))
+    half = half_width((standard_errors(influence), num_clusters - 1))
     interval = {"value": value, "low": value - half, "high": value + half}
     return interval if np.ndim(value) else {name: float(number) for name, number in interval.items()}
 
