@@ -16,7 +16,6 @@ from platonic_jax.compare._estimates import (
     cloud_of,
     estimates_of,
     null_influences_of,
-    resampled_cloud_of,
     standard_errors,
 )
 from platonic_jax.compare._measures import properties
@@ -276,12 +275,10 @@ def redraw(
             shared = project_thinned(
                 x, jnp.asarray(choice.rows), jnp.asarray(rows), choice.weights, similarity=similarity
             )
-            ties, settings = (
-                jax.random.fold_in(key["ties"], i),
-                {"num_neighbours": num_neighbours, "measures": measures},
-            )
-            clouds.append(cloud_of(shared, structures, ties, **settings))
-            resampled.append(resampled_cloud_of(shared, structures, ties, jnp.asarray(weights), **settings))
+            ties = jax.random.fold_in(key["ties"], i)
+            space = partial(cloud_of, shared, structures, ties, num_neighbours=num_neighbours, measures=measures)
+            clouds.append(space())
+            resampled.append(space(weights=jnp.asarray(weights)))
         one = _values_and_nulls(clouds, resampled, jnp.asarray(weights), orders, pairs=pairs, measures=measures)
         draws.append(jax.tree.map(np.asarray, one))
     spread = lambda values: np.std(values, axis=0, ddof=1)

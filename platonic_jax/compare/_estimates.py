@@ -24,32 +24,20 @@ def cloud_of(
     key: Array,
     *,
     num_neighbours: int,
+    weights: Array | None = None,
     measures: tuple[str, ...] = _pairs.MEASURES,
 ) -> Cloud:
-    """Rows in the space of the anchors as measures see them; the key breaks ties between neighbours."""
-    nearest = _pairs.neighbour_lists(shared, structures, num_neighbours=num_neighbours, key=key, measures=measures)
-    return _pairs.make_cloud(shared, nearest, jnp.ones(shared.shape[0], shared.dtype))
+    """Rows in the space of the anchors as measures see them; the key breaks ties between neighbours.
 
-
-@partial(jax.jit, static_argnames=("num_neighbours", "measures"))
-def resampled_cloud_of(
-    shared: Array,
-    structures: Array,
-    key: Array,
-    weights: Array,
-    *,
-    num_neighbours: int,
-    measures: tuple[str, ...] = _pairs.MEASURES,
-) -> Cloud:
-    """The same of a bootstrap sample of structures: rows count by weight, and neighbours are among those drawn.
-
+    With weights, those of a bootstrap sample of structures: rows count by weight, and neighbours are among those drawn.
     Which structures there are decides who is nearest: with the lists of all rows, intervals of neighbours among other
     structures covered 0.90 of real samples.
     """
+    among = None if weights is None else weights > 0
     nearest = _pairs.neighbour_lists(
-        shared, structures, num_neighbours=num_neighbours, key=key, among=weights > 0, measures=measures
+        shared, structures, num_neighbours=num_neighbours, key=key, among=among, measures=measures
     )
-    return _pairs.make_cloud(shared, nearest, weights)
+    return _pairs.make_cloud(shared, nearest, jnp.ones(shared.shape[0], shared.dtype) if weights is None else weights)
 
 
 def estimates_of(
