@@ -36,7 +36,7 @@ tables[0]
 # alone.
 
 # %%
-comparison = pj.compare.compare(tables, anchors="direct", k=50, measures=("procrustes", "mutual_knn"))
+comparison = pj.compare(tables, anchors="direct", k=50, measures=("procrustes", "mutual_knn"))
 comparison
 
 # %%

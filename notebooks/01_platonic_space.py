@@ -47,7 +47,7 @@ elements, atoms = np.unique(tables[0].species, return_counts=True)
 frequent = elements[np.argsort(-atoms)[:12]]
 symbols = np.array(chemical_symbols)[tables[0].species]
 labels = np.where(np.isin(tables[0].species, frequent), symbols, "others")
-comparison = pj.compare.compare(tables, anchors="direct", k=K, measures=measures, by=labels)
+comparison = pj.compare(tables, anchors="direct", k=K, measures=measures, by=labels)
 RESULTS.mkdir(parents=True, exist_ok=True)
 comparison.save(RESULTS / "compare.json")
 
@@ -90,7 +90,7 @@ plots.save(plots.with_legend(plots.null(comparison, "procrustes", ax=axes[0, 1])
 # %%
 trained = [table for table in tables if table.kind == "model"]
 ks = [k for k in (10, 30, 100, 300) if k < len(tables[0].x) // 2]
-sweep = pj.sweep.sweep(trained[:4], ks=ks, num_seeds=3)
+sweep = pj.sweep(trained[:4], ks=ks, num_seeds=3)
 sweep.save(RESULTS / "sweep.json")
 for measure, curves in sweep.curves.items():
     for method, curve in curves.items():

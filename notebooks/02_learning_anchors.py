@@ -51,7 +51,7 @@ tables = stores.tables("7net-0 chgnet-0.3.0 random:7net-0?seed=0")
 # and what learning adds to it beyond its start; it may fall, where maps bring the control nearer by more.
 
 # %%
-trained = pj.training.train(tables, k=K, unseen=UNSEEN, num_steps=STEPS, num_rows=768)
+trained = pj.train(tables, k=K, unseen=UNSEEN, num_steps=STEPS, num_rows=768)
 RESULTS.mkdir(parents=True, exist_ok=True)
 trained.anchors.save(RESULTS / "anchors.safetensors")
 trained.save(RESULTS / "trained.json")
@@ -90,10 +90,10 @@ pj.plots.save(pj.plots.with_legend(*drawn), RESULTS / "trained.png")
 
 # %%
 targets = os.environ.get("PLATONIC_TARGETS")
-for_task = pj.training.train(
+for_task = pj.train(
     tables,
     objective=[f"task:{TASK}", "agreement"],
-    targets=pj.training.read_targets(targets, tables[0]) if targets else None,
+    targets=pj.analyses.read_targets(targets, tables[0]) if targets else None,
     k=min(K, 32),
     num_steps=STEPS,
     num_rows=1024,

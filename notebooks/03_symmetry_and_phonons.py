@@ -29,7 +29,7 @@ from ase.build import bulk
 from platonic_adapters import reading, store, structures
 from scipy.spatial.transform import Rotation
 
-from platonic_jax import plots, probes, studies
+from platonic_jax import analyses, plots, probes
 
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/03"))
 STORES = Path(os.environ.get("PLATONIC_STORES", "stores/probes"))
@@ -56,7 +56,7 @@ def embedded(model, asked, name, *options):
 source = os.environ.get("PLATONIC_STRUCTURES", "prototypes?max_atoms=8")
 originals, _ = reading.read(source, limit=int(os.environ.get("PLATONIC_LIMIT", "4")), duplicates="skip")
 images = probes.images(originals, seed=0, num_draws=2)
-found = [studies.symmetry(embedded(model, images.structures, "images"), images) for model in MODELS]
+found = [analyses.symmetry(embedded(model, images.structures, "images"), images) for model in MODELS]
 for model in found:
     model.save(RESULTS / f"symmetry_{stores.file_name(model.model)}.json")
     print(f"\n{model.model}: largest, in parts of the norm (of the distance between different environments)")
@@ -101,7 +101,7 @@ displaced = probes.displaced(phonon, seed=0)
 vibrating = []
 for model in MODELS:
     kept = embedded(model, displaced.structures, "displaced", "--properties", "forces")
-    vibrating.append(studies.phonons(kept, displaced))
+    vibrating.append(analyses.phonons(kept, displaced))
     vibrating[-1].save(RESULTS / f"phonons_{stores.file_name(model)}.json")
     print(f"\n{vibrating[-1].verdict}")
 
@@ -152,11 +152,13 @@ def forces_turned(model, labels):
 
 def links(model, labels, crystals):
     """Rows, forces and phonons of a model, and what a rotation changes in each."""
-    seen = studies.symmetry(embedded(model, images.structures, "images"), images)
+    seen = analyses.symmetry(embedded(model, images.structures, "images"), images)
     found = {"rows": seen.images["raw"], "orbits": seen.orbits["raw"], "forces": forces_turned(model, labels)}
     found["phonons"] = {}
     for name, cells in crystals.items():
-        vibrating = studies.phonons(embedded(model, cells.structures, f"chain-{name}", "--properties", "forces"), cells)
+        vibrating = analyses.phonons(
+            embedded(model, cells.structures, f"chain-{name}", "--properties", "forces"), cells
+        )
         found["phonons"][name] = {
             "chain": vibrating.chain,
             "splitting": vibrating.symmetry["splitting"],

@@ -32,7 +32,7 @@ from ase import Atoms
 from ase.calculators.emt import EMT
 from platonic_adapters import environments, reading, registry
 
-from platonic_jax import plots, studies, tables
+from platonic_jax import analyses, plots, tables
 
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/04"))
 FOLDER = Path(os.environ.get("PLATONIC_STORES", "stores/drift"))
@@ -120,7 +120,7 @@ for family in FAMILIES:
     for run in RUNS:
         after = embedded(form.format(tuned(family, run)), f"{family}-{run}")
         for kind in before:
-            found[family, run, kind] = studies.drift(before[kind], after[kind], seen=["Cu"], labels=labels.get(kind))
+            found[family, run, kind] = analyses.drift(before[kind], after[kind], seen=["Cu"], labels=labels.get(kind))
 
 # %% [markdown]
 # ## How far has gold moved?

@@ -29,7 +29,7 @@ import stores
 from ase.data import chemical_symbols
 
 import platonic_jax as pj
-from platonic_jax import plots, studies
+from platonic_jax import analyses, plots
 
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/05"))
 QUERIES = Path(os.environ.get("PLATONIC_QUERIES", "stores/queries"))
@@ -82,7 +82,7 @@ def with_interval(entry):
 
 large = len(reference[0].x) > 20_000
 settings = {} if large else {"scores": ["distance"]}
-found = studies.typicality({"relaxed": reference}, queries, **settings)
+found = analyses.typicality({"relaxed": reference}, queries, **settings)
 found.save(RESULTS / "typicality.json", atoms=False)
 for model, uniform in found.uniform["relaxed"].items():
     share = with_interval(found.held_out["relaxed"].against["relaxed"][model].atypical)
@@ -133,7 +133,7 @@ if place := judged.farthest("relaxed", found.judge):
 # %%
 regime = max(queries, key=lambda name: queries[name][0].num_structures)
 others = {name: tables for name, tables in queries.items() if name != regime}
-several = studies.typicality({"relaxed": reference, regime: queries[regime]}, others, **settings)
+several = analyses.typicality({"relaxed": reference, regime: queries[regime]}, others, **settings)
 several.save(RESULTS / "regimes.json", atoms=False)
 for name, entry in several.queries.items():
     places, counts = np.unique(entry.regime, return_counts=True)
@@ -151,7 +151,7 @@ scores = {}
 for space in ("shared", "own"):
     three = ("residual", "density", "mahalanobis")
     for of in [("distance",), *((name,) for name in three), three] if large else [("distance",), ("mahalanobis",)]:
-        one = studies.typicality({"relaxed": reference}, queries, scores=of, space=space, most=4096)
+        one = analyses.typicality({"relaxed": reference}, queries, scores=of, space=space, most=4096)
         auroc = {name: one.queries[name].against["relaxed"][one.judge].auroc for name in queries}
         name = of[0] if len(of) == 1 else "mean"
         scores[f"{name}, {space}"] = auroc

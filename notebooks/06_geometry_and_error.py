@@ -79,7 +79,7 @@ else:
 # %%
 queries = pj.tables.pair(*queries)
 known = pj.tables.read_labels(labels, queries[0])
-judged = pj.studies.typicality({"reference": references}, {"these": queries})
+judged = pj.analyses.typicality({"reference": references}, {"these": queries})
 against = judged.queries["these"].against["reference"]
 scores = {"typicality": {model: against[model].atom_score for model in judged.models}}
 
@@ -108,7 +108,7 @@ else:
 # Schwalbe-Koda et al., Nat. Commun. 2025) knows nothing of any model.
 
 # %%
-found = pj.studies.calibration(queries, known, scores=scores, reference=references[0])
+found = pj.analyses.error_ranking(queries, known, scores=scores, reference=references[0])
 found.save(RESULTS / "calibration.json")
 print(f"{found.num_atoms} atoms of {found.num_structures} structures\n{found.verdict}\n")
 for model, of_model in found.scores.items():

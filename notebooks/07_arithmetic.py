@@ -29,7 +29,7 @@ import numpy as np
 import stores
 
 import platonic_jax as pj
-from platonic_jax import plots, studies
+from platonic_jax import analyses, plots
 
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/07"))
 RESULTS.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ asked = next(
     )
     if all(term in formulas for term in expression.split()[::2])
 )
-found = studies.arithmetic(asked, trained, k=ANCHORS)
+found = analyses.expression(asked, trained, k=ANCHORS)
 print(found.expression)
 print(found.verdict)
 for answer in found.answers[:5]:
@@ -82,7 +82,7 @@ for answer in found.answers[:5]:
 
 # %%
 try:
-    sums = studies.analogies(tables, k=ANCHORS)
+    sums = analyses.analogies(tables, k=ANCHORS)
 except ValueError as error:
     print(error)
 else:
@@ -113,7 +113,7 @@ if not phases:
     for table in phases:
         kept = f"stores/copies/{stores.file_name(table.model)}.zarr"
         copies.append(stores.embed(table.model, "stores/copies.extxyz", kept, "--duplicates", "keep"))
-kept = studies.polymorphs(phases, copies=copies, k=ANCHORS)
+kept = analyses.polymorphs(phases, copies=copies, k=ANCHORS)
 kept.save(RESULTS / "polymorphs.json")
 print(kept.num)
 for model, of in kept.within.items():
@@ -141,7 +141,7 @@ else:
     ids = np.array(tables[0].structures.ids)
     of_formula = {formula: ids[np.array(formulas) == formula] for formula in formulas}
     equations = [f"{several[0]} -> {other}" for several in of_formula.values() for other in several[1:]]
-reacted = studies.reactions(equations[:200], species, energies=energies)
+reacted = analyses.reactions(equations[:200], species, energies=energies)
 reacted.save(RESULTS / "reactions.json")
 for name, entry in reacted.errors.items():
     print(f"{name:32s} mean absolute error {told(entry)} eV/atom")

@@ -29,8 +29,8 @@ import jax.numpy as jnp
 import numpy as np
 import stores
 
-from platonic_jax import plots, stitching, studies
-from platonic_jax.training import read_targets
+from platonic_jax import analyses, plots, stitching
+from platonic_jax.analyses import read_targets
 
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/08"))
 RESULTS.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ for source, target in itertools.permutations(trained, 2):
     if target.readout is None:
         continue
     # A control beside the first pair shows the scale; it takes as long as the pair itself.
-    result = studies.stitching(source, target, controls=[] if found else controls[:1], k=k)
+    result = analyses.readout_transfer(source, target, controls=[] if found else controls[:1], k=k)
     found[source.model, target.model] = result
     result.save(RESULTS / f"{source.model}-to-{target.model}.json".replace(":", "-"))
     zero, composition = result.methods["zero-shot"], result.baselines["composition"]
@@ -132,7 +132,7 @@ else:
     name, structures = "volume per atom, Å³", tables[0].structures
     values = np.abs(np.linalg.det(structures.cells)) / structures.num_atoms
 if len(trained) > 1:
-    merged = studies.merging([*trained, *controls], values, k=min(k, 100))
+    merged = analyses.consensus([*trained, *controls], values, k=min(k, 100))
     merged.save(RESULTS / "merging.json")
     print(f"mean absolute error of {name}:")
     for model, entry in merged.errors.items():

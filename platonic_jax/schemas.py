@@ -17,10 +17,8 @@ from platonic_adapters.export import Summary
 from platonic_adapters.registry import Model
 from platonic_adapters.store import Verification
 
-from platonic_jax import studies
-from platonic_jax.compare import Comparison
-from platonic_jax.sweep import Sweep
-from platonic_jax.training import Trained
+from platonic_jax import analyses
+from platonic_jax.analyses import Comparison, Sweep, Training
 
 __all__ = ["COMMANDS", "schema"]
 
@@ -51,17 +49,17 @@ _DOCUMENTS: Mapping[str, Sequence[_Document]] = {
     "verify": (_Document(Verification, also=("intact",), listed=True),),
     "compare": _COMPARISON,
     "sweep": (_Document(Sweep),),
-    "learn": (_Document(Trained, without=("anchors",)),),
-    "symmetry": (_Document(studies.Symmetry, also=_VERDICT, listed=True),),
-    "phonons": (_Document(studies.Phonons, also=_VERDICT),),
-    "typicality": (_Document(studies.Typicality, also=_VERDICT),),
-    "calibrate": (_Document(studies.Calibration, also=_VERDICT),),
-    "drift": (_Document(studies.Drift, also=_VERDICT),),
+    "learn": (_Document(Training, without=("anchors",)),),
+    "symmetry": (_Document(analyses.Symmetry, also=_VERDICT, listed=True),),
+    "phonons": (_Document(analyses.Phonons, also=_VERDICT),),
+    "typicality": (_Document(analyses.Typicality, also=_VERDICT),),
+    "calibrate": (_Document(analyses.ErrorRanking, also=_VERDICT),),
+    "drift": (_Document(analyses.Drift, also=_VERDICT),),
     "arithmetic": tuple(
         _Document(record, also=_VERDICT)
-        for record in (studies.Arithmetic, studies.Analogies, studies.Polymorphs, studies.Reactions)
+        for record in (analyses.Expression, analyses.Analogies, analyses.Polymorphs, analyses.Reactions)
     ),
-    "stitch": (_Document(studies.Stitching, without=("maps",), also=("best", *_VERDICT)),),
+    "stitch": (_Document(analyses.ReadoutTransfer, without=("maps",), also=("best", *_VERDICT)),),
 }
 COMMANDS = tuple(_DOCUMENTS)
 

@@ -17,7 +17,8 @@ from platonic_adapters import store as _store
 from platonic_adapters.protocol import Readout
 from platonic_adapters.structures import Structures
 
-from platonic_jax import _html, _memory, groups
+from platonic_jax import _html, _memory
+from platonic_jax.labels import orbits
 
 __all__ = ["EmbeddingTable", "element_baseline", "load", "one_per_orbit", "pair", "read_labels"]
 
@@ -318,7 +319,7 @@ def one_per_orbit(table: EmbeddingTable) -> EmbeddingTable:
             f"`table` must bring its structures, got bare arrays of {table.model}: symmetry is found by positions."
         )
     row = np.asarray(table.structures.offsets)[table.structure_index] + table.atom_index
-    orbit = groups.orbits(table.structures)[row]
+    orbit = orbits(table.structures)[row]
     first = np.zeros(len(row), bool)
     first[np.unique(orbit, return_index=True)[1]] = True
     kept = table.select(first)

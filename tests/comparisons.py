@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from platonic_adapters.structures import Structures
 
-from platonic_jax.compare import Comparison, Matrix
+from platonic_jax.analyses import Comparison, Matrix
 
 MODELS = ("7net-0", "chgnet-0.3.0", "chgnet-r2scan", "random:7net-0?seed=0", "element")
 KINDS = ("model", "model", "model", "random", "element")

@@ -10,25 +10,23 @@ import platonic_jax
 ROOT = Path(platonic_jax.__file__).parent
 LAYERS = [
     ["_typing", "_files", "_html", "_memory"],
-    ["_checks", "groups"],
+    ["_checks", "labels"],
     ["numerics", "_ott", "tables", "probes"],
     ["anchors", "projection", "metrics", "statistics", "arithmetic"],
     ["stitching"],
     ["learn", "diagnostics"],
-    ["_pairs"],
-    ["_group_tests"],
-    ["compare", "testing"],
-    ["sweep", "studies", "training"],
+    ["testing"],
+    ["analyses"],
     ["plots", "schemas"],
     ["report"],
     ["cli"],
 ]
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer}
 HOST_SIDE = {"tables", "probes"}  # Known to the drivers alone: algorithms take arrays.
-MAY_USE_HOST_SIDE = {"compare", "sweep", "studies", "training", "plots", "report", "cli", "testing"}
+MAY_USE_HOST_SIDE = {"analyses", "plots", "report", "cli", "testing"}
 ONLY_IMPORTER = {
     "ott": {"_ott"},
-    "platonic_adapters": {"_files", "tables", "probes", "anchors", "training", "cli", "schemas"},
+    "platonic_adapters": {"_files", "tables", "probes", "anchors", "analyses", "cli", "schemas"},
 }
 
 
@@ -84,7 +82,7 @@ def test_imports_point_down(path):
         ("metrics", "from platonic_jax import statistics"),
         ("metrics", "from platonic_jax.tables import load"),
         ("projection", "import ott"),
-        ("compare", "import torch"),
+        ("analyses", "import torch"),
     ],
 )
 def test_the_architecture_test_can_fail(here, source):

@@ -10,9 +10,10 @@ from ase import Atoms
 from ase.build import bulk
 from platonic_adapters.structures import Structures
 
-from platonic_jax import groups, studies
-from platonic_jax.studies import _terms
-from platonic_jax.studies._analogies import quadruples
+from platonic_jax import analyses
+from platonic_jax.analyses import _terms
+from platonic_jax.analyses._analogies import quadruples
+from platonic_jax.labels import prototypes
 from platonic_jax.tables import EmbeddingTable
 
 pytestmark = pytest.mark.slow
@@ -119,16 +120,16 @@ def test_a_crystal_that_is_not_there(salts, name, said):
 
 
 def test_what_is_taken_away_again_changes_nothing(salts):
-    found = studies.arithmetic("LiF-rocksalt - LiF-rocksalt + KBr-rocksalt", [table(salts)], k=10, num_draws=50)
+    found = analyses.expression("LiF-rocksalt - LiF-rocksalt + KBr-rocksalt", [table(salts)], k=10, num_draws=50)
     assert found.answers[0]["id"] == "KBr-rocksalt"
     assert found.answers[0]["similarity"] == pytest.approx(1, abs=1e-5)
-    turned = studies.arithmetic("KBr-rocksalt + LiF-rocksalt - LiF-rocksalt", [table(salts)], k=10, num_draws=50)
+    turned = analyses.expression("KBr-rocksalt + LiF-rocksalt - LiF-rocksalt", [table(salts)], k=10, num_draws=50)
     assert [answer["id"] for answer in turned.answers] == [answer["id"] for answer in found.answers]
 
 
 def test_sums_of_a_model_that_adds_up_are_found_beyond_chance(salts):
     expression = "NaCl-rocksalt - NaF-rocksalt + KF-rocksalt"
-    found = studies.arithmetic(expression, [table(salts)], space="own", num_draws=200)
+    found = analyses.expression(expression, [table(salts)], space="own", num_draws=200)
     assert found.answers[0]["formula"] == "KCl"
     assert found.answers[0]["similarity"] == pytest.approx(1, abs=1e-5)
     assert found.null["p_value"] < 0.1
@@ -142,48 +143,47 @@ def test_sums_of_a_model_that_adds_up_are_found_beyond_chance(salts):
 def test_a_term_by_another_model_stands_in_the_shared_space(salts):
     """The other model is the first, turned and scaled: no cosine between rows and anchors sees that."""
     both = [table(salts), table(salts, model="b", turned=True)]
-    one = studies.arithmetic("NaCl-rocksalt - NaF-rocksalt + KF-rocksalt", both, k=12, similarity="cosine")
-    mixed = studies.arithmetic("NaCl-rocksalt@b - NaF-rocksalt + KF-rocksalt", both, k=12, similarity="cosine")
+    one = analyses.expression("NaCl-rocksalt - NaF-rocksalt + KF-rocksalt", both, k=12, similarity="cosine")
+    mixed = analyses.expression("NaCl-rocksalt@b - NaF-rocksalt + KF-rocksalt", both, k=12, similarity="cosine")
     assert [answer["id"] for answer in one.answers] == [answer["id"] for answer in mixed.answers]
     np.testing.assert_allclose(
         *([answer["similarity"] for answer in found.answers] for found in (one, mixed)), atol=1e-4
     )
     with pytest.raises(ValueError, match="`space` must be 'shared'"):
-        studies.arithmetic("NaCl-rocksalt@b - KF-rocksalt", both, space="own")
+        analyses.expression("NaCl-rocksalt@b - KF-rocksalt", both, space="own")
 
 
 def test_what_cancels_has_no_neighbours(salts):
     with pytest.raises(ValueError, match="`expression` sums to zero, .*: 'NaCl-rocksalt - NaCl-rocksalt'"):
-        studies.arithmetic("NaCl-rocksalt - NaCl-rocksalt", [table(salts)], k=10)
+        analyses.expression("NaCl-rocksalt - NaCl-rocksalt", [table(salts)], k=10)
 
 
 def test_a_file_stands_beside_the_crystals(salts):
     alone = Structures.from_atoms([bulk("NaCl", "rocksalt", a=4.0)], ["my-rocksalt"])
     files = {"my.cif": [table(alone)]}
-    found = studies.arithmetic("my.cif", [table(salts)], files=files, space="own", num_draws=20)
+    found = analyses.expression("my.cif", [table(salts)], files=files, space="own", num_draws=20)
     assert found.answers[0]["id"] == "NaCl-rocksalt"
     assert found.answers[0]["similarity"] == pytest.approx(1, abs=1e-5)
 
 
 def test_prototypes_are_told_and_roles_filled(salts):
-    found = groups.prototypes(salts)
+    found = prototypes(salts)
     phase = np.array(["cesium" in name for name in salts.ids])
     assert len(set(found.label[phase])) == len(set(found.label[~phase])) == 1
     assert found.label[phase][0].startswith("221 ")
     assert found.label[~phase][0].startswith("225 ")
     assert found.elements[0] == ("Li", "F")
     doubled = Structures.from_atoms([salts.atoms(0).repeat((2, 1, 1))], ["twice"])
-    assert groups.prototypes(doubled).label[0] == found.label[0]
+    assert prototypes(doubled).label[0] == found.label[0]
 
 
 def test_quadruples_are_all_there_are(salts):
-    four = quadruples(groups.prototypes(salts), number=10_000, seed=0)
+    four = quadruples(prototypes(salts), number=10_000, seed=0)
     # Two phases, pairs of four cations, pairs of three anions.
     assert len(four) == 2 * 6 * 3
     assert len({frozenset(row.tolist()) for row in four}) == len(four)
     for a1b, a2b, a1c, a2c in (
-        [groups.prototypes(salts).elements[i] for i in row]
-        for row in quadruples(groups.prototypes(salts), number=9, seed=1)
+        [prototypes(salts).elements[i] for i in row] for row in quadruples(prototypes(salts), number=9, seed=1)
     ):
         swapped = [{*a1b} - {*a2b}, {*a1c} - {*a2c}, {*a1b} - {*a1c}, {*a2b} - {*a2c}]
         assert swapped[0] == swapped[1]
@@ -192,7 +192,7 @@ def test_quadruples_are_all_there_are(salts):
 
 def test_composition_adds_up_but_knows_no_phase(salts):
     tables = [table(salts), table(salts, model="blind", phase=0.0)]
-    found = studies.analogies(tables, space="own", num_bootstraps=20)
+    found = analyses.analogies(tables, space="own", num_bootstraps=20)
     assert found.found["composition"]["hit_1"]["value"] == pytest.approx(0.5)  # Its two phases are tied.
     assert found.found["composition"]["phase"]["value"] == pytest.approx(found.chance["phase"])
     assert found.found["blind"]["hit_1"]["value"] == pytest.approx(0.5)
@@ -212,7 +212,7 @@ def test_composition_adds_up_but_knows_no_phase(salts):
 def test_without_a_quadruple_it_says_so():
     few = Structures.from_atoms([bulk("NaCl", "rocksalt", a=4.0), bulk("Cu")], ["1", "2"])
     with pytest.raises(ValueError, match="must hold four crystals"):
-        studies.analogies([table(few)], k=2)
+        analyses.analogies([table(few)], k=2)
 
 
 def copies_of(salts, *, noise, **options):
@@ -224,7 +224,7 @@ def test_phases_are_told_from_copies_and_found_again(salts):
     tables = [table(salts), table(salts, model="b", turned=True)]
     copies = [copies_of(salts, noise=0.02), copies_of(salts, noise=0.02, model="b", turned=True)]
     gap = np.where(["cesium" in name for name in salts.ids], 1.0, 0.0) * np.arange(len(salts))
-    found = studies.polymorphs(tables, copies=copies, energies=gap, k=12, num_bootstraps=20)
+    found = analyses.polymorphs(tables, copies=copies, energies=gap, k=12, num_bootstraps=20)
     assert found.chance["identity"] == pytest.approx(1 / 23)
     assert found.num == {"crystals": 24, "formulas": 12, "phases": 12, "copies": 24}
     for how in ("mean", "covariance", "cloud"):
@@ -239,7 +239,9 @@ def test_phases_are_told_from_copies_and_found_again(salts):
 
 def test_a_phase_without_a_trace_is_not_found(salts):
     blind = table(salts, phase=0.0)
-    found = studies.polymorphs([blind], copies=[copies_of(salts, noise=0.3, phase=0.0)], space="own", num_bootstraps=20)
+    found = analyses.polymorphs(
+        [blind], copies=[copies_of(salts, noise=0.3, phase=0.0)], space="own", num_bootstraps=20
+    )
     assert found.within["a"]["mean"]["separation"]["value"] == pytest.approx(0, abs=1e-6)
     assert not found.across
 
@@ -257,7 +259,7 @@ def test_clouds_see_what_means_do_not(salts):
         return EmbeddingTable.from_arrays(x, of.species, index, structures=of, model="a")
 
     of = Structures.from_atoms([salts.atoms(i) for i in range(len(salts))], [f"{name}~1" for name in salts.ids])
-    found = studies.polymorphs([made(salts, 0)], copies=[made(of, 0.05)], space="own", num_bootstraps=20)
+    found = analyses.polymorphs([made(salts, 0)], copies=[made(of, 0.05)], space="own", num_bootstraps=20)
     assert found.within["a"]["mean"]["separation"]["value"] < 0.05
     assert found.within["a"]["cloud"]["separation"]["value"] > 0.95
 
@@ -277,7 +279,7 @@ def test_wrong_copies_and_energies(salts, options, said):
     elif options.get("copies") == "strange":
         options = {"copies": [table(Structures.from_atoms([bulk("Cu")], ["copper~1"]))]}
     with pytest.raises(ValueError, match=said):
-        studies.polymorphs([table(salts)], **options)
+        analyses.polymorphs([table(salts)], **options)
 
 
 def reacting():
@@ -300,7 +302,7 @@ def test_a_read_out_of_other_reactions_tells_energies():
         for a in ANIONS
         for phase in PHASES
     ]
-    found = studies.reactions(equations, [known], energies=truth, space="own", num_bootstraps=50)
+    found = analyses.reactions(equations, [known], energies=truth, space="own", num_bootstraps=50)
     assert found.errors["a"]["value"] < 0.05 * found.errors["constant"]["value"]
     assert found.errors["a, own energies"]["value"] < 1e-5
     np.testing.assert_allclose(found.predicted["a"], truth, atol=0.1 * np.std(truth))
@@ -317,7 +319,7 @@ def test_reactions_that_share_compounds_are_one_group():
     formed = [f"1/2 {c}2 + {a} -> {c}{a}-rocksalt" for c in CATIONS for a in ANIONS]
     chained = [f"{c}F-rocksalt + LiCl-rocksalt -> LiF-rocksalt + {c}Cl-rocksalt" for c in ("Na", "K", "Rb")]
     energies = np.random.default_rng(0).normal(size=len(formed) + 3).tolist()
-    found = studies.reactions([*formed, *chained], [table(of)], energies=energies, space="own", num_bootstraps=20)
+    found = analyses.reactions([*formed, *chained], [table(of)], energies=energies, space="own", num_bootstraps=20)
     # Eight compounds and the three exchanges between them are one group, the four bromides stand alone.
     assert found.groups["num"] == 5
     assert found.groups["largest"] == 11
@@ -328,18 +330,18 @@ def test_reactions_that_share_compounds_are_one_group():
 
 
 def test_both_sides_the_same_give_nothing():
-    found = studies.reactions(["NaCl-rocksalt + LiF -> LiF + NaCl-rocksalt"], [table(reacting())], space="own")
+    found = analyses.reactions(["NaCl-rocksalt + LiF -> LiF + NaCl-rocksalt"], [table(reacting())], space="own")
     assert found.norms["a"][0] == 0
     assert not found.errors
 
 
 def test_what_is_not_balanced_is_refused():
     with pytest.raises(ValueError, match=r"'2 Na \+ Cl -> NaCl' is not balanced: its products have Na -1"):
-        studies.reactions(["2 Na + Cl -> NaCl"], [table(reacting())])
+        analyses.reactions(["2 Na + Cl -> NaCl"], [table(reacting())])
     with pytest.raises(ValueError, match="must not name models, got @a in 'Na@a"):
-        studies.reactions(["Na@a + 1/2 Cl2 -> NaCl"], [table(reacting())])
+        analyses.reactions(["Na@a + 1/2 Cl2 -> NaCl"], [table(reacting())])
     with pytest.raises(ValueError, match="known for at least 5 reactions, got 1"):
-        studies.reactions(["Na + 1/2 Cl2 -> NaCl"], [table(reacting())], energies=[1.0])
+        analyses.reactions(["Na + 1/2 Cl2 -> NaCl"], [table(reacting())], energies=[1.0])
 
 
 def test_what_cycles_tell_is_not_counted():
@@ -358,7 +360,7 @@ def test_what_cycles_tell_is_not_counted():
     formed = [f"1/2 {c}2 + {a} -> {c}{a}-{phase}" for c in CATIONS for a in ANIONS for phase in PHASES]
     fallen = [" -> ".join(reversed(equation.split(" -> "))) for equation in formed]
     values = list(energy.values())
-    found = studies.reactions(
+    found = analyses.reactions(
         formed + fallen, [blind], energies=values + [-value for value in values], space="own", num_bootstraps=20
     )
     assert found.errors["a"]["high"] > 0.8 * found.errors["constant"]["value"]

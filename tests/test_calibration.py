@@ -12,8 +12,8 @@ import schemed
 import scipy.stats
 from sklearn.metrics import roc_auc_score
 
-from platonic_jax import diagnostics, studies
-from platonic_jax.studies._calibration import _composition_distance
+from platonic_jax import analyses, diagnostics
+from platonic_jax.analyses._error_ranking import _composition_distance
 from platonic_jax.tables import EmbeddingTable
 
 
@@ -149,7 +149,7 @@ TRUE = {"forces": _unit / np.linalg.norm(_unit, axis=1, keepdims=True), "energy"
 @pytest.mark.slow
 def test_a_score_that_is_the_error_is_perfect_and_one_by_chance_tells_nothing(errors):
     scores = {"oracle": {"a": errors**2}, "chance": {"a": np.random.default_rng(1).random(NUMBER)}}
-    found = studies.calibration([model("a", errors)], TRUE, scores=scores, num_bootstraps=20)
+    found = analyses.error_ranking([model("a", errors)], TRUE, scores=scores, num_bootstraps=20)
     assert found.num_atoms == NUMBER
     assert found.errors["a"]["force"]["mean"] == pytest.approx(errors.mean(), rel=1e-3)
     for place in ("atoms", "within"):
@@ -168,7 +168,7 @@ def test_a_score_that_is_the_error_is_perfect_and_one_by_chance_tells_nothing(er
 @pytest.mark.slow
 def test_figures_are_those_of_the_algorithms(errors):
     score = np.round(np.random.default_rng(8).random(NUMBER) + errors, 1)  # With ties.
-    found = studies.calibration([model("a", errors)], TRUE, scores={"s": {"a": score}}, num_bootstraps=20)
+    found = analyses.error_ranking([model("a", errors)], TRUE, scores={"s": {"a": score}}, num_bootstraps=20)
     entry = found.scores["a"]["s"]["atoms"]
     given, true = jnp.asarray(score, jnp.float32), jnp.asarray(errors, jnp.float32)
     assert entry["rank_correlation"]["value"] == pytest.approx(
@@ -183,7 +183,7 @@ def test_figures_are_those_of_the_algorithms(errors):
 @pytest.mark.slow
 def test_what_knows_the_element_alone_tells_nothing_within_elements(errors):
     scores = {"element": {"a": (SPECIES == 8) + 0.0}}
-    found = studies.calibration([model("a", errors)], TRUE, scores=scores, num_bootstraps=20).scores["a"]["element"]
+    found = analyses.error_ranking([model("a", errors)], TRUE, scores=scores, num_bootstraps=20).scores["a"]["element"]
     assert found["atoms"]["rank_correlation"]["value"] > 0.7
     assert np.isnan(found["within"]["rank_correlation"]["value"])
 
@@ -192,7 +192,7 @@ def test_what_knows_the_element_alone_tells_nothing_within_elements(errors):
 def test_a_score_that_is_the_size_of_the_force_adds_nothing_to_it(errors):
     given = model("a", errors)
     scores = {"size": {"a": np.linalg.norm(given.properties["forces"], axis=1)}, "oracle": {"a": errors}}
-    found = studies.calibration([given], TRUE, scores=scores, num_bootstraps=20).scores["a"]
+    found = analyses.error_ranking([given], TRUE, scores=scores, num_bootstraps=20).scores["a"]
     assert found["size"]["within"]["beyond_force_size"]["value"] == pytest.approx(0, abs=1e-3)
     assert found["oracle"]["within"]["beyond_force_size"]["value"] > 0.9
 
@@ -208,7 +208,7 @@ def test_compositions_of_the_reference_are_at_distance_zero(errors):
     assert found[own.structure_index == 0] == pytest.approx(0, abs=1e-6)
     gold = EmbeddingTable.from_arrays(x[:1], [79], [0], model="a")
     np.testing.assert_allclose(_composition_distance(own, gold), 2.0)
-    judged = studies.calibration([own], TRUE, reference=known, num_bootstraps=20)
+    judged = analyses.error_ranking([own], TRUE, reference=known, num_bootstraps=20)
     assert judged.baselines == ["force size", "composition distance"]
 
 
@@ -216,18 +216,18 @@ def test_compositions_of_the_reference_are_at_distance_zero(errors):
 def test_neighbours_that_another_model_does_not_see_are_a_disagreement(errors):
     x = np.random.default_rng(3).normal(size=(NUMBER, 6))
     same = [model("a", errors, x=x), model("b", errors[::-1].copy(), seed=1, x=2 * x)]
-    found = studies.calibration(same, TRUE, num_bootstraps=20)
+    found = analyses.error_ranking(same, TRUE, num_bootstraps=20)
     assert np.isnan(found.scores["a"]["disagreement"]["atoms"]["rank_correlation"]["value"])  # None at all.
     assert found.baselines == ["force size", "force spread"]
     assert found.scores["a"]["force spread"]["atoms"]["rank_correlation"]["value"] > 0.2
-    other = studies.calibration([same[0], model("b", errors, seed=2)], TRUE, num_bootstraps=20)
+    other = analyses.error_ranking([same[0], model("b", errors, seed=2)], TRUE, num_bootstraps=20)
     assert abs(other.scores["a"]["disagreement"]["within"]["rank_correlation"]["value"]) < 0.2
 
 
 @pytest.mark.slow
 def test_the_worst_atoms_are_named_and_the_record_is_written(errors, tmp_path):
     given = model("a", errors)
-    found = studies.calibration([given], TRUE, scores={"oracle": {"a": errors}}, num_bootstraps=20)
+    found = analyses.error_ranking([given], TRUE, scores={"oracle": {"a": errors}}, num_bootstraps=20)
     worst = found.worst["a"][0]
     assert (worst["structure"], worst["atom"]) == (str(errors.argmax() // ATOMS), errors.argmax() % ATOMS)
     assert worst["element"] == "O"
@@ -245,7 +245,7 @@ def test_labels_that_are_missing_are_left_out(errors):
     partly = {"forces": TRUE["forces"].copy(), "energy": TRUE["energy"].copy()}
     partly["forces"][INDEX < 10] = np.nan
     partly["energy"][:20] = np.nan
-    found = studies.calibration([model("a", errors)], partly, num_bootstraps=20)
+    found = analyses.error_ranking([model("a", errors)], partly, num_bootstraps=20)
     assert (found.num_atoms, found.num_structures) == (NUMBER - 10 * ATOMS, STRUCTURES - 10)
     assert np.isfinite(found.scores["a"]["force size"]["structures"]["rank_correlation"]["value"])
 
@@ -253,7 +253,7 @@ def test_labels_that_are_missing_are_left_out(errors):
 @pytest.mark.slow
 def test_atoms_without_a_score_are_left_out_and_counted(errors):
     score = np.where((SPECIES == 26) & (INDEX < 15), np.nan, errors)
-    found = studies.calibration([model("a", errors)], TRUE, scores={"typicality": {"a": score}}, num_bootstraps=20)
+    found = analyses.error_ranking([model("a", errors)], TRUE, scores={"typicality": {"a": score}}, num_bootstraps=20)
     assert found.left_out == {"typicality": {"Fe": 30}}
     assert found.num_atoms == NUMBER - 30
     assert found.scores["a"]["typicality"]["atoms"]["rank_correlation"]["value"] == pytest.approx(1, abs=1e-3)
@@ -265,7 +265,7 @@ def test_atoms_without_a_score_are_left_out_and_counted(errors):
 def test_intervals_stay_in_range_where_the_worst_are_told_almost_perfectly(errors):
     """AUROC 0.99: without new ranks the interval ended above 1."""
     score = errors * np.exp(0.05 * np.random.default_rng(2).normal(size=NUMBER))
-    found = studies.calibration([model("a", errors)], TRUE, scores={"s": {"a": score}}, num_bootstraps=50)
+    found = analyses.error_ranking([model("a", errors)], TRUE, scores={"s": {"a": score}}, num_bootstraps=50)
     for place in ("atoms", "within"):
         entry = found.scores["a"]["s"][place]
         assert 0.95 < entry["worst_auroc"]["value"] <= 1
@@ -277,8 +277,8 @@ def test_intervals_stay_in_range_where_the_worst_are_told_almost_perfectly(error
 def test_mistakes_are_told(errors):
     given = model("a", errors)
     with pytest.raises(ValueError, match="`tables` must have forces, got none of a: embed with `--properties"):
-        studies.calibration([dataclasses.replace(given, properties={})], TRUE)
+        analyses.error_ranking([dataclasses.replace(given, properties={})], TRUE)
     with pytest.raises(ValueError, match=r"`labels\['forces'\]` must be \(240, 3\), got \(3, 3\)"):
-        studies.calibration([given], {"forces": np.zeros((3, 3))})
+        analyses.error_ranking([given], {"forces": np.zeros((3, 3))})
     with pytest.raises(ValueError, match="`labels` must have forces of more than 50 atoms, got 0"):
-        studies.calibration([given], {"forces": np.full((NUMBER, 3), np.nan)})
+        analyses.error_ranking([given], {"forces": np.full((NUMBER, 3), np.nan)})

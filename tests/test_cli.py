@@ -166,7 +166,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(capsys, stores, tmp
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("platonic_jax.compare.compare", lambda tables, **options: comparisons.make())
+    monkeypatch.setattr("platonic_jax.analyses.compare", lambda tables, **options: comparisons.make())
     monkeypatch.setattr("platonic_jax.plots.save_all", full)
     assert main(["compare", *stores[:2], "-o", str(tmp_path / "report")]) == 2
     assert "the disk is full" in one_sentence(capsys)
@@ -213,7 +213,7 @@ def test_compare_computes_prints_and_writes(capsys, stores, tmp_path):
     assert json.loads((report / "compare.json").read_text()) == found
     assert (report / "report.html").stat().st_size > 1e6
 
-    from platonic_jax.compare import compare
+    from platonic_jax.analyses import compare
     from platonic_jax.tables import load
 
     options = {"num_permutations": 19, "num_anchor_draws": 2, "measures": ("procrustes", "mutual_knn")}
@@ -290,7 +290,7 @@ def test_demo_embeds_compares_and_reports(capsys, monkeypatch, tmp_path):
         return 0
 
     monkeypatch.setattr("platonic_adapters.environments.embed", embed)
-    monkeypatch.setattr("platonic_jax.compare.compare", compare)
+    monkeypatch.setattr("platonic_jax.analyses.compare", compare)
     assert main(["demo", "-o", str(tmp_path / "demo"), "--json", str(tmp_path / "out.json")]) == 0
     assert asked == [(model, "prototypes?max_atoms=20") for model in cli._demo.MODELS]
     assert compared == [(list(cli._demo.MODELS), "direct", 100)]

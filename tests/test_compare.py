@@ -11,8 +11,8 @@ import reports
 import schemed
 
 from platonic_jax import metrics
+from platonic_jax.analyses import DEFAULT_MEASURES, compare
 from platonic_jax.anchors import Anchors, LinearMap
-from platonic_jax.compare import DEFAULT_MEASURES, compare
 from platonic_jax.tables import EmbeddingTable
 
 pytestmark = pytest.mark.slow  # It sets its own precision.

@@ -11,7 +11,7 @@ from platonic_adapters.structures import Structures
 from platonic_jax.cli import main
 from platonic_jax.report import Table
 from platonic_jax.report._part import defined
-from platonic_jax.report.results import _defined_table
+from platonic_jax.report.presenters import _defined_table
 
 NAN = re.compile(r"\bnan\b", re.IGNORECASE)
 

@@ -11,10 +11,10 @@ import reports
 import schemed
 import scipy.stats
 
-from platonic_jax import diagnostics, studies
+from platonic_jax import analyses, diagnostics
+from platonic_jax.analyses._drift._lineage import check_lineage, check_repeat
 from platonic_jax.cli import _command
 from platonic_jax.cli import _drift as command
-from platonic_jax.studies._drift_lineage import check_lineage, check_repeat
 from platonic_jax.tables import EmbeddingTable
 
 pytestmark = pytest.mark.slow
@@ -50,7 +50,7 @@ displacement_of = jax.jit(diagnostics.displacement)
 
 
 def drift(before, after, **options):
-    return studies.drift(before, after, **{"seen": ["Cu"], "anchors": ANCHORS, **options})
+    return analyses.drift(before, after, **{"seen": ["Cu"], "anchors": ANCHORS, **options})
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from ase.build import bulk, molecule
 from ase.spacegroup import crystal
 from platonic_adapters.structures import Structures
 
-from platonic_jax import groups
+from platonic_jax.labels import BOND_FACTOR, combined, coordination, element_groups, families, orbits
 
 
 def structures(*atoms):
@@ -25,7 +25,7 @@ def structures(*atoms):
     ids=["diamond", "copper", "rock salt", "zinc blende", "water", "helium"],
 )
 def test_coordination_is_that_of_the_textbook(atoms, expected):
-    assert groups.coordination(structures(atoms)).tolist() == expected
+    assert coordination(structures(atoms)).tolist() == expected
 
 
 def test_coordination_is_that_of_ase():
@@ -41,29 +41,28 @@ def test_coordination_is_that_of_ase():
     for i, atoms in enumerate(made):
         atoms.pbc = [i % 2, 1, i % 3 == 0]
     expected = [
-        np.bincount(neighbor_list("i", atoms, natural_cutoffs(atoms, mult=groups.BOND_FACTOR)), minlength=6)
-        for atoms in made
+        np.bincount(neighbor_list("i", atoms, natural_cutoffs(atoms, mult=BOND_FACTOR)), minlength=6) for atoms in made
     ]
-    np.testing.assert_array_equal(groups.coordination(structures(*made)), np.concatenate(expected))
+    np.testing.assert_array_equal(coordination(structures(*made)), np.concatenate(expected))
 
 
 def test_orbits_are_those_of_the_textbook():
     """Rock salt has one orbit an element, rutile two; a molecule in no cell has as many as atoms."""
     rutile = crystal(["Ti", "O"], [(0, 0, 0), (0.305, 0.305, 0)], spacegroup=136, cellpar=[4.6, 4.6, 2.95, 90, 90, 90])
     made = structures(bulk("NaCl", "rocksalt", a=5.64, cubic=True), rutile, molecule("H2O"))
-    assert groups.orbits(made).tolist() == [0, 1] * 4 + [8] * 2 + [10] * 4 + [14, 15, 16]
+    assert orbits(made).tolist() == [0, 1] * 4 + [8] * 2 + [10] * 4 + [14, 15, 16]
 
 
 def test_families_are_anonymous_formulas():
     made = structures(bulk("NaCl", "rocksalt", a=5.64), bulk("ZnS", "zincblende", a=5.41), molecule("H2O"))
-    assert groups.families(made).tolist() == ["AB", "AB", "AB2"]
+    assert families(made).tolist() == ["AB", "AB", "AB2"]
 
 
 def test_element_groups_are_those_of_the_periodic_table():
     made = structures(bulk("NaCl", "rocksalt", a=5.64), Atoms("CeUHe", positions=2 * np.eye(3)))
-    assert groups.element_groups(made).tolist() == ["1", "17", "lanthanide", "actinide", "18"]
+    assert element_groups(made).tolist() == ["1", "17", "lanthanide", "actinide", "18"]
 
 
 def test_combined_labels_are_equal_where_all_labels_are():
     element, neighbours = np.array([8, 8, 26, 26, 8]), np.array([4, 6, 4, 4, 4])
-    assert groups.combined(element, neighbours).tolist() == [0, 1, 2, 2, 0]
+    assert combined(element, neighbours).tolist() == [0, 1, 2, 2, 0]

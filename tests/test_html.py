@@ -7,7 +7,7 @@ import comparisons
 import numpy as np
 import pytest
 
-from platonic_jax import _html, report, studies
+from platonic_jax import _html, analyses, report
 from platonic_jax.tables import EmbeddingTable
 
 NASTY = '<script>alert("1")</script>&'
@@ -118,7 +118,7 @@ def test_a_verdict_is_its_lead_and_its_answers():
 
 def test_a_study_is_its_verdict():
     figures = {"hit_1": {"value": 0.5, "low": 0.4, "high": 0.6}, "phase": {"value": 0.5, "low": 0.4, "high": 0.6}}
-    found = studies.Analogies(
+    found = analyses.Analogies(
         [NASTY],
         {NASTY: figures, "composition": figures},
         {NASTY: "model", "composition": "composition"},

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import platonic_jax as pj
-from platonic_jax import _memory, _pairs, metrics, numerics, studies, tables, testing
+from platonic_jax import _memory, analyses, metrics, numerics, tables, testing
+from platonic_jax.analyses import _jackknife, _pairs, compare
+from platonic_jax.analyses._comparison import _spaces
 from platonic_jax.cli import _command, main
-from platonic_jax.compare import _estimates, _spaces, compare
 
 
 @pytest.mark.parametrize(
@@ -70,11 +71,11 @@ def table(n=120, width=8, seed=0):
     "work",
     [
         lambda a, b: compare([a, b], k=5),
-        lambda a, b: pj.sweep.sweep([a, b], ks=[5]),
-        lambda a, b: studies.typicality({"r": [a]}, {"q": [b]}, k=5),
-        lambda a, b: studies.stitching(a, b, k=5),
-        lambda a, b: studies.analogies([a, b], k=5),
-        lambda a, b: pj.training.train([a, b], k=5),
+        lambda a, b: pj.sweep([a, b], ks=[5]),
+        lambda a, b: analyses.typicality({"r": [a]}, {"q": [b]}, k=5),
+        lambda a, b: analyses.readout_transfer(a, b, k=5),
+        lambda a, b: analyses.analogies([a, b], k=5),
+        lambda a, b: pj.train([a, b], k=5),
     ],
 )
 def test_work_that_cannot_fit_is_refused_before_it_starts(work):
@@ -117,7 +118,7 @@ def test_results_do_not_depend_on_the_budget():
     few_draws = {"num_permutations": 19, "num_anchor_draws": 0, "element_alone": False}
     found = []
     for size in (2**20, 2**33):
-        for compiled in (_spaces.project, _estimates._estimate, _estimates._null_estimate):
+        for compiled in (_spaces.project, _jackknife._estimate, _jackknife._null_estimate):
             compiled.clear_cache()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(_memory, "BASE", -(10**12))

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from platonic_jax import _pairs, metrics, statistics
+from platonic_jax import metrics, statistics
+from platonic_jax.analyses import _pairs
 
 N, K = 90, 8
 MEASURED = {

@@ -14,7 +14,7 @@ from ase.calculators.emt import EMT
 from platonic_adapters.reading import read
 from platonic_adapters.structures import Structures
 
-from platonic_jax import diagnostics, probes, studies
+from platonic_jax import analyses, diagnostics, probes
 from platonic_jax.tables import EmbeddingTable
 
 pytestmark = pytest.mark.slow
@@ -61,7 +61,7 @@ def made():
 
 @pytest.fixture(scope="module")
 def found(made):
-    return studies.phonons(answered(made), made)
+    return analyses.phonons(answered(made), made)
 
 
 def test_frequencies_are_those_of_a_plain_run_of_phonopy(made, found):
@@ -103,7 +103,7 @@ def test_what_obeys_physics_passes(found):
 
 def test_forces_that_know_x_from_y_split_degenerate_modes_by_what_theory_says(made, found):
     """Along z the transverse modes lie along x and y; forces along x made 4 % larger raise one of them by 2 %."""
-    known = studies.phonons(answered(made, lambda atoms: emt(atoms) * [1.04, 1, 1], random_weights=True), made)
+    known = analyses.phonons(answered(made, lambda atoms: emt(atoms) * [1.04, 1, 1], random_weights=True), made)
     assert known.chain["forces"]["broken"] == known.chain["frequencies"]["broken"] == ["rotated", "reflected"]
     assert not known.chain["rows"]["broken"]
     assert "the phonons change if the crystal is rotated, reflected" in known.verdict
@@ -127,13 +127,13 @@ def test_forces_that_know_x_from_y_split_degenerate_modes_by_what_theory_says(ma
 
 def test_rows_that_know_x_from_y_break_the_first_link_alone(made):
     rows = lambda atoms: np.stack([atoms.numbers + 0.01 * atoms.cell.array[0, 0], atoms.numbers], axis=1)
-    known = studies.phonons(answered(made, rows_of=rows), made)
+    known = analyses.phonons(answered(made, rows_of=rows), made)
     assert [link for link, entry in known.chain.items() if entry["broken"]] == ["rows"]
 
 
 def test_forces_that_depend_on_the_origin_are_named_as_such(made):
     uneven = lambda atoms: emt(atoms) * (1 + 0.1 * np.sin(atoms.positions[:, :1]))
-    found = studies.phonons(answered(made, uneven), made)
+    found = analyses.phonons(answered(made, uneven), made)
     assert "shifted" in found.chain["frequencies"]["broken"]
     assert "Even a translation" in found.verdict
 
@@ -159,7 +159,7 @@ def test_against_a_reference_of_which_all_forces_are_a_multiple(tmp_path):
     truth.forces = true_forces[(made.role == "reduced") & (made.view == 0)]
     truth.save(tmp_path / "phonopy_params.yaml")
     made = probes.displaced(probes.read_phonopy(tmp_path / "phonopy_params.yaml"), seed=1)
-    found = studies.phonons(answered(made, lambda atoms: 0.81 * emt(atoms)), made)
+    found = analyses.phonons(answered(made, lambda atoms: 0.81 * emt(atoms)), made)
     error = found.reference["plain"]
     assert found.reference["polar"] is None
     mean = (found.mesh.weights[:, None] * found.mesh.frequencies).sum() / 12
@@ -179,7 +179,7 @@ def test_against_a_reference_of_which_all_forces_are_a_multiple(tmp_path):
 
 
 def test_repulsion_alone_is_unstable_and_says_where(made):
-    found = studies.phonons(answered(made, lambda atoms: -emt(atoms)), made)
+    found = analyses.phonons(answered(made, lambda atoms: -emt(atoms)), made)
     assert found.lowest["imaginary"]
     assert found.lowest["share"] == pytest.approx([1])
     assert "There are imaginary modes" in found.verdict
@@ -217,7 +217,7 @@ def test_no_draw_depends_on_how_many_there_are(made):
 def test_without_every_atom_displaced_the_splitting_is_not_told_and_the_rest_is_the_same(made, found):
     less = probes.displaced(made.phonon, seed=0, unreduced=False)
     assert len(less.structures) == len(made.structures) - 6
-    known = studies.phonons(answered(less), less)
+    known = analyses.phonons(answered(less), less)
     assert known.symmetry is known.acoustic is None
     assert "was not tested" in known.verdict
     np.testing.assert_array_equal(known.mesh.frequencies, found.mesh.frequencies)
@@ -242,12 +242,12 @@ def test_wrong_use(made, monkeypatch, tmp_path):
         probes.read_phonopy(tmp_path)
     table = answered(made)
     with pytest.raises(ValueError, match="`table` must have forces, got none"):
-        studies.phonons(dataclasses.replace(table, properties={}), made)
+        analyses.phonons(dataclasses.replace(table, properties={}), made)
     with pytest.raises(ValueError, match="`table` must have finite forces"):
-        studies.phonons(dataclasses.replace(table, properties={"forces": np.full((len(table.x), 3), np.nan)}), made)
+        analyses.phonons(dataclasses.replace(table, properties={"forces": np.full((len(table.x), 3), np.nan)}), made)
     other = probes.displaced(made.phonon, seed=1)
     with pytest.raises(ValueError, match="got other structures"):
-        studies.phonons(table, other)
+        analyses.phonons(table, other)
     monkeypatch.setitem(sys.modules, "phonopy", None)
     with pytest.raises(ValueError, match=r"pip install .platonic-jax\[phonons\]"):
         probes.crystal(copper())

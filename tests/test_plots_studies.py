@@ -8,12 +8,11 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from platonic_jax import plots, studies
+from platonic_jax import analyses, plots
+from platonic_jax.analyses import Curve, Sweep, Training
+from platonic_jax.analyses._typicality._record import ALL, Against, Judged
 from platonic_jax.anchors import Anchors
 from platonic_jax.diagnostics import Bands, Mesh
-from platonic_jax.studies._typicality_record import ALL, Against, Judged
-from platonic_jax.sweep import Curve, Sweep
-from platonic_jax.training._driver import Trained
 
 
 def entry(value, half=0.1):
@@ -45,7 +44,7 @@ def typicality():
         index = np.zeros(2, np.int32)
         return Judged(["s"], index, index, index, {"relaxed": against}, ["none"], {"relaxed": {}}, {}, {"relaxed": 0})
 
-    return studies.Typicality(
+    return analyses.Typicality(
         models=["a", "b"],
         references=["relaxed"],
         queries={"near": judged(0.5, [0.3, 0.6]), "far": judged(0.9, [0.02, np.nan, 0.01])},
@@ -76,7 +75,7 @@ def calibration():
     curve = {"coverage": np.array([0.5, 1.0]), "error": np.array([0.1, 0.3])}
     scores = {name: {"atoms": {"curve": curve}} for name in ("typicality", "force size")}
     errors = {"a": {"force": {"mean": 0.3}}}
-    return studies.Calibration(["a"], errors, {"a": scores}, {}, ["force size"], {}, 5, 2, {}, {})
+    return analyses.ErrorRanking(["a"], errors, {"a": scores}, {}, ["force size"], {}, 5, 2, {}, {})
 
 
 def test_what_is_kept_has_the_error_of_the_curve_and_baselines_are_broken_lines():
@@ -90,7 +89,7 @@ def drifted(scale):
     moved = {"Cu": (0.9, True), "Au": (0.1, False), "Ag": (0.2, None)}
     elements = {of: {"displacement": {"value": scale * value}, "seen": seen} for of, (value, seen) in moved.items()}
     energy = {"change": {"elements": {"Cu": 1.0, "Au": 0.005, "Ag": 0.05}}}
-    return studies.Drift("before", "after", {}, {}, elements, {}, {}, energy, 1.0, {}, {}, {}, {})
+    return analyses.Drift("before", "after", {}, {}, elements, {}, {}, energy, 1.0, {}, {}, {}, {})
 
 
 def test_every_unseen_element_is_a_point_and_the_named_one_is_named():
@@ -105,7 +104,7 @@ def analogies():
     figures = {"hit_1": entry(0.7), "hit_10": entry(0.9), "median_rank": entry(3.0), "phase": entry(0.6)}
     found = {"a": figures, "composition": {**figures, "hit_1": entry(0.9)}}
     chance = {"hit_1": 0.01, "hit_10": 0.1, "median_rank": 50.0, "phase": 0.5}
-    return studies.Analogies(["a"], found, {"a": "model", "composition": "composition"}, chance, {}, {}, {}, {})
+    return analyses.Analogies(["a"], found, {"a": "model", "composition": "composition"}, chance, {}, {}, {}, {})
 
 
 def test_answers_stand_beside_chance():
@@ -119,7 +118,7 @@ def test_answers_stand_beside_chance():
 def polymorphs(*, copies=True):
     figures = {"identity": entry(0.8)} | ({"separation": entry(0.6)} if copies else {})
     within = {"a": {"mean": figures, "cloud": {name: entry(0.7) for name in figures}}}
-    return studies.Polymorphs(["a"], within, {}, {"identity": 0.1, "separation": 0.5}, {}, {}, {})
+    return analyses.Polymorphs(["a"], within, {}, {"identity": 0.1, "separation": 0.5}, {}, {}, {})
 
 
 def test_phases_are_told_by_each_representation():
@@ -129,7 +128,7 @@ def test_phases_are_told_by_each_representation():
 
 
 def reactions(energies):
-    return studies.Reactions(
+    return analyses.Reactions(
         ["a"], ["x -> y", "y -> z"], np.array(energies), {"a": np.array([0.4, 0.2])}, {}, {}, {}, {}, [], {}, {}
     )
 
@@ -146,10 +145,10 @@ def stitching(source="a", target="b", *, read_out=True, scale=1.0):
 
     methods = {"affine": figures(0.3, 60), "ridge": figures(0.2, 40), "zero-shot": figures(0.5, 150)}
     composition = {"composition": {name: entry(0.3) for name in ("mae", "median", "rmse")}} if read_out else {}
-    return studies.Stitching(
+    return analyses.ReadoutTransfer(
         source=source,
         target=target,
-        methods={**dict.fromkeys(studies._stitching.FITTED, figures(0.9, 900)), **methods},
+        methods={**dict.fromkeys(analyses._stitching.FITTED, figures(0.9, 900)), **methods},
         controls={"control": {"affine": figures(0.8, 400)}},
         chosen={source: "ridge", "control": "affine"},
         baselines={"element": figures(0.6, 320), **composition},
@@ -187,7 +186,7 @@ def test_pairs_are_written_where_source_and_target_meet():
 def trained():
     with_ends = lambda value: {"value": value, "low": value - 0.05, "high": value + 0.1}
     pairs = {"start": with_ends(np.array([0.3, 0.2, 0.1])), "learned": with_ends(np.array([0.6, 0.5, 0.2]))}
-    return Trained(
+    return Training(
         anchors=Anchors.__new__(Anchors),
         models=["a", "b", "unseen", "control"],
         num_trained=2,
@@ -227,7 +226,7 @@ def test_pairs_are_parted_into_trained_unseen_and_control():
 def symmetry(model, largest):
     images = {space: {"rotation": {"largest": largest}, "shift": {"largest": 0.0}} for space in ("raw", "shared")}
     noise = {"storage": 1e-7, "tolerance": 1e-5, "rounding": 0.0}
-    return studies.Symmetry(model, "model", "layer", images, {}, {}, {}, noise, {}, [], {}, {})
+    return analyses.Symmetry(model, "model", "layer", images, {}, {}, {}, noise, {}, [], {}, {})
 
 
 def test_images_stand_at_their_largest_distance_and_none_at_the_floor():
@@ -243,7 +242,7 @@ def phonons():
     )
     mesh = Mesh(*(None,) * len(Mesh._fields))
     of = {"model": bands(1.0), "reference": bands(2.0)}
-    return studies.Phonons("a", "model", {"formula": "NaCl"}, {}, None, None, {}, {}, mesh, of, None, {}, {})
+    return analyses.Phonons("a", "model", {"formula": "NaCl"}, {}, None, None, {}, {}, mesh, of, None, {}, {})
 
 
 def test_bands_are_the_frequencies_along_the_path():

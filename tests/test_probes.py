@@ -7,7 +7,8 @@ from ase.build import bulk, molecule
 from platonic_adapters.reading import read
 from platonic_adapters.structures import Structures
 
-from platonic_jax import groups, probes
+from platonic_jax import probes
+from platonic_jax.labels import coordination
 
 
 def crystals():
@@ -52,7 +53,7 @@ def test_every_image_is_the_same_crystal_atom_by_atom():
 
 def test_coordination_agrees_with_the_map():
     made = probes.images(crystals(), seed=2, num_draws=1)
-    found = groups.coordination(made.structures)
+    found = coordination(made.structures)
     np.testing.assert_array_equal(found, found[made.image_of])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from platonic_jax import plots, report
-from platonic_jax.compare import Resolved
+from platonic_jax.analyses import Resolved
 from platonic_jax.report import verdict
 
 VOID = {"meta", "br", "input", "path", "circle", "polygon"}

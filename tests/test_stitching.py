@@ -16,8 +16,9 @@ from platonic_adapters.structures import Structures
 from sklearn.linear_model import LinearRegression, RidgeCV
 
 import platonic_jax as pj
-from platonic_jax import groups, learn, metrics, plots, projection, stitching, studies
+from platonic_jax import analyses, learn, metrics, plots, projection, stitching
 from platonic_jax.cli import main
+from platonic_jax.labels import chemical_systems
 from platonic_jax.tables import EmbeddingTable
 
 X64 = jax.config.jax_enable_x64
@@ -360,7 +361,7 @@ def models(*, source=LATENT):
 @pytest.fixture(scope="module")
 def stitched():
     a, b, control = models()
-    return studies.stitching(a, b, controls=[control], k=60, num_components=6, held_out=0.4, num_bootstraps=50)
+    return analyses.readout_transfer(a, b, controls=[control], k=60, num_components=6, held_out=0.4, num_bootstraps=50)
 
 
 @pytest.mark.slow
@@ -372,7 +373,7 @@ def test_a_linear_image_is_stitched_and_its_read_out_understands(stitched):
     assert stitched.baselines["element"]["left"]["value"] > 0.9
     assert min(entry["left"]["value"] for entry in stitched.controls["random:a?seed=0"].values()) > 0.9
     assert "The mapped embeddings beat every baseline." in stitched.verdict
-    assert stitched.best in studies._stitching.FITTED
+    assert stitched.best in analyses._stitching.FITTED
     assert set(stitched.chosen) == {"a", "random:a?seed=0"}
     assert stitched.reconstruction["gfre"]["value"] == pytest.approx(of["affine"]["left"]["value"] ** 0.5, rel=0.05)
     for figure in ("left", "mae", "median", "rmse"):
@@ -382,7 +383,7 @@ def test_a_linear_image_is_stitched_and_its_read_out_understands(stitched):
 
 
 def held_out(seed=0):
-    system = groups.chemical_systems(KNOWN)[KNOWN.structure_index]
+    system = chemical_systems(KNOWN)[KNOWN.structure_index]
     key = [jax.random.fold_in(jax.random.key(seed), i) for i in (0, 4)]
     system = np.unique(system, return_inverse=True)[1]
     held = learn.held_out_groups(system, fraction=0.4, key=key[0])
@@ -423,7 +424,7 @@ def test_nothing_is_fitted_to_what_is_judged(stitched):
 @pytest.mark.slow
 def test_a_source_that_knows_nothing_is_told_so():
     a, b, control = models(source=np.random.default_rng(9).normal(size=(NUMBER, 6)))
-    found = studies.stitching(a, b, controls=[control], k=60, num_components=6, held_out=0.4, num_bootstraps=50)
+    found = analyses.readout_transfer(a, b, controls=[control], k=60, num_components=6, held_out=0.4, num_bootstraps=50)
     assert found.methods["affine"]["left"]["value"] > 0.9
     assert "This is no significant improvement over the baselines." in found.verdict
 
@@ -443,7 +444,7 @@ def test_the_result_is_written_and_drawn(stitched, tmp_path):
 @pytest.mark.slow
 def test_without_a_read_out_rows_alone_are_judged():
     a, b, _ = models()
-    found = studies.stitching(b, a, k=60, num_components=6, num_bootstraps=20)
+    found = analyses.readout_transfer(b, a, k=60, num_components=6, num_bootstraps=20)
     assert found.read_out == {}
     assert set(found.methods["affine"]) == {"left", "elements"}
     assert set(found.baselines) == {"element"}
@@ -461,17 +462,17 @@ def test_what_cannot_be_stitched_is_refused():
     a, b, _ = models()
     bare = EmbeddingTable.from_arrays(a.x, a.species, a.structure_index)
     with pytest.raises(ValueError, match="`source` must have structures, got bare arrays"):
-        studies.stitching(bare, bare)
+        analyses.readout_transfer(bare, bare)
     with pytest.raises(ValueError, match="`k` must be at most the number of fitted atoms = .*, got 5000"):
-        studies.stitching(a, b, k=5000)
+        analyses.readout_transfer(a, b, k=5000)
     with pytest.raises(ValueError, match="`held_out` must lie between 0 and 1, got 1.0"):
-        studies.stitching(a, b, held_out=1.0)
+        analyses.readout_transfer(a, b, held_out=1.0)
     with pytest.raises(ValueError, match="`tables` must hold at least two trained models, got 1"):
-        studies.merging([a], np.zeros(STRUCTURES))
+        analyses.consensus([a], np.zeros(STRUCTURES))
     with pytest.raises(ValueError, match="`values` must be one for each of the 150 structures"):
-        studies.merging([a, b], np.zeros(3))
+        analyses.consensus([a, b], np.zeros(3))
     with pytest.raises(ValueError, match="10 permutations cannot reach p ≤ 0.05; use at least 19"):
-        studies.merging([a, b], np.zeros(STRUCTURES), num_permutations=10)
+        analyses.consensus([a, b], np.zeros(STRUCTURES), num_permutations=10)
 
 
 @pytest.mark.slow
@@ -483,7 +484,7 @@ def test_the_consensus_of_noisy_models_predicts_better_than_any_and_stands_neare
     control = table(rng.normal(size=LATENT.shape), model="random:m?seed=0")
     values = LATENT.reshape(STRUCTURES, 4, 6).mean(axis=1) @ rng.normal(size=6)
     values[:5] = np.nan
-    found = studies.merging([*seen, control], values, k=12, held_out=0.5, num_permutations=39, num_bootstraps=200)
+    found = analyses.consensus([*seen, control], values, k=12, held_out=0.5, num_permutations=39, num_bootstraps=200)
     assert found.models == ["m0", "m1", "m2"]
     assert found.gain["low"] > 0
     assert found.errors["consensus"]["value"] < min(found.errors[name]["value"] for name in found.models)
@@ -517,7 +518,7 @@ def test_the_best_single_model_is_not_the_best_by_luck_and_nothing_shared_is_no_
     """Of equally good models the one that is chosen has, on average, the error of any; that of the least is smaller."""
     luck, least, gains, p_values = [], [], [], []
     for seed in range(10):
-        found = studies.merging(
+        found = analyses.consensus(
             *equally_good(seed, common=common), k=12, held_out=0.5, num_permutations=19, num_bootstraps=20, seed=seed
         )
         errors = np.array([found.errors[name]["value"] for name in found.models])

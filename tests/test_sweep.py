@@ -9,8 +9,8 @@ import reports
 import schemed
 
 from platonic_jax import metrics, numerics, projection
-from platonic_jax.compare import compare
-from platonic_jax.sweep import PCA, _stable_from, layers, load_layers, sweep
+from platonic_jax.analyses import PCA, compare, layers, load_layers, sweep
+from platonic_jax.analyses._sweep import _stable_from
 from platonic_jax.tables import EmbeddingTable
 
 pytestmark = pytest.mark.slow  # It sets its own precision.

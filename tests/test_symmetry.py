@@ -13,7 +13,7 @@ from ase.build import bulk
 from platonic_adapters.reading import read
 from platonic_adapters.structures import Structures
 
-from platonic_jax import diagnostics, probes, studies
+from platonic_jax import analyses, diagnostics, probes
 from platonic_jax.cli import main
 from platonic_jax.tables import EmbeddingTable
 
@@ -95,7 +95,7 @@ TURNS = {"cube rotation", "rotation", "reflection"}
 
 
 def test_an_invariant_model_is_at_the_floor_and_collapses_every_orbit():
-    found = studies.symmetry(table(IMAGES, "invariant"), IMAGES)
+    found = analyses.symmetry(table(IMAGES, "invariant"), IMAGES)
     assert found.broken == []
     assert all(entry["largest"] < 3e-6 for space in found.images.values() for entry in space.values())
     assert found.orbits["raw"]["num_orbits"] == 2
@@ -114,13 +114,13 @@ def test_an_invariant_model_is_at_the_floor_and_collapses_every_orbit():
     ],
 )
 def test_what_a_model_breaks_is_named_and_nothing_else(model, broken):
-    found = studies.symmetry(table(IMAGES, model), IMAGES)
+    found = analyses.symmetry(table(IMAGES, model), IMAGES)
     assert set(found.broken) == broken
     assert "is not invariant under" in found.verdict
 
 
 def test_a_model_that_knows_x_from_y_does_not_collapse_orbits_and_is_told_what_to_do():
-    found = studies.symmetry(table(IMAGES, "turning", random_weights=True), IMAGES)
+    found = analyses.symmetry(table(IMAGES, "turning", random_weights=True), IMAGES)
     assert found.orbits["raw"]["collapsed"] < 1
     assert found.orbits["raw"]["worst"]["element"] in ("Ti", "O")
     assert "--orbit-average" in found.verdict
@@ -133,16 +133,16 @@ def test_a_model_that_tells_left_from_right_parts_what_only_an_inversion_makes_e
     centred = Atoms("CuOCuO", scaled_positions=np.concatenate([half, 1 - half]), cell=cell, pbc=True)
     images = probes.images(read(centred)[0], seed=0, num_draws=2)
     np.testing.assert_array_equal(images.orbit[:4], [0, 1, 0, 1])
-    found = studies.symmetry(table(images, "handed"), images)
+    found = analyses.symmetry(table(images, "handed"), images)
     assert found.broken == ["reflection"]
     assert found.orbits["raw"]["collapsed"] == 0
     assert "mirror images" in found.verdict
-    assert studies.symmetry(table(images, "invariant"), images).orbits["raw"]["collapsed"] == 1
+    assert analyses.symmetry(table(images, "invariant"), images).orbits["raw"]["collapsed"] == 1
 
 
 def test_the_figures_are_those_of_plain_loops():
     made = table(IMAGES, "turning")
-    found = studies.symmetry(made, IMAGES, k=5, seed=3)
+    found = analyses.symmetry(made, IMAGES, k=5, seed=3)
     x, kinds = made.x.astype(float), IMAGES.kind[made.structure_index]
     rows = np.flatnonzero(kinds == "rotation")
     original = x[IMAGES.image_of[rows]]
@@ -175,7 +175,7 @@ def test_the_figures_are_those_of_plain_loops():
 
 
 def test_the_shared_space_sees_directions_not_lengths():
-    found = studies.symmetry(table(IMAGES, "cell"), IMAGES)
+    found = analyses.symmetry(table(IMAGES, "cell"), IMAGES)
     assert found.images["raw"]["supercell"]["largest"] > 0.5
     assert found.images["shared"]["supercell"]["largest"] < 1e-6
 
@@ -220,7 +220,7 @@ def test_the_record_is_json_and_a_skipped_structure_is_left_out(tmp_path):
     part = IMAGES.structures.select(keep)
     rows = table(IMAGES, "invariant").x[np.repeat(keep, IMAGES.structures.num_atoms)]
     made = EmbeddingTable.from_arrays(rows, part.species, part.structure_index, structures=part, model="part")
-    found = studies.symmetry(made, IMAGES)
+    found = analyses.symmetry(made, IMAGES)
     found.save(tmp_path / "symmetry.json")
     told = json.loads((tmp_path / "symmetry.json").read_text())
     schemed.check("symmetry", [told])
@@ -232,7 +232,7 @@ def test_the_record_is_json_and_a_skipped_structure_is_left_out(tmp_path):
 
 def test_one_environment_alone_has_no_ruler():
     images = probes.images(read(bulk("Cu", "fcc", a=3.6))[0], seed=0, num_draws=1)
-    found = studies.symmetry(table(images, "turning"), images)
+    found = analyses.symmetry(table(images, "turning"), images)
     assert np.isnan(found.images["raw"]["rotation"]["largest_against"])
     assert "was not tested" in found.verdict
 
@@ -241,15 +241,15 @@ def test_wrong_use():
     made = table(IMAGES, "invariant")
     bare = EmbeddingTable.from_arrays(made.x, made.species, made.structure_index)
     with pytest.raises(ValueError, match="must have structures"):
-        studies.symmetry(bare, IMAGES)
+        analyses.symmetry(bare, IMAGES)
     with pytest.raises(ValueError, match="`k` must be at least 1"):
-        studies.symmetry(made, IMAGES, k=0)
+        analyses.symmetry(made, IMAGES, k=0)
     other = Structures.from_atoms([a.repeat(2) for a in map(crystals().atoms, range(3))], crystals().ids)
     others = EmbeddingTable.from_arrays(
         np.ones((len(other.species), 2)), other.species, other.structure_index, structures=other
     )
     with pytest.raises(ValueError, match="got other structures"):
-        studies.symmetry(others, IMAGES)
+        analyses.symmetry(others, IMAGES)
 
 
 def test_chgnet_keeps_every_symmetry_and_an_orb_architecture_does_not(tmp_path):

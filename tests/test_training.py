@@ -13,14 +13,14 @@ from ase import Atoms
 from platonic_adapters.structures import Structures
 from sklearn.linear_model import Ridge
 
-from platonic_jax import groups, metrics, report
+from platonic_jax import metrics, report
+from platonic_jax.analyses import compare, extend, read_targets, train
+from platonic_jax.analyses._training._driver import _held_out
+from platonic_jax.analyses._training._evaluation import RIDGES
 from platonic_jax.anchors import Anchors
-from platonic_jax.compare import compare
-from platonic_jax.report.results import training
+from platonic_jax.labels import chemical_systems
+from platonic_jax.report.presenters import training
 from platonic_jax.tables import EmbeddingTable
-from platonic_jax.training import extend, read_targets, train
-from platonic_jax.training._driver import _held_out
-from platonic_jax.training._judge import RIDGES
 
 pytestmark = pytest.mark.slow
 STRUCTURES, QUICK = 150, {"k": 20, "num_steps": 150, "num_rows": 100, "num_judged": 150, "num_neighbours": 5}
@@ -141,8 +141,8 @@ def test_what_learns_what_chooses_and_what_judges_share_no_chemistry(found):
     parts = found.settings["structures"]
     assert sum(parts.values()) == STRUCTURES
     assert min(parts.values()) > 5
-    systems = groups.chemical_systems(KNOWN)
-    of_anchors = set(groups.chemical_systems(found.anchors.structures))
+    systems = chemical_systems(KNOWN)
+    of_anchors = set(chemical_systems(found.anchors.structures))
     assert sum(np.isin(systems, list(of_anchors))) <= parts["learned"]
 
 

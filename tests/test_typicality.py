@@ -16,11 +16,11 @@ from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-from platonic_jax import diagnostics, plots, report, studies
+from platonic_jax import analyses, diagnostics, plots, report
+from platonic_jax.analyses._typicality._driver import _auroc
+from platonic_jax.analyses._typicality._record import ALL, NONE, UNKNOWN
 from platonic_jax.anchors import Anchors
 from platonic_jax.diagnostics._typicality import LEAST_ATOMS
-from platonic_jax.studies._typicality import _auroc
-from platonic_jax.studies._typicality_record import ALL, NONE, UNKNOWN
 from platonic_jax.tables import EmbeddingTable
 
 WIDTH = 10
@@ -80,7 +80,7 @@ def found():
         table(structures, **where),
         table(structures, model="b", turn=turn, **where),
     ]
-    return studies.typicality(
+    return analyses.typicality(
         {"sheet": seen(KNOWN, seed=11), "elsewhere": seen(KNOWN, seed=12, place=1)},
         {
             "more": seen(FRESH, seed=13),
@@ -384,7 +384,7 @@ def test_supercells_and_the_order_of_atoms_change_nothing(of_structures):
         provenance=plain.provenance,
     )
     options = {**QUICK, "of_structures": of_structures}
-    found = studies.typicality({"sheet": reference}, {"plain": [plain], "supercells": [supercells]}, **options)
+    found = analyses.typicality({"sheet": reference}, {"plain": [plain], "supercells": [supercells]}, **options)
     first, second = (query.against["sheet"]["a"] for query in found.queries.values())
     np.testing.assert_allclose(second.score, first.score, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(second.p_value, first.p_value)
@@ -406,7 +406,9 @@ def test_given_atoms_are_the_anchors():
     reference = table(KNOWN, seed=11)
     rows = np.arange(0, 120, 10)
     given = Anchors.from_rows(KNOWN, KNOWN.structure_index, rows, method="mine")
-    found = studies.typicality({"sheet": [reference]}, {"more": [table(FRESH)]}, space="shared", anchors=given, **QUICK)
+    found = analyses.typicality(
+        {"sheet": [reference]}, {"more": [table(FRESH)]}, space="shared", anchors=given, **QUICK
+    )
     assert found.settings["anchors"]["k"] == 12
     assert found.settings["anchors"]["structure"] == [f"s{KNOWN.structure_index[row]}" for row in rows]
     assert found.uniform["sheet"]["a"]["p_value"] > 0.01
@@ -414,7 +416,7 @@ def test_given_atoms_are_the_anchors():
 
 def test_an_absent_element_has_no_number():
     known = crystals(400, seed=1, species=ELEMENTS[[0, 1, 0]])
-    found = studies.typicality({"sheet": [table(known)]}, {"more": [table(FRESH)]}, **QUICK)
+    found = analyses.typicality({"sheet": [table(known)]}, {"more": [table(FRESH)]}, **QUICK)
     query = found.queries["more"]
     against = query.against["sheet"]["a"]
     np.testing.assert_array_equal(np.isnan(against.atom_p_value), FRESH.species == 26)
@@ -487,7 +489,7 @@ def test_an_absent_element_has_no_number():
 )
 def test_a_mistake_is_one_sentence(references, queries, options, message):
     with pytest.raises(ValueError, match=message):
-        studies.typicality(references, queries, **{**QUICK, **options})
+        analyses.typicality(references, queries, **{**QUICK, **options})
 
 
 def test_other_anchors_have_another_width():

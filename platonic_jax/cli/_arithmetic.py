@@ -12,7 +12,7 @@ from platonic_jax._files import read_csv
 from platonic_jax.cli import _arguments, _probes, _stores
 
 if TYPE_CHECKING:
-    from platonic_jax.studies import Analogies, Arithmetic, Polymorphs, Reactions
+    from platonic_jax.analyses import Analogies, Expression, Polymorphs, Reactions
     from platonic_jax.tables import EmbeddingTable
 
 DESCRIPTION = (
@@ -95,15 +95,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     _arguments.add_report(parser)
 
 
-def find(args: argparse.Namespace) -> "Arithmetic | Analogies | Polymorphs | Reactions":
+def find(args: argparse.Namespace) -> "Expression | Analogies | Polymorphs | Reactions":
     """Read the stores and compute the sum, reaction or benchmark."""
-    from platonic_jax import studies, tables
+    from platonic_jax import analyses, tables
 
     kind = (
         args.expression
         if args.expression in BENCHMARKS
         else "reactions"
-        if studies.ARROW in args.expression
+        if analyses.ARROW in args.expression
         else "sums"
     )
     _check_options(args, kind)
@@ -113,17 +113,17 @@ def find(args: argparse.Namespace) -> "Arithmetic | Analogies | Polymorphs | Rea
     # Options left out take the default of each study.
     settings |= {name: value for name in ("k", "similarity") if (value := getattr(args, name)) is not None}
     if kind == "analogies":
-        return studies.analogies(loaded, **settings)
+        return analyses.analogies(loaded, **settings)
     if kind == "polymorphs":
         energies = _energies(args.energies, loaded[0]) if args.energies else None
         copies = [tables.load(path) for path in args.copies]
-        return studies.polymorphs(loaded, copies=copies, energies=energies, **settings)
+        return analyses.polymorphs(loaded, copies=copies, energies=energies, **settings)
     if kind == "reactions":
         equations, energies = _equations(args)
-        return studies.reactions(equations, loaded, energies=energies, **settings)
+        return analyses.reactions(equations, loaded, energies=energies, **settings)
     with processes.temporary("platonic-") as folder:
         files = _files(args, loaded, folder)
-        return studies.arithmetic(
+        return analyses.expression(
             args.expression, loaded, files=files, how=args.how or "mean", num_answers=args.answers or 10, **settings
         )
 
@@ -189,9 +189,9 @@ def _files(
 
 
 def _energies(path: str, table: "EmbeddingTable") -> Any:
-    from platonic_jax import training
+    from platonic_jax import analyses
 
-    values = training.read_targets(path, table)
+    values = analyses.read_targets(path, table)
     numbers = [column for column in values.values() if column.dtype.kind == "f"]
     if len(numbers) != 1:
         raise ValueError(f"{path!r} must have one column of energies, got {len(numbers)} columns of numbers.")

@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platonic_jax.cli import _arguments, _compare, _probes
+from platonic_jax.cli import _arguments, _comparison, _probes
 
 if TYPE_CHECKING:
-    from platonic_jax.compare import Comparison
+    from platonic_jax.analyses import Comparison
 
 MODELS = ("7net-0", "7net-l3i5", "chgnet-0.3.0", "chgnet-r2scan", "random:7net-0?seed=0")
 INPUT = "prototypes?max_atoms=20"
@@ -35,4 +35,4 @@ def add(parser: argparse.ArgumentParser) -> None:
 def find(args: argparse.Namespace) -> "Comparison":
     """Embed and compare."""
     stores = [_probes.export(model, INPUT, Path(args.folder) / "stores") for model in MODELS]
-    return _compare.compared([(str(store), None) for store in stores], anchors="direct", k=100)
+    return _comparison.compared([(str(store), None) for store in stores], anchors="direct", k=100)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from platonic_jax.cli import _arguments, _stores
 
 if TYPE_CHECKING:
-    from platonic_jax.studies import Drift
+    from platonic_jax.analyses import Drift
 
 DESCRIPTION = (
     "Measure how far training has displaced the embeddings of each element, in the shared space, relative to the\n"
@@ -56,7 +56,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def find(args: argparse.Namespace) -> "Drift":
     """Read the stores and measure the displacement."""
     from platonic_jax import tables
-    from platonic_jax.studies import drift
+    from platonic_jax.analyses import drift
 
     before = _stores.load(args.before)
     return drift(

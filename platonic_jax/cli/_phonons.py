@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from platonic_jax.cli import _arguments, _probes
 
 if TYPE_CHECKING:
-    from platonic_jax.studies import Phonons
+    from platonic_jax.analyses import Phonons
 
 DESCRIPTION = (
     "Compute phonons from a model's forces in displaced supercells. Tests whether embeddings, forces and\n"
@@ -49,7 +49,7 @@ def find(args: argparse.Namespace) -> "Phonons":
     from platonic_adapters.reading import read
 
     from platonic_jax import probes
-    from platonic_jax.studies import phonons
+    from platonic_jax.analyses import phonons
     from platonic_jax.tables import load
 
     path = Path(args.structure)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from platonic_jax.cli import _arguments, _print, _stores
 
 if TYPE_CHECKING:
-    from platonic_jax.sweep import Sweep
+    from platonic_jax.analyses import Sweep
 
 DESCRIPTION = (
     "Compare models with increasing numbers of anchors, selected by several methods and several times, and with as\n"
@@ -61,7 +61,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def find(args: argparse.Namespace) -> "Sweep":
     """Read the stores and sweep the number of anchors."""
-    from platonic_jax.sweep import layers, load_layers, sweep
+    from platonic_jax.analyses import layers, load_layers, sweep
 
     _arguments.check_stores(args.stores)
     common = {"similarity": args.similarity, "seed": args.seed, "max_atoms": args.atoms}

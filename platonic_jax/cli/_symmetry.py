@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from platonic_jax.cli import _arguments, _probes
 
 if TYPE_CHECKING:
-    from platonic_jax.studies import Symmetry
+    from platonic_jax.analyses import Symmetry
 
 DESCRIPTION = (
     "Embed rotated, reflected, translated, permuted and supercell copies of structures, and measure how far each\n"
@@ -45,7 +45,7 @@ def find(args: argparse.Namespace) -> "list[Symmetry]":
     from platonic_adapters.reading import read
 
     from platonic_jax import probes
-    from platonic_jax.studies import symmetry
+    from platonic_jax.analyses import symmetry
     from platonic_jax.tables import load
 
     structures, _ = read(args.structures, limit=args.limit, duplicates="skip")

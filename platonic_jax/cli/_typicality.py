@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from platonic_jax.cli import _arguments, _print, _stores
 
 if TYPE_CHECKING:
-    from platonic_jax.studies import Typicality
+    from platonic_jax.analyses import Typicality
     from platonic_jax.tables import EmbeddingTable
 
 DESCRIPTION = (
@@ -81,8 +81,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def find(args: argparse.Namespace) -> "Typicality":
     """Read the stores and score the query structures."""
+    from platonic_jax.analyses import typicality
     from platonic_jax.anchors import Anchors
-    from platonic_jax.studies import typicality
 
     references, queries = _grouped(args.reference, limit=args.limit), _grouped(args.queries)
     for reference in references.values():

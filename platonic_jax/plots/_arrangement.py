@@ -6,7 +6,7 @@ import numpy as np
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
-from platonic_jax.compare import Comparison, Matrix
+from platonic_jax.analyses import Comparison, Matrix
 
 
 def labels(comparison: Comparison) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.cluster import hierarchy
 
-from platonic_jax.compare import Comparison
+from platonic_jax.analyses import PCA, Comparison, Sweep
 from platonic_jax.plots._arrangement import labels, leaf_order, linkage, ranked_pairs, window
 from platonic_jax.plots._style import (
     BLACK,
@@ -22,7 +22,6 @@ from platonic_jax.plots._style import (
     element_groups,
     thin,
 )
-from platonic_jax.sweep import PCA, Sweep
 
 _ROOMY = 7  # Models of which a matrix has room for intervals.
 

@@ -9,22 +9,22 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from platonic_jax.compare import Comparison
-from platonic_jax.plots import _comparison, _probes, _studies
-from platonic_jax.plots._arrangement import labels, leaf_order, mapped
-from platonic_jax.plots._style import COLUMN, PAGE, TEXT, blank, save, subplots, with_legend
-from platonic_jax.studies import (
+from platonic_jax.analyses import (
     Analogies,
-    Calibration,
+    Comparison,
     Drift,
+    ErrorRanking,
     Phonons,
     Polymorphs,
     Reactions,
-    Stitching,
+    ReadoutTransfer,
+    Sweep,
     Symmetry,
     Typicality,
 )
-from platonic_jax.sweep import Sweep
+from platonic_jax.plots import _comparison, _probes, _studies
+from platonic_jax.plots._arrangement import labels, leaf_order, mapped
+from platonic_jax.plots._style import COLUMN, PAGE, TEXT, blank, save, subplots, with_legend
 
 _MATRICES = ("procrustes", "mutual_knn", "sinkhorn_divergence", "wasserstein", "cka")
 _FEW = 5  # Models of which three matrices side by side have room for intervals.
@@ -64,7 +64,7 @@ def typicality_page(result: Typicality, *, reference: str | None = None) -> Figu
     return panels[0, 0].get_figure(root=True)
 
 
-def stitching_page(result: Stitching) -> Figure:
+def stitching_page(result: ReadoutTransfer) -> Figure:
     """Errors of each stitching map, in embeddings and in energies: `stitching` for both.
 
     Args:
@@ -125,7 +125,7 @@ def failures_page(
     phonons: Sequence[Phonons] = (),
     typicality: Typicality | None = None,
     drift: dict[str, Drift] | None = None,
-    calibration: Calibration | None = None,
+    calibration: ErrorRanking | None = None,
     named: Sequence[str] = (),
 ) -> Figure:
     """Failure modes of one model: symmetry, phonons, outliers, displacement by training, force errors.
@@ -165,7 +165,7 @@ def arithmetic_page(
     analogies: Analogies | None = None,
     polymorphs: Polymorphs | None = None,
     reactions: Reactions | None = None,
-    stitching: Stitching | None = None,
+    stitching: ReadoutTransfer | None = None,
 ) -> Figure:
     """Arithmetic and transfer: sums of crystals, phases, reactions, and one model's embeddings in another's readout.
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from platonic_jax.analyses import Phonons, Symmetry
 from platonic_jax.plots._style import BLACK, COLUMN, FAINT, GREY, SERIES, TEXT, axes, thin
-from platonic_jax.studies import Phonons, Symmetry
 
 _LEAST = 1e-9  # Parts of a norm: what is nothing at all has to stand somewhere on a logarithmic axis.
 

@@ -7,9 +7,17 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from platonic_jax._checks import check_choice
+from platonic_jax.analyses import (
+    Analogies,
+    Drift,
+    ErrorRanking,
+    Polymorphs,
+    Reactions,
+    ReadoutTransfer,
+    Training,
+    Typicality,
+)
 from platonic_jax.plots._style import BLACK, COLUMN, FAINT, GREY, SERIES, TEXT, axes, intervals, logarithmic, thin
-from platonic_jax.studies import Analogies, Calibration, Drift, Polymorphs, Reactions, Stitching, Typicality
-from platonic_jax.training import Trained
 
 _HALO = withStroke(linewidth=2, foreground="white")  # Names among points stay readable.
 _MILLI = 1000.0  # meV/atom for eV/atom.
@@ -68,7 +76,7 @@ def p_values(result: Typicality, *, reference: str | None = None, ax: Axes | Non
     return ax
 
 
-def coverage(result: Calibration, model: str, *, ax: Axes | None = None) -> Axes:
+def coverage(result: ErrorRanking, model: str, *, ax: Axes | None = None) -> Axes:
     """Risk-coverage curves: mean force error of the atoms kept when those of the highest scores are left out.
 
     Args:
@@ -181,7 +189,7 @@ def reactions(result: Reactions, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def stitching(result: Stitching, figure: str = "left", *, ax: Axes | None = None) -> Axes:
+def stitching(result: ReadoutTransfer, figure: str = "left", *, ax: Axes | None = None) -> Axes:
     """Fraction of variance unexplained by each map, or error of the target's readout on the mapped embeddings.
 
     Args:
@@ -208,7 +216,7 @@ def stitching(result: Stitching, figure: str = "left", *, ax: Axes | None = None
     return ax
 
 
-def stitched_pairs(results: Sequence[Stitching], method: str = "best", *, ax: Axes | None = None) -> Axes:
+def stitched_pairs(results: Sequence[ReadoutTransfer], method: str = "best", *, ax: Axes | None = None) -> Axes:
     """Median error of each model's readout on each other model's embeddings, by one map; darker is worse.
 
     Args:
@@ -242,7 +250,7 @@ def stitched_pairs(results: Sequence[Stitching], method: str = "best", *, ax: Ax
     return ax
 
 
-def losses(result: Trained, *, ax: Axes | None = None) -> Axes:
+def losses(result: Training, *, ax: Axes | None = None) -> Axes:
     """Loss of every training step, and that on the chemical systems of the validation set.
 
     Args:
@@ -266,7 +274,7 @@ _BEFORE = {"start": "start of the training", "plain": "random anchors", "raw": "
 
 
 def gains(
-    result: Trained, where: str = "all", measure: str = "mutual_knn", *, before: str = "start", ax: Axes | None = None
+    result: Training, where: str = "all", measure: str = "mutual_knn", *, before: str = "start", ax: Axes | None = None
 ) -> Axes:
     """Draw the agreement of each pair of models on held-out atoms in the learned space against that in another one.
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from pymatgen.core import Element
 
 from platonic_jax._files import replacing
-from platonic_jax.sweep import PCA
+from platonic_jax.analyses import PCA
 
 COLUMN = 3.5  # inches: one column of a two-column page
 PAGE = 7.2

@@ -12,17 +12,15 @@ from matplotlib.figure import Figure
 
 from platonic_jax import plots
 from platonic_jax._files import replacing
-from platonic_jax.compare import Comparison
-from platonic_jax.compare._record import plain, write_json
+from platonic_jax.analyses import Comparison, ReadoutTransfer, Sweep, Typicality
+from platonic_jax.analyses._result import plain, write_json
 from platonic_jax.report import _structures
 from platonic_jax.report._page import page
 from platonic_jax.report._part import Part
 from platonic_jax.report._table import Strong, Table, with_interval
 from platonic_jax.report._texts import measure_text, number
 from platonic_jax.report._verdict import Answer, Verdict, verdict
-from platonic_jax.report.results import name, part, tables, verdicts
-from platonic_jax.studies import Stitching, Typicality
-from platonic_jax.sweep import Sweep
+from platonic_jax.report.presenters import name, part, tables, verdicts
 
 __all__ = [
     "Answer",
@@ -47,7 +45,7 @@ __all__ = [
 # Results that a figure of page width says as a whole.
 _PAGES: dict[type, Callable[[Any], Figure]] = {
     Sweep: plots.sweep_page,
-    Stitching: plots.stitching_page,
+    ReadoutTransfer: plots.stitching_page,
     Typicality: plots.typicality_page,
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from platonic_jax import _html, plots
-from platonic_jax.compare import Comparison
+from platonic_jax.analyses import Comparison
 from platonic_jax.report import _comparison_atoms, _comparison_data, _structures, _texts
 from platonic_jax.report._part import Part, many, plain, plain_settings
 from platonic_jax.report._verdict import Answer, verdict

@@ -7,7 +7,7 @@ import numpy as np
 from pymatgen.core import Element
 
 from platonic_jax import _html, plots
-from platonic_jax.compare import Comparison
+from platonic_jax.analyses import Comparison
 from platonic_jax.report import _comparison_data, _structures, _texts
 from platonic_jax.report._part import many
 

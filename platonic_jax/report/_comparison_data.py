@@ -10,7 +10,7 @@ from matplotlib.markers import MarkerStyle
 from scipy.cluster import hierarchy
 
 from platonic_jax import plots
-from platonic_jax.compare import Comparison
+from platonic_jax.analyses import Comparison
 from platonic_jax.report import _texts
 
 __all__ = ["glyph", "payload", "values"]

@@ -16,7 +16,7 @@ import numpy as np
 
 from platonic_jax import plots
 from platonic_jax._files import replacing
-from platonic_jax.compare import Comparison
+from platonic_jax.analyses import Comparison
 from platonic_jax.report import _texts
 
 __all__ = ["FILE", "embedded", "note", "viewer", "write"]

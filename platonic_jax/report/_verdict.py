@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from platonic_jax import _html, plots, statistics
-from platonic_jax.compare import Comparison, Matrix
+from platonic_jax.analyses import Comparison, Matrix
 
 __all__ = ["Answer", "Verdict", "verdict"]
 

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from simulate import crystals, model
 
-from platonic_jax import metrics, statistics
-from platonic_jax.compare import compare
+from platonic_jax import analyses, metrics, statistics
+from platonic_jax.analyses import compare
 from platonic_jax.tables import EmbeddingTable
 
 ROOT = Path(__file__).parents[2]
@@ -161,7 +161,6 @@ def rate(outcomes):
 
 def rows(repeats):
     """(what, measure, expected, rate) of everything."""
-    import test_studies as studies
 
     rejected = lambda p_values: rate(np.array(p_values) <= 0.05)
     for common in (False, True):
@@ -199,7 +198,7 @@ def rows(repeats):
                 rate(covered),
             )
     for noise, auroc in ((0.3, 0.985), (1.0, 0.88)):
-        for name, covered in studies.simulate_error_ranking(noise=noise, repeats=repeats).items():
+        for name, covered in analyses.simulate_error_ranking(noise=noise, repeats=repeats).items():
             yield f"coverage, error ranking at AUROC {auroc}", name, "0.95", rate(covered)
 
 

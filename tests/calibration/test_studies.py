@@ -11,8 +11,9 @@ import jax
 import numpy as np
 import pytest
 
-from platonic_jax import diagnostics, studies
-from platonic_jax.studies import _calibration, _intervals, _typicality
+from platonic_jax import analyses, diagnostics
+from platonic_jax.analyses import _error_ranking, _intervals
+from platonic_jax.analyses._typicality import _driver as _typicality
 from platonic_jax.tables import EmbeddingTable
 
 REPEATS = int(os.environ.get("PLATONIC_REPEATS", "60"))
@@ -45,10 +46,10 @@ def simulate_error_ranking(*, noise, num_structures=100, repeats, seed=0):
     """Coverage by figure of the intervals of error ranking, one outcome per repeat, and whether they keep the range."""
     rng = np.random.default_rng(seed)
     settings = {"worst": 0.1, "key": jax.random.key(seed)}
-    truth = _calibration._judged(*ranked_errors(rng, 8_000, noise=noise), num_bootstraps=2, **settings)
+    truth = _error_ranking._judged(*ranked_errors(rng, 8_000, noise=noise), num_bootstraps=2, **settings)
     out = {name: [] for name in ("rank_correlation", "worst_auroc", "gain")}
     for _ in range(repeats):
-        found = _calibration._judged(*ranked_errors(rng, num_structures, noise=noise), num_bootstraps=200, **settings)
+        found = _error_ranking._judged(*ranked_errors(rng, num_structures, noise=noise), num_bootstraps=200, **settings)
         for name, covered in out.items():
             entry = found[name]
             assert -1 <= entry["low"] <= entry["value"] <= entry["high"] <= 1
@@ -134,7 +135,7 @@ def simulate_drift(*, noise, num_structures=60, anchors="random", repeats, seed=
             EmbeddingTable.from_arrays(rows, species, structure, model="m")
             for rows in (x, x + noise * size * rng.normal(size=x.shape))
         )
-        found.append(studies.drift(before, after, k=30, anchors=anchors, seed=i))
+        found.append(analyses.drift(before, after, k=30, anchors=anchors, seed=i))
     return found
 
 

@@ -1,0 +1,399 @@
+"""Readout transfer: one model's energy readout on another model's embeddings, mapped to its space."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ase.data import chemical_symbols
+from jaxtyping import Array
+
+from platonic_jax import anchors as anchor_methods
+from platonic_jax import learn, metrics
+from platonic_jax._checks import check_count, check_fraction
+from platonic_jax.analyses._anchoring import display_names, whole_structures
+from platonic_jax.analyses._intervals import METHOD, draw_weights, in_words, of_draws, weighted_medians
+from platonic_jax.analyses._result import Result, plain
+from platonic_jax.analyses._run import provenance, streams
+from platonic_jax.labels import chemical_systems
+from platonic_jax.stitching import Map, apply, energies, fit
+from platonic_jax.tables import EmbeddingTable, check_memory, element_baseline, pair
+
+__all__ = ["ReadoutTransfer", "readout_transfer"]
+
+# What is fitted to all pairs of rows, what to those of the anchors alone, and what is not fitted at all.
+METHODS = ("orthogonal", "affine", "ridge", "relative", "curved", "anchor pairs", "zero-shot")
+FITTED = METHODS[:5]
+LEAST_ATOMS = 50  # Of an element, to be judged alone.
+LOCAL_ROWS = 6000  # That see local maps, whose search for neighbours takes the square of their number.
+# One stream of randomness each, so that adding a draw to one leaves the others as they are.
+_STREAMS = ("split", "anchors", "bootstrap", "local", "validation")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ReadoutTransfer(Result):
+    """Errors of a target model's embeddings and energies when they are made from a source model's embeddings.
+
+    Every figure is of a test set, chemical systems of which nothing was fitted or chosen. `left` is the fraction of
+    variance unexplained (FVU) of the target's embeddings: 0 is a perfect map, 1 no better than their mean. Energies are
+    those that the target's own readout makes of mapped embeddings, against those that it makes of its own, in eV/atom.
+
+    Attributes:
+        source: name of the model that rows come from.
+        target: name of the model that they are mapped to.
+        methods: by method: `left`; `elements`, by symbol the share of the variance within the element, with
+            `num_atoms`; and, where the target has a read-out, `mae`, `median` and `rmse` of energies. Figures are
+            `value`, `low`, `high`.
+        controls: the same for every control, by name.
+        chosen: by name of the source and of every control, the fitted method with the least error, of energies or else
+            of embeddings, on the validation set: other chemical systems than those of the training and the test set.
+        baselines: the same for `element`, the mean row of an atom's element; and of energies alone for `composition`,
+            the least squares fit of one energy an element.
+        reconstruction: `gfre` and `lfre`, source → target.
+        read_out: of the target's read-out: `spread`, the standard deviation of the energies judged, in eV/atom; and
+            `deviation`, the largest from energies that the target predicted, None where its store has none. Empty
+            where it has no read-out.
+        num: `fitted`, `validated` and `judged` atoms, `structures` and `systems` that are judged, and structures
+            `left_out` of that because nothing was fitted of one of their elements.
+        settings: how it was made.
+        provenance: of the tables.
+        maps: by method, the map from the source; not in the JSON.
+    """
+
+    source: str
+    target: str
+    methods: Mapping[str, Mapping[str, Any]]
+    controls: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    chosen: Mapping[str, str]
+    baselines: Mapping[str, Mapping[str, Any]]
+    reconstruction: Mapping[str, Mapping[str, float]]
+    read_out: Mapping[str, Any]
+    num: Mapping[str, int]
+    settings: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    maps: Mapping[str, Map]
+
+    @property
+    def best(self) -> str:
+        """The method chosen for the source on the validation set."""
+        return self.chosen[self.source]
+
+    @property
+    def verdict(self) -> str:
+        """Summary in a few sentences."""
+        best, zero, element = self.methods[self.best], self.methods["zero-shot"], self.baselines["element"]
+        sentences = [
+            f"On unseen chemical systems the {self.best} map from {self.source}, chosen on others, leaves a fraction "
+            f"of variance unexplained of {in_words(best['left'], digits=2)} of the embeddings of {self.target}; "
+            f"anchors alone leave {in_words(zero['left'], digits=2)}, the element-only baseline "
+            f"{in_words(element['left'], digits=2)}."
+        ]
+        if not self.read_out:
+            sentences.append(f"The store of {self.target} has no readout, so energies were not evaluated.")
+            return " ".join(sentences)
+        composition = self.baselines["composition"]
+        controls = {name: methods[self.chosen[name]]["mae"] for name, methods in self.controls.items()}
+        sentences.append(
+            f"The energy readout of {self.target} has an MAE of {_milli(best['mae'])} meV/atom on them, "
+            f"{_milli(zero['mae'])} with anchors alone; the composition baseline has {_milli(composition['mae'])}"
+            + "".join(f", {name} {_milli(entry)}" for name, entry in controls.items())
+            + "."
+        )
+        rivals = [composition["mae"], element["mae"], *controls.values()]
+        if not all(np.isfinite(entry["high"]) for entry in (best["mae"], *rivals)):
+            sentences.append(
+                f"There are too few chemical systems ({self.num['systems']}) for a significant comparison."
+            )
+        elif best["mae"]["high"] < min(rival["low"] for rival in rivals):
+            sentences.append("The mapped embeddings beat every baseline.")
+        else:
+            sentences.append("This is no significant improvement over the baselines.")
+        return " ".join(sentences)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the maps, and the verdict, as plain lists and numbers; undefined values are null."""
+        shown = {name: value for name, value in vars(self).items() if name != "maps"}
+        return plain({**shown, "best": self.best, "verdict": self.verdict})
+
+
+def readout_transfer(
+    source: EmbeddingTable,
+    target: EmbeddingTable,
+    *,
+    controls: Sequence[EmbeddingTable] = (),
+    k: int = 300,
+    num_components: int = 20,
+    held_out: float = 0.3,
+    validation: float = 0.2,
+    num_neighbours: int = 20,
+    num_bootstraps: int = 200,
+    seed: int = 0,
+) -> ReadoutTransfer:
+    """Map embeddings of one model to the space of another, and evaluate them there on unseen chemical systems.
+
+    Chemical systems are split in three: maps are fitted on the training set, one of them is chosen on the validation
+    set, and all figures are of the test set.
+
+    The methods are those of `stitching.fit`, and `anchor pairs`: the ridge map fitted to the anchors' pairs alone.
+    `zero-shot` is `"anchors"`, with whitened cosines of leading principal components; `relative` and `curved` take
+    `"rbf"`.
+
+    Args:
+        source: rows to map.
+        target: the same atoms in the other model; with its read-out, energies are judged too.
+        controls: other sources, such as models with random weights.
+        k: number of anchors, drawn at random among the atoms that are fitted.
+        num_components: principal components that the zero-shot map keeps, of each model its own; no more than one for
+            ten anchors.
+        held_out: share of the chemical systems in the test set, drawn at random.
+        validation: share of the others on which the map is chosen.
+        num_neighbours: rows that a local map is fitted to (LFRE).
+        num_bootstraps: draws of each interval, over chemical systems of the test set; the maps are not fitted anew.
+        seed: everything random follows from it.
+
+    Returns:
+        Figures, and a verdict.
+
+    Raises:
+        ValueError: other atoms, tables without structures, or too few atoms for so many anchors.
+    """
+    check_fraction("held_out", held_out)
+    check_fraction("validation", validation)
+    check_count("num_components", num_components)
+    check_memory([source, target, *controls], "the stitching", copies=2, columns=k)
+    first, last, *others = pair(source, target, *controls)
+    if first.structures is None:
+        raise ValueError("`source` must have structures, got bare arrays: whole chemical systems are held out.")
+    key = streams(seed, *_STREAMS)
+    system = np.unique(chemical_systems(first.structures), return_inverse=True)[1]
+    held = learn.held_out_groups(system[first.structure_index], fraction=held_out, key=key["split"])
+    validated = ~held
+    validated[~held] = learn.held_out_groups(
+        system[first.structure_index[~held]], fraction=validation, key=key["validation"]
+    )
+    train = ~held & ~validated
+    fitted = np.flatnonzero(train)
+    strange = np.unique(first.structure_index[~np.isin(first.species, first.species[fitted])])
+    test, chosen_on = (np.flatnonzero(mask & ~np.isin(first.structure_index, strange)) for mask in (held, validated))
+    check_count("k", k, most=len(fitted), bound="the number of fitted atoms", fix="ask for fewer anchors")
+    if not len(test) or not len(chosen_on):
+        raise ValueError(
+            "`target` must have validation and test structures whose elements are all in the training set, got none: "
+            "give more structures."
+        )
+
+    num_components = min(num_components, max(1, k // 10))
+    judge = _Judge(last, fitted, test, system, num_bootstraps=num_bootstraps, key=key["bootstrap"])
+    chooser = _Judge(last, fitted, chosen_on, system, num_bootstraps=1, key=key["bootstrap"])
+    names = display_names([first, last, *others])
+    with jax.enable_x64(True):  # noqa: FBT003
+        rows = np.asarray(anchor_methods.random(jnp.asarray(first.x[fitted]), k, key=key["anchors"]))
+        y = jnp.asarray(last.x[fitted], jnp.float64)
+        maps, results, chosen = {}, {}, {}
+        for name, table in zip([names[0], *names[2:]], [first, *others], strict=True):
+            x = jnp.asarray(table.x[fitted], jnp.float64)
+            maps[name] = {method: _fit(x, y, rows, method=method, c=num_components) for method in METHODS}
+            to_judge = jnp.asarray(table.x[test], jnp.float64)
+            results[name] = {method: judge.of_rows(_apply(map, to_judge)) for method, map in maps[name].items()}
+            to_choose = jnp.asarray(table.x[chosen_on], jnp.float64)
+            errors = {method: chooser.error_of(_apply(maps[name][method], to_choose)) for method in FITTED}
+            chosen[name] = min(errors, key=errors.__getitem__)
+        one_hot = jnp.asarray(element_baseline(first).x, jnp.float64)
+        element = _apply(_fitted(one_hot[fitted], y, method="affine"), one_hot[test])
+        baselines = {"element": judge.of_rows(element)}
+        if judge.own is not None:
+            baselines["composition"] = judge.of_energies(_of_composition(first, judge))
+        reconstruction = _reconstruction(
+            first, last, train, test, judge, num_neighbours=num_neighbours, key=key["local"]
+        )
+    return ReadoutTransfer(
+        source=names[0],
+        target=names[1],
+        methods=results.pop(names[0]),
+        controls=results,
+        chosen=chosen,
+        baselines=baselines,
+        reconstruction=reconstruction,
+        read_out=judge.told,
+        num={
+            "fitted": len(fitted),
+            "validated": len(chosen_on),
+            "judged": len(test),
+            "structures": len(judge.structures),
+            "systems": len(judge.weights[0]),
+            "left_out": len(strange),
+        },
+        settings={
+            "k": k,
+            "num_components": num_components,
+            "held_out": held_out,
+            "validation": validation,
+            "num_neighbours": num_neighbours,
+            "local_rows": LOCAL_ROWS,
+            "least_atoms": LEAST_ATOMS,
+            "layers": {names[0]: first.layer, names[1]: last.layer},
+            "interval": f"95 %, {num_bootstraps} bootstraps over chemical systems of the test set, maps neither fitted "
+            f"nor chosen anew; {METHOD}",
+        },
+        provenance=provenance([source, target, *controls], [first, last, *others], names, seed=seed),
+        maps=maps[names[0]],
+    )
+
+
+_fitted = partial(jax.jit, static_argnames=("method", "similarity", "num_components"))(fit)
+_apply = jax.jit(apply)
+
+
+def _fit(x: Array, y: Array, rows: np.ndarray, *, method: str, c: int) -> Map:
+    if method in ("relative", "curved"):
+        return _fitted(x, y, method=method, anchors=rows, similarity="rbf")
+    if method == "anchor pairs":
+        return _fitted(x[rows], y[rows], method="ridge")
+    if method == "zero-shot":
+        return _fitted(x, y, method="anchors", anchors=rows, similarity="whitened", num_components=c)
+    return _fitted(x, y, method=method)
+
+
+class _Judge:
+    """Errors of embeddings and energies on held-out atoms, with intervals over chemical systems."""
+
+    def __init__(
+        self,
+        target: EmbeddingTable,
+        fitted: np.ndarray,
+        test: np.ndarray,
+        system: np.ndarray,
+        *,
+        num_bootstraps: int,
+        key: Array,
+    ) -> None:
+        self.y, self.species = target.x[test].astype(np.float64), target.species[test]
+        self.structures, self.place = np.unique(target.structure_index[test], return_inverse=True)
+        self.fitted_structures = np.unique(target.structure_index[fitted])
+        self.system = np.unique(system[self.structures], return_inverse=True)[1]
+        self.of_atom = self.system[self.place]
+        self.size = np.bincount(self.place)
+        number = int(self.system.max()) + 1
+        draws = draw_weights(key, number, num_bootstraps=num_bootstraps)
+        self.weights = np.concatenate([np.ones((1, number)), draws])
+        mean = target.x[fitted].astype(np.float64).mean(axis=0)
+        self.spread = ((self.y - mean) ** 2).sum(axis=1)
+        elements, count = np.unique(self.species, return_counts=True)
+        self.elements = [int(z) for z in elements[count >= LEAST_ATOMS]]
+        self.readout, self.own, self.told, self.all_own = target.readout, None, {}, np.zeros(0)
+        if self.readout is not None:
+            whole = _energies(target.x, target.species, target.structure_index, self.readout)
+            of_each = np.bincount(target.structure_index, minlength=len(whole))
+            self.all_own = whole / np.maximum(of_each, 1)
+            self.own = self.all_own[self.structures]
+            predicted = target.properties.get("energy")
+            deviation = None
+            if predicted is not None:
+                present = of_each > 0
+                deviation = float(np.abs((whole - predicted[: len(whole)])[present] / of_each[present]).max())
+            self.told = {"spread": float(self.own.std()), "deviation": deviation}
+
+    def of_rows(self, rows: Array) -> dict[str, Any]:
+        """Unexplained variance of mapped embeddings, overall and within elements, and the readout's errors on them."""
+        mapped = np.asarray(rows)
+        missed = ((mapped - self.y) ** 2).sum(axis=1)
+        within = {}
+        for z in self.elements:
+            own = self.species == z
+            around = ((self.y[own] - self.y[own].mean(axis=0)) ** 2).sum(axis=1)
+            share = self.ratio(missed[own], around, self.of_atom[own])
+            within[chemical_symbols[z]] = {**share, "num_atoms": int(own.sum())}
+        figures: dict[str, Any] = {"left": self.ratio(missed, self.spread, self.of_atom), "elements": within}
+        if self.own is not None:
+            figures |= self.of_energies(_energies(mapped, self.species, self.place, self.readout) / self.size)
+        return figures
+
+    def error_of(self, rows: Array) -> float:
+        """The error by which maps are chosen: of energies, or else of rows."""
+        figures = self.of_rows(rows)
+        return float(figures["left" if self.own is None else "mae"]["value"])
+
+    def of_energies(self, predicted: np.ndarray) -> dict[str, Any]:
+        """Errors of energies per atom, in eV/atom, against the target's own."""
+        away, one = predicted - self.own, np.ones(len(predicted))
+        return {
+            "mae": self.ratio(np.abs(away), one, self.system),
+            "median": self.median(np.abs(away)),
+            "rmse": self.ratio(away**2, one, self.system, root=True),
+        }
+
+    def ratio(
+        self, above: np.ndarray, below: np.ndarray, system: np.ndarray, *, root: bool = False
+    ) -> dict[str, float]:
+        """Σ above / Σ below, or its root, and the interval over systems."""
+        number = self.weights.shape[1]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            draws = (self.weights @ np.bincount(system, above, number)) / (
+                self.weights @ np.bincount(system, below, number)
+            )
+        return _entry(np.sqrt(draws) if root else draws, system)
+
+    def median(self, errors: np.ndarray) -> dict[str, float]:
+        """The error that half of the structures stay below, and its interval over systems."""
+        return _entry(weighted_medians(errors, self.weights[:, self.system]), self.system)
+
+
+def _entry(draws: np.ndarray, system: np.ndarray) -> dict[str, float]:
+    """The first, and the interval of the others over systems."""
+    sizes = np.unique(system, return_counts=True)[1]
+    return of_draws(float(draws[0]), draws[1:], scale="positive", sizes=sizes)
+
+
+def _energies(x: np.ndarray, species: np.ndarray, index: np.ndarray, readout: Any) -> np.ndarray:
+    energy = energies(
+        jnp.asarray(x),
+        jnp.asarray(species),
+        jnp.asarray(index, jnp.int32),
+        readout=readout,
+        num_structures=int(index.max()) + 1,
+    )
+    return np.asarray(energy, float)
+
+
+def _of_composition(table: EmbeddingTable, judge: _Judge) -> np.ndarray:
+    """Energies per atom of the test set from one energy per element, fitted to the target's own energies."""
+    elements, column = np.unique(table.species, return_inverse=True)
+    share = np.zeros((len(judge.all_own), len(elements)))
+    np.add.at(share, (table.structure_index, column), 1)
+    share /= np.maximum(share.sum(axis=1, keepdims=True), 1)
+    known = judge.fitted_structures
+    return share[judge.structures] @ np.linalg.lstsq(share[known], judge.all_own[known], rcond=None)[0]
+
+
+def _reconstruction(
+    source: EmbeddingTable,
+    target: EmbeddingTable,
+    train: np.ndarray,
+    test: np.ndarray,
+    judge: _Judge,
+    *,
+    num_neighbours: int,
+    key: Array,
+) -> dict[str, dict[str, float]]:
+    """GFRE and LFRE on the test set, the latter on atoms of some structures only."""
+    x, y = (jnp.asarray(table.x, jnp.float64) for table in (source, target))
+    system = np.full(len(source.x), -1)
+    system[test] = judge.of_atom
+    errors = np.asarray(jax.jit(metrics.gfre_rows)(x, y, train=jnp.asarray(train)))
+    some = whole_structures(source.structure_index, LOCAL_ROWS, key=key)
+    local = np.asarray(
+        metrics.lfre_rows(x[some], y[some], num_neighbours=num_neighbours, train=jnp.asarray(train[some]))
+    )
+
+    def root_mean(errors: np.ndarray, system: np.ndarray) -> dict[str, float]:
+        known = system >= 0
+        return judge.ratio(errors[known] ** 2, np.ones(known.sum()), system[known], root=True)
+
+    return {"gfre": root_mean(errors, system), "lfre": root_mean(local, system[some])}
+
+
+def _milli(entry: Mapping[str, float]) -> str:
+    return in_words(entry, digits=0, unit=1e-3)

@@ -1,0 +1,67 @@
+"""Presenter of analogies A₁B : A₂B :: A₁C : A₂C."""
+
+from platonic_jax.analyses import Analogies
+from platonic_jax.analyses._intervals import meaning
+from platonic_jax.report import _charts
+from platonic_jax.report._table import Table, with_interval
+
+NAME = "analogies"
+_FIGURES = {"hit_1": "first", "hit_10": "first ten", "median_rank": "median rank", "phase": "phase"}
+_SHARES = ("hit_1", "hit_10", "phase")
+_STYLES = {"random": "random", "elements": "baseline", "composition": "baseline"}
+
+
+def title(result: Analogies) -> str:
+    """Return the heading."""
+    return f"Analogies between crystals in {' and '.join(result.models)}"
+
+
+def intro(result: Analogies) -> str:
+    """Summarise the input in a sentence."""
+    num = result.num
+    return f"{num['quadruples']:,} quadruples of {num['prototypes']:,} prototypes, {num['candidates']:,} candidates."
+
+
+def tables(result: Analogies) -> list[Table]:
+    """A row for each kind of vector, and chance."""
+    num = result.num
+    rows = [(name, *(with_interval(entry[figure]) for figure in result.chance)) for name, entry in result.found.items()]
+    rows.append(("chance", *(f"{value:.3g}" for value in result.chance.values())))
+    heads = [
+        f"{_FIGURES[figure]}, of {num['phase']}" if figure == "phase" else _FIGURES[figure] for figure in result.chance
+    ]
+    return [
+        Table(
+            f"{num['quadruples']} quadruples of {num['prototypes']} prototypes among {num['candidates']} crystals "
+            "[95 % CI]",
+            ("vectors", *heads),
+            rows,
+            caption=f"{result.groups['num']} groups of quadruples that share no crystal, the largest of "
+            f"{result.groups['largest']}; {meaning(result.groups)}",
+        )
+    ]
+
+
+def charts(result: Analogies) -> list[tuple[str, _charts.Spec]]:
+    """Every share, beside chance."""
+    rows = list(result.found)
+    captions = {
+        "hit_1": "The share of quadruples whose nearest crystal is the answer.",
+        "hit_10": "The share of quadruples with the answer among the nearest ten.",
+        "phase": "The share of answers with polymorphs whose nearest is the right phase.",
+    }
+    specs = []
+    for figure in _SHARES:
+        if figure not in result.chance:
+            continue
+        styles = {name: _STYLES.get(kind, "model") for name, kind in result.kinds.items()}
+        series = [
+            _charts.entries(
+                label, [result.found[name][figure] if styles[name] == style else None for name in rows], style=style
+            )
+            for style, label in (("model", "models"), ("random", "random weights"), ("baseline", "baselines"))
+            if style in styles.values()
+        ]
+        marks = {"chance": result.chance[figure]}
+        specs.append((captions[figure], _charts.dots(rows, series, axis="share", marks=marks)))
+    return specs

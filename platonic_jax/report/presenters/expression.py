@@ -1,0 +1,46 @@
+"""Presenter of a sum of crystals and the crystals nearest to it."""
+
+from platonic_jax.analyses import Expression
+from platonic_jax.report import _charts
+from platonic_jax.report._table import Table
+
+NAME = "arithmetic"
+
+
+def title(result: Expression) -> str:
+    """Return the heading."""
+    return f"Crystals nearest to {result.expression}"
+
+
+def intro(result: Expression) -> str:
+    """Summarise the input in a sentence."""
+    return (
+        f"{result.provenance['num_structures']:,} crystals as vectors of {', '.join(result.models)}, ranked by their "
+        "similarity to the sum."
+    )
+
+
+def tables(result: Expression) -> list[Table]:
+    """The nearest crystals."""
+    rows = [
+        (answer["formula"], answer["id"], f"{answer['similarity']:.4f}", "a term" if answer["is_term"] else "")
+        for answer in result.answers
+    ]
+    title = f"nearest to {result.expression}, of {result.provenance['num_structures']} crystals"
+    return [Table(title, ("crystal", "id", "similarity", ""), rows, words=(0, 1, 3))]
+
+
+def charts(result: Expression) -> list[tuple[str, _charts.Spec]]:
+    """The nearest crystals, beside what lies near to sums of random ones."""
+    rows = [f"{answer['formula']} ({answer['id']})" for answer in result.answers]
+    series = [
+        _charts.entries(
+            name,
+            [answer["similarity"] if answer["is_term"] is is_term else None for answer in result.answers],
+            style="baseline" if is_term else "model",
+        )
+        for name, is_term in (("answers", False), ("terms of the sum", True))
+    ]
+    marks = {"random sums, mean": result.null["mean"], "random sums, 95th percentile": result.null["high"]}
+    caption = "Similarity of the nearest crystals to the sum."
+    return [(caption, _charts.dots(rows, series, axis="cosine similarity", marks=marks))]

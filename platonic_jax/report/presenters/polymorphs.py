@@ -1,0 +1,71 @@
+"""Presenter of the identification of phases by mean vectors and point clouds."""
+
+from platonic_jax.analyses import Polymorphs
+from platonic_jax.report import _charts
+from platonic_jax.report._table import Table, with_interval
+
+NAME = "polymorphs"
+_FIGURES = {
+    "identity": "nearest has the same formula",
+    "separation": "phases against copies (AUROC)",
+    "energy": "rank correlation with energy",
+}
+
+
+def title(result: Polymorphs) -> str:
+    """Return the heading."""
+    return f"Identification of phases by {' and '.join(result.models)}"
+
+
+def intro(result: Polymorphs) -> str:
+    """Summarise the input in a sentence."""
+    return f"{result.num['phases']:,} pairs of phases of {result.num['formulas']:,} formulas."
+
+
+def tables(result: Polymorphs) -> list[Table]:
+    """Within each model, and from one model to another."""
+    figures = _figures(result)
+    rows = [
+        (model, how, *(with_interval(entry) for entry in entries.values()))
+        for model, ways in result.within.items()
+        for how, entries in ways.items()
+    ]
+    rows.append(("chance", "", *(f"{result.chance[figure]:.3f}" for figure in figures)))
+    all_tables = [
+        Table(
+            f"{result.num['phases']} pairs of phases of {result.num['formulas']} formulas [95 % CI]",
+            ("model", "crystals as", *(_FIGURES[figure] for figure in figures)),
+            rows,
+            words=(0, 1),
+        )
+    ]
+    if result.across:
+        ways = list(next(iter(result.across.values())))
+        rows = [(models, *(with_interval(entries[how]) for how in ways)) for models, entries in result.across.items()]
+        chance = f"chance {result.chance['phase']:.3f}"
+        all_tables.append(Table(f"nearest is the same phase; {chance} [95 % CI]", ("models", *ways), rows))
+    return all_tables
+
+
+def charts(result: Polymorphs) -> list[tuple[str, _charts.Spec]]:
+    """Every figure of every model, and what is found again in another."""
+    ways = list(next(iter(result.within.values())))
+    specs = []
+    for figure in _figures(result):
+        rows = list(result.within)
+        series = [_charts.entries(how, [result.within[model][how].get(figure) for model in rows]) for how in ways]
+        marks = {"chance": result.chance[figure]}
+        specs.append(
+            (f"{_FIGURES[figure]}.".capitalize(), _charts.dots(rows, series, axis=_FIGURES[figure], marks=marks))
+        )
+    if result.across:
+        rows = list(result.across)
+        ways = list(next(iter(result.across.values())))
+        series = [_charts.entries(how, [result.across[models][how] for models in rows]) for how in ways]
+        spec = _charts.dots(rows, series, axis="share of phases", marks={"chance": result.chance["phase"]})
+        specs.append(("Fraction of phases whose nearest in another model is the same phase.", spec))
+    return specs
+
+
+def _figures(result: Polymorphs) -> list[str]:
+    return list(next(iter(result.within.values()))["mean"])

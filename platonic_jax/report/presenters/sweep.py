@@ -1,0 +1,118 @@
+"""Values against the number of anchors."""
+
+from collections.abc import Iterator
+
+from platonic_jax.analyses import PCA, Layers, Sweep
+from platonic_jax.report import _charts
+from platonic_jax.report._table import Table
+from platonic_jax.report._texts import measure_text, number
+
+NAME = "sweep"
+
+
+def title(result: Sweep) -> str:
+    """Return the heading."""
+    return f"Similarity of {len(result.models)} models against the number of anchors"
+
+
+def intro(result: Sweep) -> str:
+    """Summarise the input in a sentence."""
+    return (
+        f"Means over {len(result.pairs)} pair{'' if len(result.pairs) == 1 else 's'} of models, of "
+        f"{', '.join(result.models)}, with {', '.join(str(k) for k in result.ks)} anchors."
+    )
+
+
+def verdicts(result: Sweep) -> list[str]:
+    """A paragraph a measure."""
+    return [" ".join(_told(result, name)) for name in result.curves]
+
+
+def _told(result: Sweep, name: str) -> Iterator[str]:
+    most = result.ks[-1]
+    for method, curve in result.curves[name].items():
+        if method == PCA:
+            continue
+        value, low, high = (getattr(curve, end)[-1, -1] for end in ("value", "low", "high"))
+        stable = curve.stable_from[-1]
+        text = f"{measure_text(name).title} with {most} anchors, {_method(method)}"
+        says = f"stable from {stable} anchors on" if stable else "not stable: use more anchors"
+        yield f"{text}: {value:.2f} (95 % CI {low:.2f} to {high:.2f}), {says}."
+
+
+def tables(result: Sweep) -> list[Table]:
+    """One table a measure: the mean over pairs; then layer against layer, where that was asked for."""
+    all_tables = []
+    for name, curves in result.curves.items():
+        rows = []
+        for method, curve in curves.items():
+            stable = curve.stable_from[-1]
+            chance = method in result.settings["chance"]
+            rows.append(
+                (
+                    _method(method),
+                    *(number(value) for value in curve.value[:, -1]),
+                    f"{number(curve.low[-1, -1])} to {number(curve.high[-1, -1])}",
+                    f"± {number(curve.spread[-1, -1])}" if chance else "–",
+                    f"K = {stable}" if stable else "–",
+                )
+            )
+        all_tables.append(
+            Table(
+                f"{measure_text(name).title}, mean over pairs of models",
+                ("anchors", *(f"K = {k}" for k in result.ks), "95 % CI", "over anchor sets", "stable from"),
+                rows,
+                caption="interval and spread at the largest K",
+            )
+        )
+    return [*all_tables, *(_layers(entry) for entry in result.layers)]
+
+
+def _layers(result: Layers) -> Table:
+    rows = []
+    for name, entry in result.measures.items():
+        first, second = entry["best"]
+        rows.append(
+            (
+                measure_text(name).title,
+                f"{result.names[0][first]} – {result.names[1][second]}",
+                number(entry["best_value"]),
+                f"{number(entry['low'])} to {number(entry['high'])}",
+                number(entry["best_effect"]),
+                number(entry["p_of_best"]),
+            )
+        )
+    return Table(
+        f"Layers of {result.models[0]} and {result.models[1]}: the pair that agrees most beyond the element",
+        ("measure", "layers", "value", "95 % CI", "effect beyond the element", "p, corrected"),
+        rows,
+        words=(0, 1),
+    )
+
+
+def charts(result: Sweep) -> list[tuple[str, _charts.Spec]]:
+    """One chart a measure: a curve for each way to choose anchors."""
+    specs = []
+    for name, curves in result.curves.items():
+        series = [
+            _charts.curve(
+                _method(method),
+                result.ks,
+                curve.value[:, -1],
+                low=curve.low[:, -1],
+                high=curve.high[:, -1],
+                style="baseline" if method == PCA else "model",
+                dash=method == PCA,
+                markers=True,
+            )
+            for method, curve in curves.items()
+        ]
+        ticks = ([float(k) for k in result.ks], [str(k) for k in result.ks])
+        caption = f"{measure_text(name).title}, mean over pairs of models, with 95 % intervals."
+        spec = _charts.lines(series, x="number of anchors K", y=name.replace("_", " "), log_x=True, ticks=ticks)
+        specs.append((caption, spec))
+    return specs
+
+
+def _method(method: str) -> str:
+    return "none: K principal components" if method == PCA else method.replace("_", " ")

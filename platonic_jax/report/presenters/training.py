@@ -1,0 +1,186 @@
+"""Presenter of learned anchors and their results on held-out structures."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from platonic_jax.analyses import Training
+from platonic_jax.report import _charts
+from platonic_jax.report._table import Table, with_interval
+from platonic_jax.report._texts import measure_text
+
+NAME = "learn"
+_KINDS = {
+    "trained": "trained models",
+    "unseen": "with an unseen model",
+    "control": "with an untrained control",
+    "excess": "excess of trained models",
+}
+_MODELS = {
+    "trained": "trained models",
+    "unseen": "unseen models",
+    "control": "untrained controls",
+    "excess": "excess error of controls",
+}
+_SPACES = {
+    "raw": "raw embeddings, no anchors",
+    "plain": "random anchors",
+    "direct": "DIRECT anchors",
+    "start": "start of the training",
+    "learned": "learned",
+}
+_BASELINES = {"constant": "constant-mean baseline", "composition": "composition baseline"}
+_GAINS = {"start": "gain: learned − start", "raw": "gain: learned − raw embeddings"}
+_STYLES = {"raw": "baseline", "plain": "null", "direct": "model", "start": "model", "learned": "model"}
+# How verdicts name the spaces that a learned one is compared with.
+_COMPARED = {
+    "start": "at the start of the training",
+    "plain": "with random anchors",
+    "direct": "with DIRECT anchors",
+    "raw": "in the raw embeddings without anchors",
+}
+
+
+def title(result: Training) -> str:
+    """Return the heading."""
+    return f"A learned space for {', '.join(result.models[: result.num_trained])}"
+
+
+def intro(result: Training) -> str:
+    """Summarise the input in a sentence."""
+    return f"{len(result.anchors)} anchors; training ended: {result.stopped}."
+
+
+def verdicts(result: Training) -> list[str]:
+    """A paragraph for each measure of agreement, and one for each task."""
+    paragraphs = [
+        _agreement_verdict(result.judged[place], name, place_text)
+        for place, place_text in result.places.items()
+        for name in result.judged[place]["learned"]
+    ]
+    paragraphs += [_task_verdict(task, name) for name, task in result.tasks.items()]
+    return paragraphs or ["Nothing was evaluated: agreement needs two trained models, and a task its targets."]
+
+
+def _agreement_verdict(scores: Mapping[str, Any], measure: str, place_text: str) -> str:
+    title = measure_text(measure).title
+    figures = {space: scores[space][measure] for space in ("learned", *_COMPARED) if space in scores}
+    text = (
+        f"{title} of trained models on unseen chemical systems, {place_text}: "
+        f"{_series({space: figure['trained'] for space, figure in figures.items()})}."
+    )
+    if "excess" not in figures["learned"]:
+        return f"{text} No untrained control is among the stores, so what any network would share is unknown."
+    gains = {space: scores["gains"][space][measure]["excess"] for space in figures if space != "learned"}
+    excess = {space: figure["excess"] for space, figure in figures.items()}
+    return f"{text} Excess over the untrained control: {_series(excess)}. {_gain_sentences(gains)}"
+
+
+def _task_verdict(task: Mapping[str, Any], name: str) -> str:
+    figures = {space: task[space] for space in ("learned", *_COMPARED)}
+    reduction, baseline = task["reduction"]["start"]["trained"], with_interval(task["baselines"]["composition"])
+    change, low, high = (f"{-100 * reduction[end]:+.0f}" for end in ("value", "high", "low"))
+    text = (
+        f"{name}: {task['unit']} of a linear readout of trained models on unseen chemical systems: "
+        f"{_series({space: figure['trained'] for space, figure in figures.items()})}; composition baseline {baseline}. "
+        f"Learning itself changes the error at its start by {change} % (95 % CI {low} to {high} %)."
+    )
+    if "gains" not in task:
+        return text
+    excess = {space: figure["excess"] for space, figure in figures.items()}
+    gains = {space: task["gains"][space]["excess"] for space in _COMPARED}
+    return f"{text} Excess of the untrained control's error: {_series(excess)}. {_gain_sentences(gains)}"
+
+
+def _series(entries: Mapping[str, Mapping[str, float]]) -> str:
+    """The learned space's figure, then those of the others."""
+    others = [f"{with_interval(entry)} {_COMPARED[space]}" for space, entry in entries.items() if space != "learned"]
+    return f"{with_interval(entries['learned'])} after learning; {', '.join(others)}"
+
+
+def _gain_sentences(gains: Mapping[str, Mapping[str, float]]) -> str:
+    """Sentences on what learning adds to the excess over the control, and where the excess falls."""
+    sentences = []
+    if gains["start"]["low"] > 0:
+        sentences.append(f"Learning itself adds {with_interval(gains['start'])} to the excess at its start.")
+    falls = {space: gain for space, gain in gains.items() if gain["high"] < 0}
+    if falls:
+        changes = " and ".join(f"{with_interval(gain)} from that {_COMPARED[space]}" for space, gain in falls.items())
+        sentences.append(f"The excess falls under learning: a change of {changes}.")
+    unsure = {space: gain for space, gain in gains.items() if not (gain["low"] > 0 or gain["high"] < 0)}
+    if unsure:
+        changes = ", ".join(f"{_COMPARED[space]} (change {with_interval(gain)})" for space, gain in unsure.items())
+        sentences.append(f"It is not certain that learning changes the excess from that {changes}.")
+    return " ".join(sentences)
+
+
+def tables(result: Training) -> list[Table]:
+    """Agreement in every space, on held-out atoms of all elements and of one; then the errors of tasks."""
+    return [
+        *(_agreement(result, place, place_text) for place, place_text in result.places.items()),
+        *(_task(result, name) for name in result.tasks),
+    ]
+
+
+def _agreement(result: Training, place: str, place_text: str) -> Table:
+    scores = result.judged[place]
+    shown = [kind for kind in _KINDS if kind in scores["learned"]["procrustes"]]
+    rows = [
+        (measure_text(name).title, text, *(with_interval(figures[kind]) for kind in shown))
+        for name in scores["learned"]
+        for text, figures in (
+            *((_SPACES[space], scores[space][name]) for space in _spaces(scores)),
+            *((_GAINS[space], scores["gains"][space][name]) for space in _GAINS),
+        )
+    ]
+    alone = "No untrained control is among the stores: what any network would share is unknown."
+    return Table(
+        f"{scores['num_atoms']} held-out atoms, {place_text}: mean over pairs of models [95 % interval]",
+        ("measure", "space", *(_KINDS[kind] for kind in shown)),
+        rows,
+        words=(0, 1),
+        caption="" if "control" in shown else alone,
+    )
+
+
+def _task(result: Training, name: str) -> Table:
+    task = result.tasks[name]
+    shown = [kind for kind in _MODELS if kind in task["learned"]]
+
+    def row(text: str, figures: Mapping[str, Any]) -> tuple[str, ...]:
+        return (text, *(with_interval(figures[kind]) if kind in figures else "" for kind in shown))
+
+    rows = [row(text, task[space]) for space, text in _SPACES.items()]
+    rows += [row(f"reduction, learned from {_SPACES[space]}", entry) for space, entry in task["reduction"].items()]
+    of_models = [kind for kind in _MODELS if kind != "excess"]
+    rows += [row(_BASELINES[which], dict.fromkeys(of_models, entry)) for which, entry in task["baselines"].items()]
+    title = f"{name}: {task['unit']} of a linear readout, {task['num']['judged']} held out [95 % interval]"
+    return Table(title, ("space", *(_MODELS[kind] for kind in shown)), rows)
+
+
+def charts(result: Training) -> list[tuple[str, _charts.Spec]]:
+    """Agreement in every space, and the course of training."""
+    specs = []
+    for place, place_text in result.places.items():
+        scores = result.judged[place]
+        names = list(scores["learned"])
+        series = [
+            _charts.entries(_SPACES[space], [scores[space][name]["trained"] for name in names], style=_STYLES[space])
+            for space in _spaces(scores)
+        ]
+        rows = [measure_text(name).title for name in names]
+        specs.append(
+            (f"Agreement of trained models on held-out atoms, {place_text}.", _charts.dots(rows, series, axis="value"))
+        )
+    losses = np.asarray(result.losses)
+    validation = np.asarray(result.validation_losses)
+    series = [_charts.curve("training", np.arange(1, len(losses) + 1), losses, style="baseline")]
+    if len(validation):
+        series.append(_charts.curve("held-out chemical systems", *validation.T, markers=True))
+    specs.append(("Training and validation loss.", _charts.lines(series, x="step", y="loss")))
+    return specs
+
+
+def _spaces(scores: Mapping[str, Any]) -> list[str]:
+    return [space for space in _SPACES if space in scores]
