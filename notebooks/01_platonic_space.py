@@ -28,6 +28,7 @@ from ase.data import chemical_symbols
 
 import platonic_jax as pj
 from platonic_jax import plots
+from platonic_jax.analyses import arrangement
 
 K = int(os.environ.get("PLATONIC_ANCHORS", "100"))
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/01"))
@@ -51,11 +52,11 @@ comparison = pj.compare(tables, anchors="direct", k=K, measures=measures, by=lab
 RESULTS.mkdir(parents=True, exist_ok=True)
 comparison.save(RESULTS / "compare.json")
 
-names = plots.labels(comparison)
+names = arrangement.labels(comparison)
 for measure in measures:
     found = comparison.measures[measure]
     print(f"\n{measure}: value [95 % CI], effect beyond the element [95 % CI], p")
-    for i, j, _ in plots.ranked_pairs(comparison, measure):
+    for i, j, _ in arrangement.ranked_pairs(comparison, measure):
         interval = f"[{found.low[i, j]:.3f}, {found.high[i, j]:.3f}]"
         effect, p = found.effect_within_element[i, j], found.p_within_element[i, j]
         effect_interval = f"[{found.effect_low_within_element[i, j]:.3f}, {found.effect_high_within_element[i, j]:.3f}]"
@@ -80,7 +81,7 @@ plots.save(plots.shared_space_page(comparison), RESULTS / "matrices.png")
 # Which models stand nearest each other, and how far each pair is from what chance gives.
 
 # %%
-figure, axes = plots.subplots(1, 2, height=0.9 + 0.2 * len(plots.pairs(comparison)))
+figure, axes = plots.subplots(1, 2, height=0.9 + 0.2 * len(arrangement.pairs(comparison)))
 plots.dendrogram(comparison, "procrustes", ax=axes[0, 0])
 plots.save(plots.with_legend(plots.null(comparison, "procrustes", ax=axes[0, 1])), RESULTS / "pairs.png")
 
@@ -106,7 +107,7 @@ plots.save(plots.sweep_page(sweep), RESULTS / "sweep.png")
 # %%
 within = comparison.resolved["labels"]
 for measure in measures:
-    value, null = plots.means_within(comparison, "labels", measure)
+    value, null = arrangement.means_within(comparison, "labels", measure)
     cells = [f"{label} {v:.2f} ({n:.2f})" for label, v, n in zip(within.labels, value, null, strict=True)]
     print(f"{measure} of trained models (null): " + ", ".join(cells))
 
@@ -117,7 +118,7 @@ for measure in measures:
 
 # %%
 kinds = {"same family": [], "same data, other family": [], "neither": []}
-for i, j, kind in plots.pairs(comparison):
+for i, j, kind in arrangement.pairs(comparison):
     if kind == "model":
         a, b = (comparison.provenance["stores"][comparison.models[m]] for m in (i, j))
         same_data = a["training_data"] == b["training_data"]
@@ -139,7 +140,7 @@ for measure in measures:
 
 # %%
 for measure in measures:
-    value, found = comparison.measures[measure].value, plots.pairs(comparison)
+    value, found = comparison.measures[measure].value, arrangement.pairs(comparison)
     of = {kind: [value[i, j] for i, j, which in found if which == kind] for kind in ("model", "random", "element")}
     told = [f"{kind}: {min(values):.3f} to {max(values):.3f}" for kind, values in of.items() if values]
     print(f"{measure}: " + "; ".join(told))

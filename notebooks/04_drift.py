@@ -138,17 +138,17 @@ measured = []
 for (family, run, kind), one in found.items():
     for element in ("Au", "Cu"):
         of = one.elements[element]
-        naive = found[family, "naive", kind].elements[element]["displacement"]["value"]
+        naive = found[family, "naive", kind].elements[element].displacement.value
         line = {
             "family": family,
             "run": run,
             "kind": kind,
             "element": element,
-            "to_naive": of["displacement"]["value"] / naive,
-            "atoms": of["num_atoms"],
+            "to_naive": of.displacement.value / naive,
+            "atoms": of.num_atoms,
             **{name: of[name] for name in ("displacement", "mutual_knn", "beyond")},
-            "energy": {name: entry["elements"][element] for name, entry in one.energy.items()},
-            "elements": {name: entry["rank_correlation"] for name, entry in one.energy.items()},
+            "energy": {name: entry.elements[element] for name, entry in one.energy.items()},
+            "elements": {name: entry.rank_correlation for name, entry in one.energy.items()},
         }
         measured.append(line)
         print(

@@ -110,7 +110,7 @@ plots.save(plots.typicality_page(found), RESULTS / "typicality.png")
 # %%
 worst = found.ranked("relaxed")[0]
 judged = found.queries[worst]
-against = judged.against["relaxed"][found.judge]
+against = judged.against["relaxed"][found.combined]
 symbols = np.array(chemical_symbols)[judged.species]
 rates = {}
 for symbol in np.unique(symbols).tolist():
@@ -119,7 +119,7 @@ for symbol in np.unique(symbols).tolist():
         rates[symbol] = np.mean(p_values <= 0.05)
 told = [f"{symbol} {rates[symbol]:.2f}" for symbol in sorted(rates, key=rates.__getitem__, reverse=True)[:15]]
 print(f"{worst}, share of atypical atoms: " + ", ".join(told))
-if place := judged.farthest("relaxed", found.judge):
+if place := judged.farthest("relaxed", found.combined):
     structure = list(judged.ids).index(place[0])
     atoms = np.flatnonzero(judged.structure_index == structure)
     told = [f"{symbols[i]} {judged.atom_index[i]}: {against.atom_p_value[i]:.3f}" for i in atoms[:12]]
@@ -152,10 +152,10 @@ for space in ("shared", "own"):
     three = ("residual", "density", "mahalanobis")
     for of in [("distance",), *((name,) for name in three), three] if large else [("distance",), ("mahalanobis",)]:
         one = analyses.typicality({"relaxed": reference}, queries, scores=of, space=space, most=4096)
-        auroc = {name: one.queries[name].against["relaxed"][one.judge].auroc for name in queries}
+        auroc = {name: one.queries[name].against["relaxed"][one.combined].auroc for name in queries}
         name = of[0] if len(of) == 1 else "mean"
         scores[f"{name}, {space}"] = auroc
-        print(f"{name:12s} {space:7s}", {of: round(entry["value"], 3) for of, entry in auroc.items()})
+        print(f"{name:12s} {space:7s}", {of: round(entry.value, 3) for of, entry in auroc.items()})
 figure, axes = plots.subplots(1, 2, height=1.2 + 0.6 * len(queries))
 for ax, space in zip(axes[0], ("shared", "own"), strict=True):
     plots.intervals({name: auroc for name, auroc in scores.items() if name.endswith(space)}, ax=ax)

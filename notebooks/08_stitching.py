@@ -82,7 +82,7 @@ for source, target in itertools.permutations(trained, 2):
     print(f"{source.model} → {target.model}: {result.num['judged']} atoms, GFRE and LFRE", end=" ")
     print(", ".join(with_interval(entry, digits=2) for entry in result.reconstruction.values()))
     for name, entry in (*result.methods.items(), *((f"{name} alone", of) for name, of in result.baselines.items())):
-        missed = with_interval(entry["left"], digits=2) if "left" in entry else ""
+        missed = with_interval(entry.unexplained, digits=2) if "left" in entry else ""
         print(f"  {name:18s} {missed:22s} {with_interval(entry['mae'], 1000)} meV/atom", end="")
         print(f", median {with_interval(entry['median'], 1000)}")
     print(result.verdict)
@@ -113,7 +113,7 @@ plots.save(figure, RESULTS / "pairs.png")
 
 # %%
 lost = first.methods[first.best]["elements"]
-ranked = sorted(lost, key=lambda symbol: lost[symbol]["value"])
+ranked = sorted(lost, key=lambda symbol: lost[symbol].value)
 for some in (ranked[:8], ranked[-8:]):
     print(", ".join(f"{symbol} {lost[symbol]['value']:.2f}" for symbol in some))
 

@@ -193,18 +193,18 @@ def test_quadruples_are_all_there_are(salts):
 def test_composition_adds_up_but_knows_no_phase(salts):
     tables = [table(salts), table(salts, model="blind", phase=0.0)]
     found = analyses.analogies(tables, space="own", num_bootstraps=20)
-    assert found.found["composition"]["hit_1"]["value"] == pytest.approx(0.5)  # Its two phases are tied.
-    assert found.found["composition"]["phase"]["value"] == pytest.approx(found.chance["phase"])
-    assert found.found["blind"]["hit_1"]["value"] == pytest.approx(0.5)
-    assert found.found["a"]["hit_1"]["value"] == pytest.approx(1)
-    assert found.found["a"]["phase"]["value"] == pytest.approx(1)
-    assert found.found["a, elements alone"]["phase"]["value"] == pytest.approx(0.5)
+    assert found.figures["composition"]["hit_1"].value == pytest.approx(0.5)  # Its two phases are tied.
+    assert found.figures["composition"]["phase"].value == pytest.approx(found.chance["phase"])
+    assert found.figures["blind"]["hit_1"].value == pytest.approx(0.5)
+    assert found.figures["a"]["hit_1"].value == pytest.approx(1)
+    assert found.figures["a"]["phase"].value == pytest.approx(1)
+    assert found.figures["a, elements alone"]["phase"].value == pytest.approx(0.5)
     assert found.num["quadruples"] == 36
     schemed.check("arithmetic", json.loads(json.dumps(found.to_json())))
     reports.check(found)
     # Each phase is one group of quadruples that hang together: nothing to tell an interval from.
     assert found.groups == {"num": 2, "largest": 18, "effective": 2.0}
-    assert np.isnan(found.found["a"]["phase"]["low"])
+    assert np.isnan(found.figures["a"]["phase"].low)
     assert "the phase is right in 100 % (no interval) (composition baseline: 50 %)" in found.verdict
     assert "too few for intervals" in found.verdict
 
@@ -228,9 +228,9 @@ def test_phases_are_told_from_copies_and_found_again(salts):
     assert found.chance["identity"] == pytest.approx(1 / 23)
     assert found.num == {"crystals": 24, "formulas": 12, "phases": 12, "copies": 24}
     for how in ("mean", "covariance", "cloud"):
-        assert found.within["a"][how]["separation"]["value"] > 0.99
-        assert -1 <= found.within["a"][how]["energy"]["value"] <= 1
-        assert found.across["a → b"][how]["value"] == pytest.approx(1)
+        assert found.within["a"][how]["separation"].value > 0.99
+        assert -1 <= found.within["a"][how]["energy"].value <= 1
+        assert found.across["a → b"][how].value == pytest.approx(1)
     assert found.chance["phase"] == pytest.approx(0.5)
     assert "the same phase is nearest more often than by chance: 100 % (95 % CI" in found.verdict
     schemed.check("arithmetic", json.loads(json.dumps(found.to_json(), allow_nan=False)))
@@ -242,7 +242,7 @@ def test_a_phase_without_a_trace_is_not_found(salts):
     found = analyses.polymorphs(
         [blind], copies=[copies_of(salts, noise=0.3, phase=0.0)], space="own", num_bootstraps=20
     )
-    assert found.within["a"]["mean"]["separation"]["value"] == pytest.approx(0, abs=1e-6)
+    assert found.within["a"]["mean"]["separation"].value == pytest.approx(0, abs=1e-6)
     assert not found.across
 
 
@@ -260,8 +260,8 @@ def test_clouds_see_what_means_do_not(salts):
 
     of = Structures.from_atoms([salts.atoms(i) for i in range(len(salts))], [f"{name}~1" for name in salts.ids])
     found = analyses.polymorphs([made(salts, 0)], copies=[made(of, 0.05)], space="own", num_bootstraps=20)
-    assert found.within["a"]["mean"]["separation"]["value"] < 0.05
-    assert found.within["a"]["cloud"]["separation"]["value"] > 0.95
+    assert found.within["a"]["mean"]["separation"].value < 0.05
+    assert found.within["a"]["cloud"]["separation"].value > 0.95
 
 
 @pytest.mark.parametrize(
@@ -303,8 +303,8 @@ def test_a_read_out_of_other_reactions_tells_energies():
         for phase in PHASES
     ]
     found = analyses.reactions(equations, [known], energies=truth, space="own", num_bootstraps=50)
-    assert found.errors["a"]["value"] < 0.05 * found.errors["constant"]["value"]
-    assert found.errors["a, own energies"]["value"] < 1e-5
+    assert found.errors["a"].value < 0.05 * found.errors["constant"].value
+    assert found.errors["a, own energies"].value < 1e-5
     np.testing.assert_allclose(found.predicted["a"], truth, atol=0.1 * np.std(truth))
     # Every compound is formed once.
     assert found.groups == {"num": 24, "largest": 1, "effective": 24.0, "reactions": 24}
@@ -323,7 +323,7 @@ def test_reactions_that_share_compounds_are_one_group():
     # Eight compounds and the three exchanges between them are one group, the four bromides stand alone.
     assert found.groups["num"] == 5
     assert found.groups["largest"] == 11
-    assert np.isnan(found.errors["a"]["low"])
+    assert np.isnan(found.errors["a"].low)
     assert "too few for intervals" in found.verdict
     assert "nan" not in found.verdict
     reports.check(found)
@@ -363,4 +363,4 @@ def test_what_cycles_tell_is_not_counted():
     found = analyses.reactions(
         formed + fallen, [blind], energies=values + [-value for value in values], space="own", num_bootstraps=20
     )
-    assert found.errors["a"]["high"] > 0.8 * found.errors["constant"]["value"]
+    assert found.errors["a"].high > 0.8 * found.errors["constant"].value

@@ -155,13 +155,13 @@ def test_a_score_that_is_the_error_is_perfect_and_one_by_chance_tells_nothing(er
     for place in ("atoms", "within"):
         oracle, chance = (found.scores["a"][name][place] for name in ("oracle", "chance"))
         for figure in ("rank_correlation", "worst_auroc"):
-            assert oracle[figure]["value"] == pytest.approx(1, abs=1e-3)
-        assert oracle["gain"]["value"] == pytest.approx(1, abs=1e-3)
+            assert oracle[figure].value == pytest.approx(1, abs=1e-3)
+        assert oracle.prediction_rejection.value == pytest.approx(1, abs=1e-3)
         for figure, by_chance in found.settings["by chance"].items():
             if figure in chance:
                 told = chance[figure]
-                assert abs(told["value"] - by_chance) < 1.5 * (told["high"] - told["low"])
-    assert found.scores["a"]["oracle"]["structures"]["rank_correlation"]["value"] > 0.5
+                assert abs(told.value - by_chance) < 1.5 * (told.high - told.low)
+    assert found.scores["a"]["oracle"]["structures"].rank_correlation.value > 0.5
     assert "disagreement" not in found.scores["a"]  # One model alone.
 
 
@@ -171,21 +171,19 @@ def test_figures_are_those_of_the_algorithms(errors):
     found = analyses.error_ranking([model("a", errors)], TRUE, scores={"s": {"a": score}}, num_bootstraps=20)
     entry = found.scores["a"]["s"]["atoms"]
     given, true = jnp.asarray(score, jnp.float32), jnp.asarray(errors, jnp.float32)
-    assert entry["rank_correlation"]["value"] == pytest.approx(
-        float(diagnostics.rank_correlation(given, true)), abs=1e-3
-    )
+    assert entry.rank_correlation.value == pytest.approx(float(diagnostics.rank_correlation(given, true)), abs=1e-3)
     worst = true > jnp.quantile(true, 0.9)
-    assert entry["worst_auroc"]["value"] == pytest.approx(float(diagnostics.auroc(given, worst)), abs=1e-3)
+    assert entry.worst_auroc.value == pytest.approx(float(diagnostics.auroc(given, worst)), abs=1e-3)
     gain = diagnostics.error_against_coverage(given, true).gain
-    assert entry["gain"]["value"] == pytest.approx(float(gain), abs=1e-3)
+    assert entry.prediction_rejection.value == pytest.approx(float(gain), abs=1e-3)
 
 
 @pytest.mark.slow
 def test_what_knows_the_element_alone_tells_nothing_within_elements(errors):
     scores = {"element": {"a": (SPECIES == 8) + 0.0}}
     found = analyses.error_ranking([model("a", errors)], TRUE, scores=scores, num_bootstraps=20).scores["a"]["element"]
-    assert found["atoms"]["rank_correlation"]["value"] > 0.7
-    assert np.isnan(found["within"]["rank_correlation"]["value"])
+    assert found["atoms"].rank_correlation.value > 0.7
+    assert np.isnan(found["within"].rank_correlation.value)
 
 
 @pytest.mark.slow
@@ -193,8 +191,8 @@ def test_a_score_that_is_the_size_of_the_force_adds_nothing_to_it(errors):
     given = model("a", errors)
     scores = {"size": {"a": np.linalg.norm(given.properties["forces"], axis=1)}, "oracle": {"a": errors}}
     found = analyses.error_ranking([given], TRUE, scores=scores, num_bootstraps=20).scores["a"]
-    assert found["size"]["within"]["beyond_force_size"]["value"] == pytest.approx(0, abs=1e-3)
-    assert found["oracle"]["within"]["beyond_force_size"]["value"] > 0.9
+    assert found["size"]["within"].given_force_size.value == pytest.approx(0, abs=1e-3)
+    assert found["oracle"]["within"].given_force_size.value > 0.9
 
 
 @pytest.mark.slow
@@ -217,11 +215,11 @@ def test_neighbours_that_another_model_does_not_see_are_a_disagreement(errors):
     x = np.random.default_rng(3).normal(size=(NUMBER, 6))
     same = [model("a", errors, x=x), model("b", errors[::-1].copy(), seed=1, x=2 * x)]
     found = analyses.error_ranking(same, TRUE, num_bootstraps=20)
-    assert np.isnan(found.scores["a"]["disagreement"]["atoms"]["rank_correlation"]["value"])  # None at all.
+    assert np.isnan(found.scores["a"]["disagreement"]["atoms"].rank_correlation.value)  # None at all.
     assert found.baselines == ["force size", "force spread"]
-    assert found.scores["a"]["force spread"]["atoms"]["rank_correlation"]["value"] > 0.2
+    assert found.scores["a"]["force spread"]["atoms"].rank_correlation.value > 0.2
     other = analyses.error_ranking([same[0], model("b", errors, seed=2)], TRUE, num_bootstraps=20)
-    assert abs(other.scores["a"]["disagreement"]["within"]["rank_correlation"]["value"]) < 0.2
+    assert abs(other.scores["a"]["disagreement"]["within"].rank_correlation.value) < 0.2
 
 
 @pytest.mark.slow
@@ -247,7 +245,7 @@ def test_labels_that_are_missing_are_left_out(errors):
     partly["energy"][:20] = np.nan
     found = analyses.error_ranking([model("a", errors)], partly, num_bootstraps=20)
     assert (found.num_atoms, found.num_structures) == (NUMBER - 10 * ATOMS, STRUCTURES - 10)
-    assert np.isfinite(found.scores["a"]["force size"]["structures"]["rank_correlation"]["value"])
+    assert np.isfinite(found.scores["a"]["force size"]["structures"].rank_correlation.value)
 
 
 @pytest.mark.slow
@@ -256,7 +254,7 @@ def test_atoms_without_a_score_are_left_out_and_counted(errors):
     found = analyses.error_ranking([model("a", errors)], TRUE, scores={"typicality": {"a": score}}, num_bootstraps=20)
     assert found.left_out == {"typicality": {"Fe": 30}}
     assert found.num_atoms == NUMBER - 30
-    assert found.scores["a"]["typicality"]["atoms"]["rank_correlation"]["value"] == pytest.approx(1, abs=1e-3)
+    assert found.scores["a"]["typicality"]["atoms"].rank_correlation.value == pytest.approx(1, abs=1e-3)
     assert found.verdict.startswith("30 atoms without a value of typicality are left out (Fe).")
     reports.check(found)
 
@@ -268,9 +266,9 @@ def test_intervals_stay_in_range_where_the_worst_are_told_almost_perfectly(error
     found = analyses.error_ranking([model("a", errors)], TRUE, scores={"s": {"a": score}}, num_bootstraps=50)
     for place in ("atoms", "within"):
         entry = found.scores["a"]["s"][place]
-        assert 0.95 < entry["worst_auroc"]["value"] <= 1
+        assert 0.95 < entry.worst_auroc.value <= 1
         for figure in ("worst_auroc", "rank_correlation", "gain"):
-            assert entry[figure]["low"] < entry[figure]["value"] <= entry[figure]["high"] <= 1
+            assert entry[figure].low < entry[figure].value <= entry[figure].high <= 1
 
 
 @pytest.mark.slow

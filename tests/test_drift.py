@@ -110,9 +110,9 @@ def test_equal_weights_are_not_displaced():
     before = table(x, species, structure)
     found = drift(before, before)
     assert found.moved == []
-    assert found.overall["displacement"]["value"] < 1e-6
-    assert found.overall["mutual_knn"]["value"] == 1
-    assert found.overall["procrustes"]["value"] == pytest.approx(1, abs=1e-5)
+    assert found.overall.displacement.value < 1e-6
+    assert found.overall.mutual_knn.value == 1
+    assert found.overall.procrustes.value == pytest.approx(1, abs=1e-5)
     assert "The displacement does not exceed numerical noise" in found.verdict
 
 
@@ -123,7 +123,7 @@ def test_rounding_of_any_precision_is_no_displacement(noise):
     shift = np.random.default_rng(1).normal(size=x.shape) / np.sqrt(x.shape[1])
     after = x + noise * np.linalg.norm(x, axis=1, keepdims=True) * shift
     found = drift(table(x, species, structure), table(after, species, structure), anchors="random")
-    assert not found.overall["beyond"]
+    assert not found.overall.beyond
     assert found.moved == []
     assert "The displacement does not exceed numerical noise" in found.verdict
     assert "p_value" not in found.overall
@@ -152,13 +152,13 @@ def runs_of(number, *, shift=2.0):
 def test_few_runs_of_training_give_an_interval_but_no_p_value():
     before, runs = runs_of(4)
     found = drift(before, runs[0], reseeded=runs[1:])
-    assert (found.runs["num"], found.runs["p_value"], found.runs["least_p_value"]) == (4, None, 0.2)
-    over = found.elements["Au"]["over_runs"]
-    assert over["low"] < over["value"] < over["high"]
-    assert found.runs["spread"] < found.overall["displacement"]["value"]
+    assert (found.runs.num, found.runs.p, found.runs.least_p) == (4, None, 0.2)
+    over = found.elements["Au"].over_runs
+    assert over.low < over.value < over.high
+    assert found.runs.spread < found.overall.displacement.value
     assert "with 4 runs, whose smallest possible p is 0.20: a test needs 19 runs." in found.verdict
     two = drift(before, runs[0], reseeded=runs[1:2])
-    assert np.isnan(two.elements["Au"]["over_runs"]["low"])
+    assert np.isnan(two.elements["Au"].over_runs.low)
     assert "nan" not in two.verdict
     reports.check(two)
 
@@ -166,8 +166,8 @@ def test_few_runs_of_training_give_an_interval_but_no_p_value():
 def test_nineteen_runs_of_training_are_a_test():
     before, runs = runs_of(19)
     found = drift(before, runs[0], reseeded=runs[1:])
-    assert found.runs["p_value"] == pytest.approx(0.05)
-    assert found.runs["p_value_of_this_run"] is None
+    assert found.runs.p == pytest.approx(0.05)
+    assert found.runs.p_of_this_run is None
     assert "is farther from the runs than the runs are from each other (p = 0.05)" in found.verdict
 
 
@@ -228,8 +228,8 @@ def test_a_repeat_is_of_the_same_weights():
 
 def test_what_moved_is_found_whatever_the_coordinates(gold):
     assert list(gold.elements)[:2] == ["Au", "Cu"]
-    assert not gold.elements["Au"]["seen"]
-    assert gold.elements["Cu"]["seen"]
+    assert not gold.elements["Au"].seen
+    assert gold.elements["Cu"].seen
     # The others stay: rounding to float32 in other coordinates is less than the floor.
     assert gold.moved == ["Au", "Cu"]
     assert (
@@ -238,29 +238,28 @@ def test_what_moved_is_found_whatever_the_coordinates(gold):
 
 
 def test_figures_are_means_over_atoms_with_intervals_around_them(gold):
-    element, displacement = gold.atoms["element"], gold.atoms["displacement"]
+    element, displacement = gold.atoms["element"], gold.atoms.displacement
     for symbol, entry in gold.elements.items():
-        found = entry["displacement"]
-        assert found["value"] == pytest.approx(displacement[element == symbol].mean(), rel=1e-6)
-        assert entry["num_atoms"] == entry["num_structures"] == 20
+        found = entry.displacement
+        assert found.value == pytest.approx(displacement[element == symbol].mean(), rel=1e-6)
+        assert entry.num_atoms == entry.num_structures == 20
     # One atom of the element in each structure: at least about the plain standard error, and that of the unit.
-    found = gold.elements["Au"]["displacement"]
-    spread = displacement[element == "Au"].std(ddof=1) / np.sqrt(20) / found["value"]
-    assert 0.7 * spread < np.log(found["high"] / found["value"]) / scipy.stats.t.ppf(0.975, 19) < 3 * spread
+    found = gold.elements["Au"].displacement
+    spread = displacement[element == "Au"].std(ddof=1) / np.sqrt(20) / found.value
+    assert 0.7 * spread < np.log(found.high / found.value) / scipy.stats.t.ppf(0.975, 19) < 3 * spread
     of_structures = displacement.reshape(20, 6).mean(axis=1)
-    np.testing.assert_allclose(gold.structures["displacement"], of_structures, rtol=1e-6)
+    np.testing.assert_allclose(gold.structures.displacement, of_structures, rtol=1e-6)
 
 
 def test_geometry_is_lost_where_atoms_moved(gold):
     procrustes, mutual = (
-        {symbol: entry[name]["value"] for symbol, entry in gold.elements.items()}
-        for name in ("procrustes", "mutual_knn")
+        {symbol: entry[name].value for symbol, entry in gold.elements.items()} for name in ("procrustes", "mutual_knn")
     )
     assert procrustes["Au"] < procrustes["Cu"] < 1
     assert mutual["Au"] < mutual["Ag"]
     for entry in (gold.overall, gold.unseen, *gold.elements.values()):
-        assert entry["procrustes"]["floors"]["half precision"] == pytest.approx(1, abs=1e-3)
-        assert entry["mutual_knn"]["low"] <= entry["mutual_knn"]["value"] <= entry["mutual_knn"]["high"]
+        assert entry.floors.procrustes["half precision"] == pytest.approx(1, abs=1e-3)
+        assert entry.mutual_knn.low <= entry.mutual_knn.value <= entry.mutual_knn.high
 
 
 def test_procrustes_of_an_element_is_that_of_its_rows_alone(gold):
@@ -273,7 +272,7 @@ def test_procrustes_of_an_element_is_that_of_its_rows_alone(gold):
         projection.relative(jnp.asarray(y, jnp.float32), jnp.asarray(y[ANCHORS], jnp.float32)) for y in (x, later)
     ]
     expected = metrics.procrustes(*(of[own] for of in shared))
-    assert gold.elements["Au"]["procrustes"]["value"] == pytest.approx(float(expected), abs=1e-4)
+    assert gold.elements["Au"].procrustes.value == pytest.approx(float(expected), abs=1e-4)
 
 
 def test_elements_are_ranked_by_drift_as_by_energy():
@@ -292,10 +291,10 @@ def test_elements_are_ranked_by_drift_as_by_energy():
     )
     for name in ("change", "error_change"):
         entry = found.energy[name]
-        assert entry["rank_correlation"]["value"] > 0.9
+        assert entry.rank_correlation.value > 0.9
         # The energies that elements count from differ between model and labels, and are no error.
-        assert entry["elements"]["Au"] == pytest.approx(3.2, abs=1e-4)
-        assert entry["rank_correlation"]["low"] <= entry["rank_correlation"]["value"]
+        assert entry.elements["Au"] == pytest.approx(3.2, abs=1e-4)
+        assert entry.rank_correlation.low <= entry.rank_correlation.value
 
 
 def test_wrong_input_is_one_clear_sentence():

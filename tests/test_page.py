@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from platonic_jax import plots, report
+from platonic_jax.analyses import arrangement
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FE2O3 = 'Fe2O3 "x", 1'  # To be quoted in CSV.
@@ -225,7 +226,7 @@ def hover_text(page):
 
 
 def test_hover_on_a_matrix_tells_value_interval_and_nulls(page, comparison):
-    order = plots.leaf_order(comparison.measures["procrustes"])
+    order = arrangement.leaf_order(comparison.measures["procrustes"])
     i, j = order.index(0), order.index(2)  # 7net-0 and chgnet-r2scan
     x, y = page.evaluate(
         """([i, j]) => {

@@ -12,6 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from platonic_jax import plots
+from platonic_jax.analyses import arrangement
 
 
 @pytest.fixture(scope="module")
@@ -75,29 +76,29 @@ def test_groups_stay_apart_for_every_eye_and_in_shape(eye):
 
 
 def test_a_random_weight_model_is_never_called_by_the_models_name_alone(comparison):
-    assert plots.labels(comparison)[3:] == ["7net-0 (random weights, seed 0)", "element alone"]
+    assert arrangement.labels(comparison)[3:] == ["7net-0 (random weights, seed 0)", "element alone"]
     other = comparisons.make(models=("a", "b"), kinds=("model", "random"))
-    assert plots.labels(other) == ["a", "b (random weights)"]
+    assert arrangement.labels(other) == ["a", "b (random weights)"]
 
 
 def test_pairs_are_told_by_what_they_hold(comparison):
-    kinds = {(i, j): kind for i, j, kind in plots.pairs(comparison)}
+    kinds = {(i, j): kind for i, j, kind in arrangement.pairs(comparison)}
     assert len(kinds) == 10
     assert (kinds[0, 1], kinds[0, 3], kinds[0, 4], kinds[3, 4]) == ("model", "random", "element", "element")
 
 
 def test_pairs_are_ranked_from_the_most_similar_whatever_the_direction(comparison):
     for name in ("procrustes", "sinkhorn_divergence"):
-        assert plots.ranked_pairs(comparison, name)[0][:2] == (0, 2)
+        assert arrangement.ranked_pairs(comparison, name)[0][:2] == (0, 2)
     value = comparison.measures["procrustes"].value.copy()
     value[0, 2] = np.nan
     unknown = comparisons.with_measure(comparison, "procrustes", value=value)
-    assert plots.ranked_pairs(unknown, "procrustes")[-1][:2] == (0, 2)
+    assert arrangement.ranked_pairs(unknown, "procrustes")[-1][:2] == (0, 2)
 
 
 @pytest.mark.parametrize("name", ["procrustes", "sinkhorn_divergence"])
 def test_distances_are_distances(comparison, name):
-    found = plots.distances(comparison.measures[name])
+    found = arrangement.distances(comparison.measures[name])
     np.testing.assert_array_equal(found, found.T)
     np.testing.assert_array_equal(np.diag(found), 0)
     np.testing.assert_allclose(found[0, 2], 0.1)
@@ -107,13 +108,13 @@ def test_a_pair_without_a_value_is_the_farthest(comparison):
     value = comparison.measures["procrustes"].value.copy()
     value[0, 2] = value[2, 0] = np.nan
     unknown = comparisons.with_measure(comparison, "procrustes", value=value)
-    found = plots.distances(unknown.measures["procrustes"])
+    found = arrangement.distances(unknown.measures["procrustes"])
     assert np.isfinite(found).all()
     assert found[0, 2] == found.max()
 
 
 def test_the_nearest_models_are_neighbouring_leaves(comparison):
-    order = plots.leaf_order(comparison.measures["procrustes"])
+    order = arrangement.leaf_order(comparison.measures["procrustes"])
     assert sorted(order) == list(range(5))
     assert abs(order.index(0) - order.index(2)) == 1
 
@@ -121,10 +122,10 @@ def test_the_nearest_models_are_neighbouring_leaves(comparison):
 def test_a_map_is_framed_without_the_few_atoms_far_outside():
     rng = np.random.default_rng(0)
     cloud = rng.normal(size=(2000, 2))
-    low, high = plots.window(cloud)
+    low, high = arrangement.window(cloud)
     assert ((cloud > low) & (cloud < high)).all()
     outside = np.concatenate([cloud, [[500.0, 0.0], [400.0, -300.0]]])
-    low_outside, high_outside = plots.window(outside)
+    low_outside, high_outside = arrangement.window(outside)
     assert (high_outside < 20).all()
     assert np.mean((outside > low_outside) & (outside < high_outside)) > 0.99
 
@@ -144,7 +145,7 @@ def test_matrix_is_darker_where_models_are_more_similar_in_either_direction(comp
         ax = plots.matrix(comparison, name)
         (image,) = ax.images
         colours = image.cmap(image.norm(image.get_array()))[..., :3].sum(-1)
-        order = plots.leaf_order(comparison.measures[name])
+        order = arrangement.leaf_order(comparison.measures[name])
         near, far = ((order.index(i), order.index(j)) for i, j in ((0, 2), (1, 3)))
         assert colours[near] < colours[far], name
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from platonic_jax import analyses, plots
 from platonic_jax.analyses import Curve, Sweep, Training
-from platonic_jax.analyses._typicality._record import ALL, Against, Judged
+from platonic_jax.analyses._typicality._record import ALL, Against, QuerySet
 from platonic_jax.anchors import Anchors
 from platonic_jax.diagnostics import Bands, Mesh
 
@@ -42,7 +42,7 @@ def typicality():
             for model, shift in (("a", 0.0), ("b", 0.01), (ALL, 0.02))
         }
         index = np.zeros(2, np.int32)
-        return Judged(["s"], index, index, index, {"relaxed": against}, ["none"], {"relaxed": {}}, {}, {"relaxed": 0})
+        return QuerySet(["s"], index, index, index, {"relaxed": against}, ["none"], {"relaxed": {}}, {}, {"relaxed": 0})
 
     return analyses.Typicality(
         models=["a", "b"],

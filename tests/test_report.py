@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from platonic_jax import plots, report
-from platonic_jax.analyses import Resolved
+from platonic_jax.analyses import Resolved, arrangement
 from platonic_jax.report import verdict
 
 VOID = {"meta", "br", "input", "path", "circle", "polygon"}
@@ -152,7 +152,7 @@ def test_maps_and_neighbours_arrive_as_they_are(page, comparison):
     for i, sent in data["maps"].items():
         view, neighbours = comparison.maps[int(i)], comparison.neighbours[int(i)]
         for space in ("raw", "shared"):
-            finer_than_seen = np.ptp(plots.window(view[space])) / 4000
+            finer_than_seen = np.ptp(arrangement.window(view[space])) / 4000
             np.testing.assert_allclose(points_of(sent[space]), view[space], rtol=0, atol=finer_than_seen)
         np.testing.assert_array_equal(decode(sent["neighbours"]).reshape(-1, 5), neighbours)
 
@@ -189,7 +189,7 @@ def test_every_figure_has_its_place(page):
 
 def test_matrices_are_ordered_as_their_dendrogram(page, comparison):
     for sent, measure in zip(data_of(page)["measures"], comparison.measures.values(), strict=True):
-        assert sent["order"] == plots.leaf_order(measure)
+        assert sent["order"] == arrangement.leaf_order(measure)
         assert len(sent["tree"]["x"]) == 4
         np.testing.assert_allclose(sent["value"], measure.value)
 
@@ -361,7 +361,7 @@ def test_groups_stand_in_the_report_with_their_nulls(comparison, tmp_path):
 def test_a_measure_that_is_not_symmetric_is_listed_both_ways(comparison, tmp_path):
     value = comparison.measures["procrustes"].value.copy()
     value[0, 1], value[1, 0] = 0.31, 0.87
-    both = plots.ranked_pairs(comparisons.with_measure(comparison, "procrustes", value=value), "procrustes")
-    assert len(both) == 2 * len(plots.pairs(comparison))
+    both = arrangement.ranked_pairs(comparisons.with_measure(comparison, "procrustes", value=value), "procrustes")
+    assert len(both) == 2 * len(arrangement.pairs(comparison))
     assert both.index((1, 0, "model")) < both.index((0, 1, "model"))
-    assert plots.ranked_pairs(comparison, "procrustes")[0] == (0, 2, "model")
+    assert arrangement.ranked_pairs(comparison, "procrustes")[0] == (0, 2, "model")

@@ -367,18 +367,18 @@ def stitched():
 @pytest.mark.slow
 def test_a_linear_image_is_stitched_and_its_read_out_understands(stitched):
     of = stitched.methods
-    assert of["affine"]["left"]["value"] < 0.01
-    assert of["zero-shot"]["left"]["value"] < 0.1
-    assert of["affine"]["mae"]["value"] < 0.1 * stitched.baselines["composition"]["mae"]["value"]
-    assert stitched.baselines["element"]["left"]["value"] > 0.9
-    assert min(entry["left"]["value"] for entry in stitched.controls["random:a?seed=0"].values()) > 0.9
+    assert of["affine"].unexplained.value < 0.01
+    assert of["zero-shot"].unexplained.value < 0.1
+    assert of["affine"].mae.value < 0.1 * stitched.baselines["composition"].mae.value
+    assert stitched.baselines["element"].unexplained.value > 0.9
+    assert min(entry.unexplained.value for entry in stitched.controls["random:a?seed=0"].values()) > 0.9
     assert "The mapped embeddings beat every baseline." in stitched.verdict
     assert stitched.best in analyses._stitching.FITTED
     assert set(stitched.chosen) == {"a", "random:a?seed=0"}
-    assert stitched.reconstruction["gfre"]["value"] == pytest.approx(of["affine"]["left"]["value"] ** 0.5, rel=0.05)
+    assert stitched.reconstruction["gfre"].value == pytest.approx(of["affine"].unexplained.value ** 0.5, rel=0.05)
     for figure in ("left", "mae", "median", "rmse"):
         entry = of["affine"][figure]
-        assert entry["low"] <= entry["value"] <= entry["high"]
+        assert entry.low <= entry.value <= entry.high
     assert set(of["affine"]["elements"]) <= {"O", "Fe", "Ti", "Si", "Cu", "C"}
 
 
@@ -415,17 +415,17 @@ def test_nothing_is_fitted_to_what_is_judged(stitched):
     judged = np.unique(b.structure_index[held])
     assert stitched.num["structures"] == len(judged)
     expected = np.abs(mapped - own)[judged].mean()
-    assert stitched.methods["affine"]["mae"]["value"] == pytest.approx(expected, rel=1e-3)
+    assert stitched.methods["affine"].mae.value == pytest.approx(expected, rel=1e-3)
     left = ((fitted.predict(a.x[held]) - b.x[held]) ** 2).sum()
     left /= ((b.x[held] - b.x[train].mean(axis=0)) ** 2).sum()
-    assert stitched.methods["affine"]["left"]["value"] == pytest.approx(left, rel=1e-3)
+    assert stitched.methods["affine"].unexplained.value == pytest.approx(left, rel=1e-3)
 
 
 @pytest.mark.slow
 def test_a_source_that_knows_nothing_is_told_so():
     a, b, control = models(source=np.random.default_rng(9).normal(size=(NUMBER, 6)))
     found = analyses.readout_transfer(a, b, controls=[control], k=60, num_components=6, held_out=0.4, num_bootstraps=50)
-    assert found.methods["affine"]["left"]["value"] > 0.9
+    assert found.methods["affine"].unexplained.value > 0.9
     assert "This is no significant improvement over the baselines." in found.verdict
 
 
@@ -445,12 +445,12 @@ def test_the_result_is_written_and_drawn(stitched, tmp_path):
 def test_without_a_read_out_rows_alone_are_judged():
     a, b, _ = models()
     found = analyses.readout_transfer(b, a, k=60, num_components=6, num_bootstraps=20)
-    assert found.read_out == {}
+    assert found.readout == {}
     assert set(found.methods["affine"]) == {"left", "elements"}
     assert set(found.baselines) == {"element"}
     assert "has no readout, so energies were not evaluated" in found.verdict
     # Four chemical systems are tested.
-    assert np.isnan(found.methods["affine"]["left"]["low"])
+    assert np.isnan(found.methods["affine"].unexplained.low)
     assert "(no interval)" in found.verdict
     assert "nan" not in found.verdict
     reports.check(found)
@@ -486,15 +486,15 @@ def test_the_consensus_of_noisy_models_predicts_better_than_any_and_stands_neare
     values[:5] = np.nan
     found = analyses.consensus([*seen, control], values, k=12, held_out=0.5, num_permutations=39, num_bootstraps=200)
     assert found.models == ["m0", "m1", "m2"]
-    assert found.gain["low"] > 0
-    assert found.errors["consensus"]["value"] < min(found.errors[name]["value"] for name in found.models)
-    assert found.errors["constant"]["value"] > 1.5 * found.errors["consensus"]["value"]
+    assert found.gain.low > 0
+    assert found.errors["consensus"].value < min(found.errors[name].value for name in found.models)
+    assert found.errors["constant"].value > 1.5 * found.errors["consensus"].value
     near, far = (found.similarities[name] for name in ("m0", "random:m?seed=0"))
     assert far["effect_low"] < 0 < near["effect_low"]
     assert near["p"] < 0.05
     assert far["p"] > 0.05
-    assert near["effect"] == pytest.approx(near["value"] - near["null"])
-    assert found.num["fitted"] + found.num["validated"] + found.num["judged"] == STRUCTURES - 5
+    assert near["effect"] == pytest.approx(near.value - near["null"])
+    assert found.num["fitted"] + found.num["validated"] + found.num["evaluated"] == STRUCTURES - 5
     assert found.best == min(found.models, key=found.validation_errors.__getitem__)
     assert "less than m" in found.verdict
     assert "the best single model on the validation set" in found.verdict
@@ -521,8 +521,8 @@ def test_the_best_single_model_is_not_the_best_by_luck_and_nothing_shared_is_no_
         found = analyses.consensus(
             *equally_good(seed, common=common), k=12, held_out=0.5, num_permutations=19, num_bootstraps=20, seed=seed
         )
-        errors = np.array([found.errors[name]["value"] for name in found.models])
-        luck.append(found.errors[found.best]["value"] - errors.mean())
+        errors = np.array([found.errors[name].value for name in found.models])
+        luck.append(found.errors[found.best].value - errors.mean())
         least.append(errors.min() - errors.mean())
         gains.append(found.gain)
         p_values += [entry["p"] for entry in found.similarities.values()]
@@ -530,11 +530,11 @@ def test_the_best_single_model_is_not_the_best_by_luck_and_nothing_shared_is_no_
     assert np.mean(luck) > np.mean(least) + 2 * error
     assert abs(np.mean(luck)) < 0.05
     if common:
-        assert np.mean([gain["value"] for gain in gains]) > 0.1
+        assert np.mean([gain.value for gain in gains]) > 0.1
         assert np.median(p_values) < 0.15
     else:
-        assert abs(np.mean([gain["value"] for gain in gains])) < 0.05
-        assert sum(gain["low"] > 0 for gain in gains) <= 2
+        assert abs(np.mean([gain.value for gain in gains])) < 0.05
+        assert sum(gain.low > 0 for gain in gains) <= 2
         assert np.mean(np.array(p_values) <= 0.05) <= 0.1
 
 

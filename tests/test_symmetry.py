@@ -101,7 +101,7 @@ def test_an_invariant_model_is_at_the_floor_and_collapses_every_orbit():
     assert found.orbits["raw"]["num_orbits"] == 2
     assert found.orbits["raw"]["collapsed"] == found.orbits["shared"]["collapsed"] == 1
     assert "is invariant under every symmetry tested" in found.verdict
-    assert found.borrowed == ["structure:2"]
+    assert found.fallback_scale == ["structure:2"]
 
 
 @pytest.mark.parametrize(
@@ -164,13 +164,13 @@ def test_the_figures_are_those_of_plain_loops():
     np.testing.assert_allclose(entry["largest_against"], against.max(), rtol=1e-5)
     salted = IMAGES.image_of[rows] < 8
     confused = distance[salted] > ruler[IMAGES.image_of[rows]][salted] / 2
-    assert entry["confused"] == pytest.approx(confused.mean())
+    assert entry["misassigned"] == pytest.approx(confused.mean())
     spread = np.concatenate([np.linalg.norm(x[:2] - means[0], axis=1), np.linalg.norm(x[2:6] - means[1], axis=1)])
     within = np.sqrt(np.mean([(spread[:2] ** 2).mean(), (spread[2:] ** 2).mean()]))
     assert found.orbits["raw"]["within"] == pytest.approx(within, rel=1e-5)
     turned = np.isin(kinds, list(TURNS)) & (IMAGES.image_of == 3)
     moved = np.linalg.norm(x[turned] - x[3], axis=1) / np.linalg.norm(x[3])
-    assert found.atoms["turned"][3] == pytest.approx(np.median(moved), rel=1e-5)
+    assert found.atoms["median"][3] == pytest.approx(np.median(moved), rel=1e-5)
     assert found.elements["O"]["largest"] == pytest.approx(found.atoms["largest"][2:6].max())
 
 

@@ -23,7 +23,7 @@ from platonic_jax.report.presenters import training
 from platonic_jax.tables import EmbeddingTable
 
 pytestmark = pytest.mark.slow
-STRUCTURES, QUICK = 150, {"k": 20, "num_steps": 150, "num_rows": 100, "num_judged": 150, "num_neighbours": 5}
+STRUCTURES, QUICK = 150, {"k": 20, "num_steps": 150, "num_rows": 100, "num_evaluated": 150, "num_neighbours": 5}
 SYSTEMS = list(itertools.combinations(["O", "Fe", "Ti", "Si", "Cu", "Zn", "S", "Al"], 2))
 
 
@@ -68,17 +68,17 @@ def found():
 
 
 def mean(found, space, measure, of):
-    return found.judged["all"][space][measure][of]
+    return found.agreement["all"].spaces[space][measure].means[of]
 
 
 def test_agreement_under_large_directions_is_learned_and_holds_on_new_chemistry(found):
     for measure, gain in (("procrustes", 0.2), ("mutual_knn", 0.2)):
         plain, learned = (mean(found, space, measure, "trained") for space in ("plain", "learned"))
-        assert learned["low"] > plain["high"]
-        assert learned["value"] > plain["value"] + gain
+        assert learned.low > plain.high
+        assert learned.value > plain.value + gain
     excess = [mean(found, space, "mutual_knn", "excess") for space in ("plain", "learned")]
-    assert excess[1]["low"] > max(excess[0]["high"], 0.2)
-    assert mean(found, "learned", "mutual_knn", "control")["value"] < 0.15
+    assert excess[1].low > max(excess[0].high, 0.2)
+    assert mean(found, "learned", "mutual_knn", "control").value < 0.15
 
 
 def test_what_was_there_before_the_first_step_is_not_credited_to_learning(found):
@@ -101,12 +101,14 @@ def test_what_was_there_before_the_first_step_is_not_credited_to_learning(found)
         "raw": metrics.procrustes(*(of.x[index] for of in given[:2])),
     }
     for space, value in expected.items():
-        assert mean(found, space, "procrustes", "pairs")["value"][0] == pytest.approx(float(value), abs=1e-4)
+        assert found.agreement["all"].spaces[space]["procrustes"].pairs[0].value == pytest.approx(
+            float(value), abs=1e-4
+        )
         for kind in ("trained", "control", "excess"):
-            gain = found.judged["all"]["gains"][space]["mutual_knn"][kind]
-            learned, before = (mean(found, of, "mutual_knn", kind)["value"] for of in ("learned", space))
-            assert gain["value"] == pytest.approx(learned - before)
-            assert gain["low"] < gain["value"] < gain["high"]
+            gain = found.agreement["all"].gains[space]["mutual_knn"][kind]
+            learned, before = (mean(found, of, "mutual_knn", kind).value for of in ("learned", space))
+            assert gain.value == pytest.approx(learned - before)
+            assert gain.low < gain.value < gain.high
     (said,) = (said for said in report.part(found).verdict if said.startswith("Shared nearest neighbours"))
     assert "at the start of the training" in said
     assert "in the raw embeddings without anchors" in said
@@ -115,11 +117,11 @@ def test_what_was_there_before_the_first_step_is_not_credited_to_learning(found)
 def test_a_verdict_says_where_the_excess_over_the_control_falls():
     """As the Procrustes excess did: maps bring an untrained network nearer, too."""
     told = lambda *gain: training._gain_sentences({"start": one(*gain)})
-    one = lambda value, half=0.01: {"value": value, "low": value - half, "high": value + half}
+    one = lambda value, half=0.01: Estimate.around(value, half)
     assert told(-0.14) == (
-        "The excess falls under learning: a change of -0.140 [-0.150 to -0.130] from that at the start of the training."
+        "The excess falls under learning: a change of -0.140 (-0.150 to -0.130) from that at the start of the training."
     )
-    assert told(0.1) == "Learning itself adds 0.100 [0.090 to 0.110] to the excess at its start."
+    assert told(0.1) == "Learning itself adds 0.100 (0.090 to 0.110) to the excess at its start."
     for value in (0.1, -0.1):
         assert told(value, 0.2).startswith("It is not certain that learning changes the excess from that at the start")
 
@@ -131,8 +133,8 @@ def fold(i):
 def test_shuffled_rows_teach_nothing():
     null = train(tables(shuffled=True, control=False), **QUICK)
     plain, learned = (mean(null, space, "mutual_knn", "trained") for space in ("plain", "learned"))
-    assert learned["value"] < plain["value"] + 0.05
-    assert "excess" not in null.judged["all"]["learned"]["mutual_knn"]
+    assert learned.value < plain.value + 0.05
+    assert "excess" not in null.agreement["all"].spaces["learned"]["mutual_knn"].means
 
 
 def test_what_learns_what_chooses_and_what_judges_share_no_chemistry(found):
@@ -157,8 +159,8 @@ def test_what_was_learned_is_a_file_that_compare_takes(found, tmp_path):
     told = json.loads((tmp_path / "learned.json").read_text())
     schemed.check("learn", told)
     reports.check(found)
-    assert told["judged"]["all"]["learned"]["mutual_knn"]["trained"]["value"] == pytest.approx(
-        mean(found, "learned", "mutual_knn", "trained")["value"]
+    assert told["agreement"]["all"]["spaces"]["learned"]["mutual_knn"]["means"]["trained"]["value"] == pytest.approx(
+        mean(found, "learned", "mutual_knn", "trained").value
     )
 
 
@@ -174,20 +176,20 @@ def test_a_task_learns_anchors_and_weights_that_read_out_better_than_direct_ones
     assert not found.anchors.metrics
     assert np.ptp(found.anchors.weights) > 0.1  # All were 1.
     task = found.tasks["e"]
-    assert sum(task["num"].values()) == np.isfinite(target).sum()
-    assert set(found.judged["all"]) == {"raw", "plain", "direct", "start", "learned", "gains", "num_atoms"}
-    assert task["learned"]["models"]["value"].shape == (3,)
-    assert task["learned"]["trained"]["value"] < task["plain"]["trained"]["value"]
+    assert sum(task.num.values()) == np.isfinite(target).sum()
+    assert set(found.agreement["all"].spaces) == {"raw", "plain", "direct", "start", "learned"}
+    assert len(task.spaces["learned"].models) == 3
+    assert task.spaces["learned"].means["trained"].value < task.spaces["plain"].means["trained"].value
     for space in ("raw", "plain", "direct", "start"):
-        reduction = task["reduction"][space]["trained"]
-        ratio = task["learned"]["trained"]["value"] / task[space]["trained"]["value"]
-        assert reduction["value"] == pytest.approx(1 - ratio)
-        assert reduction["low"] < reduction["value"]
-    excess = task["learned"]["control"]["value"] - task["learned"]["trained"]["value"]
-    assert task["learned"]["excess"]["value"] == pytest.approx(excess)
+        reduction = task.reduction[space]["trained"]
+        ratio = task.spaces["learned"].means["trained"].value / task.spaces[space].means["trained"].value
+        assert reduction.value == pytest.approx(1 - ratio)
+        assert reduction.low < reduction.value
+    excess = task.spaces["learned"].means["control"].value - task.spaces["learned"].means["trained"].value
+    assert task.spaces["learned"].means["excess"].value == pytest.approx(excess)
     assert "at the start of the training" in reports.check(found).verdict[-1]
     assert reports.check(found).verdict[-1].startswith("e: mean absolute error")
-    assert task["baselines"]["constant"]["value"] > task["learned"]["models"]["value"][0]
+    assert task.baselines["constant"].value > task.spaces["learned"].models[0].value
 
 
 def test_the_read_out_is_a_ridge_regression_on_means_of_structures():
@@ -195,7 +197,7 @@ def test_the_read_out_is_a_ridge_regression_on_means_of_structures():
     target = np.random.default_rng(0).normal(size=STRUCTURES)
     settings = QUICK | {"k": 5, "num_steps": 1, "num_rows": 400, "held_out": 0.3}
     found = train(given, objective=["task:e"], targets={"e": target}, parts=["weights"], **settings)
-    assert found.judged == {}  # One model agrees with none.
+    assert found.agreement == {}  # One model agrees with none.
     rows = found.anchors.rows(KNOWN, KNOWN.structure_index)
     x = given[0].x.astype(float)
     unit = x / np.linalg.norm(x, axis=1, keepdims=True)
@@ -210,7 +212,7 @@ def test_the_read_out_is_a_ridge_regression_on_means_of_structures():
         if best is None or error < best[0]:
             best = error, np.abs(model.predict(means[judged]) - target[judged]).mean()
     assert best is not None
-    assert found.tasks["e"]["learned"]["models"]["value"][0] == pytest.approx(best[1], rel=1e-3)
+    assert found.tasks["e"].spaces["learned"].models[0].value == pytest.approx(best[1], rel=1e-3)
 
 
 def held_out_as_in_training(given, fraction):
@@ -224,14 +226,14 @@ def test_words_are_classes_and_some_targets_are_known_from_structures():
     settings = QUICK | {"num_steps": 5, "num_rows": 400, "held_out": 0.3}
     wanted = ["task:side", "0.5*task:element_group", "task:coordination"]
     found = train(given, objective=wanted, targets={"side": side}, **settings)
-    assert found.tasks["side"]["labels"] == ("even", "odd")
-    assert found.tasks["element_group"]["labels"] == ("11", "12", "13", "14", "16", "4", "8")
-    assert [found.tasks[name]["per"] for name in found.tasks] == ["structure", "atom", "atom"]
+    assert found.tasks["side"].labels == ("even", "odd")
+    assert found.tasks["element_group"].labels == ("11", "12", "13", "14", "16", "4", "8")
+    assert [found.tasks[name].per for name in found.tasks] == ["structure", "atom", "atom"]
     for name, task in found.tasks.items():
-        assert task["unit"] == ("mean absolute error" if name == "coordination" else "share of wrong classes")
-        assert 0 <= task["learned"]["models"]["value"][0] <= task["baselines"]["constant"]["value"] + 0.2
+        assert task.unit == ("mean absolute error" if name == "coordination" else "share of wrong classes")
+        assert 0 <= task.spaces["learned"].models[0].value <= task.baselines["constant"].value + 0.2
     # What the composition alone tells: the group of every element.
-    assert found.tasks["element_group"]["baselines"]["composition"]["value"] < 0.3
+    assert found.tasks["element_group"].baselines["composition"].value < 0.3
 
 
 def test_a_model_that_took_no_part_is_given_a_map_whatever_its_coordinates(found, tmp_path):
@@ -262,8 +264,8 @@ def test_what_unseen_models_gain_is_told_beside_the_trained_ones():
     assert found.models == ["a", "b", "c", "random:a?seed=0"]
     assert (found.num_trained, found.num_unseen) == (2, 1)
     assert sorted(found.pairs) == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3)]
-    judged = found.judged["all"]["learned"]["procrustes"]
-    assert judged["unseen"]["value"] == pytest.approx(np.mean(judged["pairs"]["value"][[1, 3]]))
+    judged = found.agreement["all"].spaces["learned"]["procrustes"]
+    assert judged.means["unseen"].value == pytest.approx(np.mean([judged.pairs[i].value for i in (1, 3)]))
     assert list(found.anchors.metrics) == ["a", "b", "c", "random:a?seed=0"]
     alone = train([a, b, control], **QUICK)
     same = [np.concatenate([one.anchors.metrics[name].matrix.ravel() for name in "ab"]) for one in (found, alone)]
@@ -298,9 +300,9 @@ def test_sparse_weights_leave_fewer_anchors():
         ),
         (
             {"objective": ["task:e"], "targets": {"e": np.where(np.arange(STRUCTURES) < 2, 1.0, np.nan)}},
-            "known of structures that learn, that choose and that judge, got 2, 0, 0",
+            "known of structures in the training, validation and test set, got 2, 0, 0",
         ),
-        ({"num_neighbours": 200}, "must leave more than `num_neighbours` = 200 atoms to judge on, got 1"),
+        ({"num_neighbours": 200}, "must leave more than `num_neighbours` = 200 held-out atoms, got 1"),
         ({"k": 10_000}, "`k` must be at most the number of atoms to learn from"),
     ],
 )

@@ -225,9 +225,9 @@ def test_the_interval_is_that_of_delong():
     error = np.sqrt(beats.mean(axis=1).var() / 149 + beats.mean(axis=0).var() / 249)
     reached = value + 1.96 * error * np.array([-1, 1])
     found = _auroc(score, typical)
-    assert found["value"] == pytest.approx(value, rel=1e-5)
-    np.testing.assert_allclose([found["low"], found["high"]], reached, atol=0.003)
-    assert np.isnan(_auroc(score[:0], typical)["value"])
+    assert found.value == pytest.approx(value, rel=1e-5)
+    np.testing.assert_allclose([found.low, found.high], reached, atol=0.003)
+    assert np.isnan(_auroc(score[:0], typical).value)
     # Told apart without exception: the bound of 150 pairs, all of which are in order.
     assert _auroc(score + 100, typical) == {"value": 1, "low": pytest.approx(0.025 ** (1 / 150)), "high": 1}
 
@@ -317,17 +317,17 @@ def test_p_values_of_held_out_structures_are_uniform(found):
         for model in (*found.models, ALL):
             assert found.uniform[name][model]["atoms"] < 0.1
             entry = found.held_out[name].against[name][model].atypical
-            assert entry["low"] < 0.06
+            assert entry.low < 0.06
     assert "The p-values are calibrated" in found.verdict
 
 
 def test_what_lies_off_the_manifold_is_found(found):
     auroc = {name: query.against["sheet"][ALL].auroc for name, query in found.queries.items()}
-    assert auroc["more"]["low"] < 0.5 < auroc["more"]["high"]
-    assert auroc["off"]["low"] > 0.9
-    assert auroc["nowhere"]["value"] > 0.99
-    assert found.queries["more"].against["sheet"][ALL].atypical["low"] < 0.08
-    assert found.queries["off"].against["sheet"][ALL].atypical["low"] > 0.5
+    assert auroc["more"].low < 0.5 < auroc["more"].high
+    assert auroc["off"].low > 0.9
+    assert auroc["nowhere"].value > 0.99
+    assert found.queries["more"].against["sheet"][ALL].atypical.low < 0.08
+    assert found.queries["off"].against["sheet"][ALL].atypical.low > 0.5
     assert set(found.ranked("sheet")[-2:]) == {"more", "same"}
 
 
@@ -352,8 +352,8 @@ def test_the_record_is_told_and_written(found, tmp_path):
     schemed.check("typicality", told)
     reports.check(found)
     assert told["verdict"] == found.verdict
-    assert told["queries"]["off"]["against"]["sheet"][ALL]["auroc"]["value"] == pytest.approx(
-        found.queries["off"].against["sheet"][ALL].auroc["value"], rel=1e-4
+    assert told["queries"]["off"]["against"]["sheet"][ALL]["auroc"].value == pytest.approx(
+        found.queries["off"].against["sheet"][ALL].auroc.value, rel=1e-4
     )
     short = found.to_json(atoms=False)["queries"]["off"]
     assert "species" not in short
@@ -427,7 +427,7 @@ def test_an_absent_element_has_no_number():
     # A share is of what has a p-value, and the others are counted.
     atypical, scored = against.atypical, int((~iron).sum())
     assert (atypical["of"], atypical["count"]) == (scored, int((against.p_value[~iron] <= 0.05).sum()))
-    assert atypical["value"] == pytest.approx(atypical["count"] / scored)
+    assert atypical.value == pytest.approx(atypical["count"] / scored)
     assert query.unscored == {"sheet": {"num": int(iron.sum()), "elements": {"Fe": int(iron.sum())}}}
     told = f"{atypical['count']} of the {scored} structures that can be scored are atypical of sheet at 5 %"
     assert told in found.verdict

@@ -13,8 +13,8 @@ from platonic_jax import arithmetic as vectors
 from platonic_jax._checks import check_count
 from platonic_jax.analyses._anchoring import display_names
 from platonic_jax.analyses._crystals import crystals_of, element_means, space_of
-from platonic_jax.analyses._intervals import METHOD, connected_groups, described, meaning, percent, with_interval
-from platonic_jax.analyses._result import Result
+from platonic_jax.analyses._intervals import METHOD, Groups, connected_groups, described, with_interval
+from platonic_jax.analyses._result import Estimate, Result
 from platonic_jax.analyses._run import provenance
 from platonic_jax.labels import Prototypes, prototypes, reduced_formulas
 from platonic_jax.tables import EmbeddingTable, check_memory, element_baseline, pair
@@ -30,52 +30,25 @@ class Analogies(Result):
 
     Attributes:
         models: names.
-        found: by vectors — each model, each model's elements alone (every atom's row replaced by the mean of its
+        figures: by vectors — each model, each model's elements alone (every atom's row replaced by the mean of its
             element), the composition — `hit_1`, `hit_10`, shares from 0 to 1, `median_rank`, from 1, and `phase`, of
-            answers with polymorphs, how often the right one is the nearest of them; each with `value`, `low`, `high`.
+            answers with polymorphs, how often the right one is the nearest of them.
         kinds: by vectors, `model`, `random` weights, `elements` of a model, or `composition`.
         chance: of each figure, for vectors that know nothing; of `phase`, for those that know the composition alone.
         num: of `quadruples`, of their `prototypes`, of `candidates`, of quadruples with a `phase` to tell.
-        groups: quadruples that share a crystal, directly or through others, hang together: how many such groups there
-            are, `num`; quadruples of the `largest`; and the `effective` number of equally large groups that would vary
-            as much.
+        groups: groups of quadruples that share a crystal, directly or through others.
         settings: how it was made.
         provenance: of the tables.
     """
 
     models: list[str]
-    found: Mapping[str, Mapping[str, Mapping[str, float]]]
+    figures: Mapping[str, Mapping[str, Estimate]]
     kinds: Mapping[str, str]
     chance: Mapping[str, float]
     num: Mapping[str, int]
-    groups: Mapping[str, Any]
+    groups: Groups
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
-
-    @property
-    def verdict(self) -> str:
-        """Hit rates of the models, and those of the composition baseline."""
-        sentences = []
-        alone = next(name for name, kind in self.kinds.items() if kind == "composition")
-        for name, kind in self.kinds.items():
-            if kind != "model":
-                continue
-            hit, of_composition = self.found[name]["hit_1"], self.found[alone]["hit_1"]
-            sentence = f"{name} answers {percent(hit)} of {self.num['quadruples']} analogies correctly"
-            sentence += f", the composition baseline {percent(of_composition)}"
-            if self.num["phase"]:
-                phase, blind = self.found[name]["phase"], self.chance["phase"]
-                says = "the phase is not significantly more often right than for the composition baseline: "
-                if not np.isfinite(phase["low"]):
-                    says = "the phase is right in "
-                elif phase["low"] > blind:
-                    says = "the phase is right more often than for the composition baseline: "
-                sentence += f"; among polymorphs {says}{percent(phase)} (composition baseline: {100 * blind:.0f} %)"
-            sentences.append(f"{sentence}.")
-        num = self.groups
-        apart = f"The quadruples fall into {num['num']} groups that share no crystal, the largest of {num['largest']}"
-        sentences.append(f"{apart}; {meaning(num)}.")
-        return " ".join(sentences)
 
 
 def quadruples(prototypes: Prototypes, *, number: int, seed: int) -> np.ndarray:
@@ -202,7 +175,7 @@ def analogies(
     several = [len(group) for group in phases if len(group) > 1]
     return Analogies(
         models=names,
-        found=results,
+        figures=results,
         kinds=kinds,
         chance={
             "hit_1": 1 / candidates,

@@ -16,10 +16,10 @@ from platonic_jax._checks import check_count, check_fraction
 from platonic_jax.analyses import _pairs
 from platonic_jax.analyses._anchoring import choose_anchors, display_names, whole_structures
 from platonic_jax.analyses._group_tests import draw_groups
-from platonic_jax.analyses._intervals import METHOD, draw_weights, in_words, of_draws, percent
+from platonic_jax.analyses._intervals import JACKKNIFE, METHOD, draw_weights, of_draws
 from platonic_jax.analyses._jackknife import cloud_of, estimates_of, half_width, null_influences_of, standard_errors
 from platonic_jax.analyses._nulls import EFFECT_DRAWS, SIGNIFICANT, Null, permuted_pairs
-from platonic_jax.analyses._result import Result
+from platonic_jax.analyses._result import Estimate, Result
 from platonic_jax.analyses._run import provenance, streams
 from platonic_jax.labels import chemical_systems
 from platonic_jax.tables import EmbeddingTable, pair
@@ -42,17 +42,15 @@ class Consensus(Result):
     Attributes:
         models: names of the models in the consensus.
         similarities: by model, and by untrained control, which has no part in any consensus: Procrustes similarity to
-            the consensus of the other trained models, on test atoms: `value`, `low`, `high`; `null`, its mean when the
-            atoms of one structure are exchanged within each element; `effect`, value − null, with `effect_low` and
-            `effect_high`; and `p`, of similarity beyond the element, NaN where it cannot be tested.
+            the consensus of the other trained models, on test atoms; the null exchanges the atoms of one structure
+            within each element.
         errors: mean absolute errors of a linear readout of a property, in units of the property: by model (and by
-            untrained control), for the `consensus`, and for the baselines `composition` and `constant`. Figures are
-            `value`, `low`, `high`.
+            untrained control), for the `consensus`, and for the baselines `composition` and `constant`.
         validation_errors: the same on the validation set, of models and `consensus`, without intervals.
         gain: how much smaller the error of the consensus is than that of the best single model, as a share of the
             latter's error.
         best: name of the model with the smallest error on the validation set.
-        num: `fitted`, `validated` and `judged` structures, chemical `systems` in the test set, `atoms` that the
+        num: `fitted`, `validated` and `evaluated` structures, chemical `systems` in the test set, `atoms` that the
             consensus is found from, `test_atoms` of similarities, `groups` (elements) and `tested_groups` of their
             test, and `movable_atoms` that its null can move.
         settings: parameters, and the method of the intervals.
@@ -60,38 +58,14 @@ class Consensus(Result):
     """
 
     models: list[str]
-    similarities: Mapping[str, Mapping[str, float]]
-    errors: Mapping[str, Mapping[str, float]]
+    similarities: Mapping[str, Estimate]
+    errors: Mapping[str, Estimate]
     validation_errors: Mapping[str, float]
-    gain: Mapping[str, float]
+    gain: Estimate
     best: str
     num: Mapping[str, int]
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
-
-    @property
-    def verdict(self) -> str:
-        """Errors of the consensus and of the best single model, and similarities, in three sentences."""
-        gain, word = dict(self.gain), "less"
-        if gain["value"] < 0:
-            gain, word = {"value": -gain["value"], "low": -gain["high"], "high": -gain["low"]}, "more"
-        certain = "" if self.gain["low"] > 0 or self.gain["high"] < 0 else ", which is not certain"
-        consensus, single, composition = (
-            in_words(self.errors[name], digits=3) for name in ("consensus", self.best, "composition")
-        )
-        near = "; ".join(f"{name} {_similarity_text(entry)}" for name, entry in self.similarities.items())
-        return (
-            f"On unseen chemical systems the consensus of {' and '.join(self.models)} has a mean absolute error of "
-            f"{consensus}, {percent(gain)} {word} than {self.best}, the best single model on the validation set, which "
-            f"has {single}{certain}. The composition baseline has {composition}. Procrustes similarity to the "
-            f"consensus of the other trained models: {near}."
-        )
-
-
-def _similarity_text(entry: Mapping[str, float]) -> str:
-    effect = {end: entry[name] for end, name in (("value", "effect"), ("low", "effect_low"), ("high", "effect_high"))}
-    tested = f"p = {entry['p']:.2g}" if np.isfinite(entry["p"]) else "cannot be tested"
-    return f"{in_words(entry, digits=2)}, {in_words(effect, digits=2)} beyond the element, {tested}"
 
 
 def consensus(
@@ -222,7 +196,7 @@ def consensus(
         num={
             "fitted": len(fitted),
             "validated": len(chosen_on),
-            "judged": len(tested_on),
+            "evaluated": len(tested_on),
             "systems": len(of_each),
             "atoms": len(some),
             "test_atoms": len(test_atoms),
@@ -245,8 +219,8 @@ def consensus(
     )
 
 
-_apply = jax.jit(stitching.apply)
-_found_consensus = jax.jit(stitching.consensus, static_argnames="num_steps")
+_fit, _apply = jax.jit(stitching.fit), jax.jit(stitching.apply)
+_mean_space = jax.jit(stitching.consensus, static_argnames="num_steps")
 
 
 @partial(jax.jit, static_argnames="similarity")
@@ -259,10 +233,10 @@ def _consensus(xs: Sequence[Array], some: np.ndarray, *, rows: Any = slice(None)
     if len(xs) == 1:
         return xs[0][rows]
     least, *more = _NUM_STEPS
-    consensus = _found_consensus([x[some] for x in xs], num_steps=least)
+    consensus = _mean_space([x[some] for x in xs], num_steps=least)
     for num_steps in more:
         if not bool(consensus.converged):
-            consensus = _found_consensus([x[some] for x in xs], num_steps=num_steps)
+            consensus = _mean_space([x[some] for x in xs], num_steps=num_steps)
     if not bool(consensus.converged):
         raise ValueError(
             f"The consensus did not converge: its last step was {float(consensus.change):.1e} of its norm."
@@ -272,9 +246,7 @@ def _consensus(xs: Sequence[Array], some: np.ndarray, *, rows: Any = slice(None)
 
 def _errors(x: np.ndarray, *, target: np.ndarray, fitted: np.ndarray) -> np.ndarray:
     """Absolute error of every structure, of a ridge readout that is fitted to some of them."""
-    readout = jax.jit(stitching.fit)(
-        jnp.asarray(x[fitted], jnp.float64), jnp.asarray(target[fitted, None], jnp.float64)
-    )
+    readout = _fit(jnp.asarray(x[fitted], jnp.float64), jnp.asarray(target[fitted, None], jnp.float64))
     return np.abs(np.asarray(_apply(readout, jnp.asarray(x, jnp.float64)))[:, 0] - target)
 
 
@@ -286,7 +258,7 @@ def _similarities(
     structure: np.ndarray,
     num_permutations: int,
     key: Array,
-) -> tuple[list[dict[str, float]], dict[str, int]]:
+) -> tuple[list[Estimate], dict[str, int]]:
     """Similarity of each model to the consensus of the others: value, effect, and test; and the sizes of the test."""
     element, structure = (np.unique(labels, return_inverse=True)[1].astype(np.int32) for labels in (species, structure))
     null, structures = Null(element, structure), jnp.asarray(structure)
@@ -316,19 +288,22 @@ def _similarities(
     half, effect_half = (
         half_width((standard_errors(slopes), freedom)) for slopes in (influence, influence - of_null["procrustes"])
     )
-    columns = {
-        "value": values,
-        "low": values - half,
-        "high": np.minimum(values + half, 1),
-        "null": means,
-        "effect": values - means,
-        "effect_low": values - means - effect_half,
-        "effect_high": values - means + effect_half,
-        "p": tests.p_values("procrustes"),
-    }
+    p_values = tests.p_values("procrustes")
+    estimates = [
+        Estimate.around(
+            float(value),
+            float(half[i]),
+            limits=(-np.inf, 1),
+            null=float(means[i]),
+            effect=Estimate.around(float(value - means[i]), float(effect_half[i]), method=JACKKNIFE),
+            p=float(p_values[i]),
+            method=JACKKNIFE,
+        )
+        for i, value in enumerate(values)
+    ]
     sizes = {
         "groups": tests.num_groups,
         "tested_groups": tests.tested("procrustes"),
         "movable_atoms": null.exchange()["num_movable_atoms"],
     }
-    return [{name: float(column[i]) for name, column in columns.items()} for i in range(len(xs))], sizes
+    return estimates, sizes

@@ -13,8 +13,8 @@ from jaxtyping import Array
 
 from platonic_jax import anchors, diagnostics, metrics, projection
 from platonic_jax.analyses._anchoring import display_names
-from platonic_jax.analyses._intervals import METHOD, draw_weights, elements_counted, in_words, listed, of_draws
-from platonic_jax.analyses._result import Result
+from platonic_jax.analyses._intervals import METHOD, draw_weights, elements_counted, of_draws
+from platonic_jax.analyses._result import Estimate, Result
 from platonic_jax.analyses._run import provenance
 from platonic_jax.numerics import map_rows
 from platonic_jax.tables import EmbeddingTable, check_memory, pair
@@ -23,10 +23,30 @@ __all__ = ["ErrorRanking", "error_ranking"]
 
 WORST = 10  # Atoms that are named.
 LEAST_ATOMS = 50  # Of an element, to be judged within it.
-_NAMED = 5  # Elements that a verdict names.
 # What needs no geometry, and has to be beaten.
 BASELINES = ("force size", "force spread", "composition distance")
-FIGURES = ("rank_correlation", "worst_auroc", "gain")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ranking:
+    """Agreement of one score with errors.
+
+    Attributes:
+        rank_correlation: Spearman correlation with the errors.
+        worst_auroc: AUROC of the largest errors against the rest.
+        prediction_rejection: Prediction-rejection ratio: reduction of the mean error by leaving out what scores most,
+            as a share of what a perfect ranking reaches.
+        coverage: (c,) shares of atoms kept, those of the lowest score.
+        risk: (c,) mean error of these.
+        given_force_size: Partial rank correlation given the size of the predicted force; within elements only.
+    """
+
+    rank_correlation: Estimate
+    worst_auroc: Estimate
+    prediction_rejection: Estimate
+    coverage: np.ndarray
+    risk: np.ndarray
+    given_force_size: Estimate | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,10 +58,7 @@ class ErrorRanking(Result):
         errors: by model, `force`: mean, median and 90th percentile over atoms, eV/Å; `energy`, of structures, eV/atom,
             after a least-squares fit of one energy an element, which takes out what reference and model count from.
         scores: by model, by score, by `atoms` (force errors of all atoms), `within` (the same, ranked within each
-            element) and `structures` (energy errors, the score the mean over atoms): `rank_correlation`;
-            `worst_auroc`, how well the worst are told from the rest; `gain`, how much error is saved by leaving out
-            what scores most; each with `value`, `low`, `high`; and the `curve` of that. For `within` also
-            `beyond_force_size`, the rank correlation that is left when the size of the force is known.
+            element) and `structures` (energy errors, the score the mean over atoms).
         worst: by model, the ten atoms of the largest force errors: `structure`, `atom`, `element`, `error` in eV/Å, and
             by score the share of its element's atoms that score less, `ranks`.
         baselines: the scores that need no geometry.
@@ -49,13 +66,13 @@ class ErrorRanking(Result):
             score is judged on these.
         num_atoms: atoms with reference forces and every score.
         num_structures: structures they are of.
-        settings: how it was made, and what each figure is by chance.
+        settings: how it was made, and what each figure is under the null.
         provenance: of the tables.
     """
 
     models: list[str]
     errors: Mapping[str, Mapping[str, Mapping[str, float]]]
-    scores: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    scores: Mapping[str, Mapping[str, Mapping[str, Ranking]]]
     worst: Mapping[str, Sequence[Mapping[str, Any]]]
     baselines: list[str]
     left_out: Mapping[str, Mapping[str, int]]
@@ -63,38 +80,6 @@ class ErrorRanking(Result):
     num_structures: int
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
-
-    @property
-    def verdict(self) -> str:
-        """Best score of each model, and its gain over baselines that need no embeddings."""
-        sentences = [
-            f"{sum(counts.values())} atoms without a value of {score} are left out "
-            f"({listed(sorted(counts, key=lambda symbol, counts=counts: -counts[symbol]), most=_NAMED)})."
-            for score, counts in self.left_out.items()
-        ]
-        for model, scores in self.scores.items():
-            # Within elements, unless there are too few atoms of any.
-            place = "within" if all("within" in entries for entries in scores.values()) else "atoms"
-            where = "within each element" if place == "within" else "over all elements (too few atoms of any one),"
-            figures = {name: entries[place]["rank_correlation"] for name, entries in scores.items()}
-            worth = {name: np.nan_to_num(entry["value"], nan=-1.0) for name, entry in figures.items()}
-            geometric = [name for name in figures if name not in self.baselines]
-            if not geometric:
-                sentences.append(f"{model}: no score of the embeddings was given.")
-                continue
-            leader, best = max(geometric, key=worth.__getitem__), max(worth, key=worth.__getitem__)
-            sentence = (
-                f"{model}: {where} the score of the embeddings that best ranks force errors is {leader}, with a rank "
-                f"correlation of {in_words(figures[leader], digits=2)}"
-            )
-            if best != leader:
-                sentence += f"; the baseline {best} ranks them better, {in_words(figures[best], digits=2)}"
-            if place == "within":
-                beyond = scores[leader]["within"]["beyond_force_size"]
-                adds = in_words(beyond, digits=2) if beyond["low"] > 0 else "not significant"
-                sentence += f". The partial rank correlation given the force magnitude is {adds}"
-            sentences.append(f"{sentence}.")
-        return " ".join(sentences)
 
 
 def error_ranking(
@@ -188,8 +173,8 @@ def error_ranking(
     frequent = counts[species] >= LEAST_ATOMS
     energies = _energy_errors(common, labels, known)
     draws = {"num_bootstraps": num_bootstraps, "key": jax.random.fold_in(key, 1)}
-    figures = partial(_judged, worst=worst, **draws)
-    out: dict[str, dict[str, Any]] = {}
+    figures = partial(_ranking, worst=worst, **draws)
+    out: dict[str, dict[str, dict[str, Ranking]]] = {}
     for i, name in enumerate(names):
         size = of_model[name]["force size"]
         out[name] = {}
@@ -222,7 +207,7 @@ def error_ranking(
             "seed": seed,
             "least_atoms": LEAST_ATOMS,
             "interval": f"95 %, {num_bootstraps} bootstraps over structures, ranked anew in each; {METHOD}",
-            "by chance": {"rank_correlation": 0, "worst_auroc": 0.5, "gain": 0, "beyond_force_size": 0},
+            "null": {"rank_correlation": 0, "worst_auroc": 0.5, "prediction_rejection": 0, "given_force_size": 0},
         },
         provenance=provenance(common, common, names, seed=seed),
     )
@@ -320,7 +305,7 @@ def _ranks(values: Array, groups: Array) -> Array:
     return diagnostics.ranks(values, groups=groups)
 
 
-def _judged(
+def _ranking(
     score: np.ndarray,
     error: np.ndarray,
     structure: np.ndarray,
@@ -330,7 +315,7 @@ def _judged(
     worst: float,
     num_bootstraps: int,
     key: Any,
-) -> dict[str, Any]:
+) -> Ranking:
     """Compute the figures of one score with their intervals over structures, and its risk-coverage curve.
 
     Args:
@@ -356,14 +341,14 @@ def _judged(
         for name, values in estimates.items()
     }
     curve = _curve(single["score"], single["error"], labels, num_points=min(20, len(error)))
-    return figures | {"curve": {"coverage": np.asarray(curve.coverage), "error": np.asarray(curve.error)}}
+    return Ranking(**figures, coverage=np.asarray(curve.coverage), risk=np.asarray(curve.error))
 
 
 _SCALES = {
     "rank_correlation": "correlation",
     "worst_auroc": "share",
-    "gain": "at most 1",
-    "beyond_force_size": "correlation",
+    "prediction_rejection": "at most 1",
+    "given_force_size": "correlation",
 }
 
 
@@ -381,14 +366,14 @@ def _figures(
         figures = {
             "rank_correlation": between("score", "error"),
             "worst_auroc": diagnostics.auroc(score, rank["error"] > 1 - worst, weights=own),
-            "gain": diagnostics.prediction_rejection(score, error, weights=own),
+            "prediction_rejection": diagnostics.prediction_rejection(score, error, weights=own),
         }
         if "size" in arrays:
             of_score, of_error = between("score", "size"), between("error", "size")
             # A score that is the size itself leaves nothing to correlate.
             left = (1 - of_score**2) * (1 - of_error**2)
             beyond = (figures["rank_correlation"] - of_score * of_error) / jnp.sqrt(jnp.maximum(left, 1e-6))
-            figures["beyond_force_size"] = jnp.where(left > 1e-6, beyond, 0)
+            figures["given_force_size"] = jnp.where(left > 1e-6, beyond, 0)
         return figures
 
     return map_rows(of_draw, weights, batch_size=8)

@@ -47,32 +47,6 @@ class Expression(Result):
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
 
-    @property
-    def verdict(self) -> str:
-        """Nearest crystals, and a comparison with random sums."""
-        sentences = [
-            f"{term['name']} is {term['id']}, chosen among {len(term['phases'])} phases as {term['because']}."
-            for term in self.terms
-            if term["phases"]
-        ]
-        others = [answer for answer in self.answers if not answer["is_term"]]
-        best = self.answers[0]
-        sentences.append(
-            f"The nearest crystal is {best['formula']} ({best['id']}), similarity {best['similarity']:.3f}."
-        )
-        if best["is_term"] and others:
-            then = others[0]
-            sentences.append(
-                f"It is itself a term; the nearest other crystal is {then['formula']} ({then['id']}), similarity "
-                f"{then['similarity']:.3f}."
-            )
-        null = self.null
-        sentences.append(
-            f"Random sums have a nearest crystal with similarity {null['mean']:.3f} on average and above "
-            f"{null['high']:.3f} in 5 %; {100 * null['p_value']:.1f} % of them have one at least as near."
-        )
-        return " ".join(sentences)
-
 
 def expression(
     expression: str,

@@ -5,8 +5,8 @@ Student's t with as many degrees of freedom as there are groups of equal size, l
 range of its figure.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,16 @@ from ase.data import chemical_symbols
 from jaxtyping import Array, Float, Int, Shaped
 
 from platonic_jax import statistics
+from platonic_jax.analyses._result import Estimate
 
 LEAST_GROUPS = 5
 LEAST_EFFECTIVE = 3.0
 _LEVEL = 0.95
 _TAIL = (1 - _LEVEL) / 2
 _ROUNDING = 1e-6  # At the end of a range.
+JACKKNIFE = "jackknife over whole groups"
+BOOTSTRAP = "bootstrap of whole groups"
+END_OF_RANGE = "at the end of its range"
 METHOD = "Student's t on a scale without bounds (logit, Fisher's z or log), standard errors from whole groups"
 
 
@@ -44,7 +48,9 @@ _SCALES: Mapping[str, _Scale] = {
 }
 
 
-def interval(value: float, error: float, *, scale: str, sizes: Int[np.ndarray, " g"]) -> dict[str, float]:
+def interval(
+    value: float, error: float, *, scale: str, sizes: Int[np.ndarray, " g"], method: str = JACKKNIFE
+) -> Estimate:
     """Compute the 95 % interval of a figure from its standard error over groups.
 
     At the end of its range a figure varies over no group, and has no standard error. A share of 1 is 1 in each of g
@@ -55,26 +61,30 @@ def interval(value: float, error: float, *, scale: str, sizes: Int[np.ndarray, "
         error: Its standard error over groups.
         scale: Range of the figure: `share`, `correlation`, `at most 1` or `positive`.
         sizes: Number of rows of each group.
+        method: How the standard error was found.
 
     Returns:
-        `value`, `low` and `high`; the ends are NaN for fewer than five groups, or fewer than three of equal size
+        The estimate; its ends are NaN for fewer than five groups, or fewer than three of equal size
         (`effective_number`).
     """
     ends = _SCALES[scale].range
     value = float(np.clip(value, *ends))  # It lies there but for rounding.
     number, effective = len(sizes), effective_number(sizes)
-    unknown = {"value": value, "low": np.nan, "high": np.nan}
+    unknown = Estimate(value)
     if number < LEAST_GROUPS or effective < LEAST_EFFECTIVE or not np.isfinite(value):
         return unknown
     if min(value - ends[0], ends[1] - value) <= _ROUNDING:
         if scale != "share":
-            return {"value": value, "low": value, "high": value}
+            return Estimate(value, value, value, method=END_OF_RANGE)
         bound = _TAIL ** (1 / number)
-        return {"value": value} | ({"low": bound, "high": 1.0} if value > 0.5 else {"low": 0.0, "high": 1 - bound})
-    return on_scale(value, error, scale=scale, freedom=effective - 1) if np.isfinite(error) else unknown
+        low, high = (bound, 1.0) if value > 0.5 else (0.0, 1 - bound)
+        return Estimate(value, low, high, method=END_OF_RANGE)
+    if not np.isfinite(error):
+        return unknown
+    return on_scale(value, error, scale=scale, freedom=effective - 1, method=method)
 
 
-def on_scale(value: float, error: float, *, scale: str, freedom: float) -> dict[str, float]:
+def on_scale(value: float, error: float, *, scale: str, freedom: float, method: str) -> Estimate:
     """Compute the 95 % interval of a figure within its range from a standard error of so many degrees of freedom.
 
     Args:
@@ -82,21 +92,20 @@ def on_scale(value: float, error: float, *, scale: str, freedom: float) -> dict[
         error: Its standard error.
         scale: Range of the figure, as in `interval`.
         freedom: Degrees of freedom of the standard error.
+        method: How the standard error was found.
 
     Returns:
-        `value`, `low` and `high`.
+        The estimate.
     """
     from scipy.stats import t
 
     _, forward, slope, backward = _SCALES[scale]
     half = float(t.ppf(1 - _TAIL, freedom)) * error * slope(value)
     low, high = (float(backward(forward(value) + sign * half)) for sign in (-1, 1))
-    return {"value": value, "low": low, "high": high}
+    return Estimate(value, low, high, method=method)
 
 
-def of_draws(
-    value: float, draws: Float[np.ndarray, " d"], *, scale: str, sizes: Int[np.ndarray, " g"]
-) -> dict[str, float]:
+def of_draws(value: float, draws: Float[np.ndarray, " d"], *, scale: str, sizes: Int[np.ndarray, " g"]) -> Estimate:
     """Compute the 95 % interval of a figure from bootstrap draws of whole groups.
 
     Args:
@@ -106,14 +115,14 @@ def of_draws(
         sizes: Number of rows of each group.
 
     Returns:
-        `value`, `low` and `high`, as `interval` does.
+        The estimate, as `interval` returns it.
     """
     defined, number = draws[np.isfinite(draws)], len(sizes)
     error = np.nan
     if number > 1 and 2 * len(defined) >= len(draws):
         # Draws of g groups spread as if there were g − 1.
         error = float(defined.std()) * np.sqrt(number / (number - 1))
-    return interval(value, error, scale=scale, sizes=sizes)
+    return interval(value, error, scale=scale, sizes=sizes, method=BOOTSTRAP)
 
 
 def effective_number(sizes: Int[np.ndarray, " g"]) -> float:
@@ -144,19 +153,28 @@ def connected_groups(
     return np.unique(label, return_inverse=True)[1].astype(np.int32)
 
 
-def described(sizes: Int[np.ndarray, " g"]) -> dict[str, Any]:
-    """Describe groups of rows: `num`, the size of the `largest`, and the `effective` number of equal ones."""
-    return {"num": len(sizes), "largest": int(max(sizes, default=0)), "effective": effective_number(sizes)}
+class Groups(NamedTuple):
+    """Independent groups that intervals rest on.
+
+    Attributes:
+        num: Number of groups.
+        largest: Size of the largest.
+        effective: Number of groups of equal size that would vary as much.
+    """
+
+    num: int
+    largest: int
+    effective: float
+
+    @property
+    def enough(self) -> bool:
+        """Whether they are enough for an interval."""
+        return self.num >= LEAST_GROUPS and self.effective >= LEAST_EFFECTIVE
 
 
-def meaning(groups: Mapping[str, Any]) -> str:
-    """Say of `described` groups how much their intervals rest on, or why there are none."""
-    if groups["num"] < LEAST_GROUPS or groups["effective"] < LEAST_EFFECTIVE:
-        return (
-            f"too few for intervals, which need {LEAST_GROUPS} independent groups of similar size (the effective "
-            f"number is {groups['effective']:.1f})"
-        )
-    return f"the effective number of independent groups is {groups['effective']:.1f}"
+def described(sizes: Int[np.ndarray, " g"]) -> Groups:
+    """Describe groups of these sizes."""
+    return Groups(len(sizes), int(max(sizes, default=0)), effective_number(sizes))
 
 
 _weights = jax.jit(statistics.bootstrap_weights, static_argnames="num_bootstraps")
@@ -175,7 +193,7 @@ def with_interval(
     average: str = "mean",
     num_bootstraps: int,
     key: Array,
-) -> dict[str, float]:
+) -> Estimate:
     """Compute a mean or median with its 95 % interval over whole groups.
 
     Args:
@@ -187,11 +205,11 @@ def with_interval(
         key: Typed key.
 
     Returns:
-        `value`, `low` and `high`.
+        The estimate.
     """
     known = np.isfinite(values)
     if not known.any():
-        return {"value": np.nan, "low": np.nan, "high": np.nan}
+        return Estimate(np.nan)
     values = np.asarray(values, float)[known]
     group = np.unique(clusters[known], return_inverse=True)[1]
     sizes = np.bincount(group)
@@ -210,28 +228,7 @@ def weighted_medians(values: Float[np.ndarray, " n"], weights: Float[np.ndarray,
     return values[order][(share >= share[:, -1:] / 2).argmax(axis=1)]
 
 
-def in_words(entry: Mapping[str, float], *, digits: int, unit: float = 1.0) -> str:
-    """Write a figure with its 95 % interval as verdicts do, and without one where there is none."""
-    value, low, high = (entry[end] / unit for end in ("value", "low", "high"))
-    if not np.isfinite([low, high]).all():
-        return f"{value:.{digits}f} (no interval)" if np.isfinite(value) else "undefined"
-    return f"{value:.{digits}f} (95 % CI {low:.{digits}f} to {high:.{digits}f})"
-
-
-def percent(entry: Mapping[str, float]) -> str:
-    """Write a share with its 95 % interval in percent."""
-    value, low, high = (100 * entry[end] for end in ("value", "low", "high"))
-    if not np.isfinite([low, high]).all():
-        return f"{value:.0f} % (no interval)" if np.isfinite(value) else "undefined"
-    return f"{value:.0f} % (95 % CI {low:.0f} to {high:.0f} %)"
-
-
 def elements_counted(species: Int[np.ndarray, " n"]) -> dict[str, int]:
     """Count the atoms of each element, by symbol."""
     symbols, number = np.unique(np.array(chemical_symbols)[species], return_counts=True)
     return dict(zip(symbols.tolist(), number.tolist(), strict=True))
-
-
-def listed(names: Sequence[str], *, most: int) -> str:
-    """Join the first names by commas, and an ellipsis where there are more."""
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

@@ -12,20 +12,19 @@ import numpy as np
 from pymatgen.core import Composition
 
 from platonic_jax import diagnostics
-from platonic_jax.analyses._result import Result, plain
+from platonic_jax.analyses._result import Result
 from platonic_jax.analyses._run import provenance
 from platonic_jax.analyses._symmetry import TOLERANCE
-from platonic_jax.diagnostics import Bands, Difference, Mesh
+from platonic_jax.diagnostics import Bands, Mesh
 from platonic_jax.probes import AS_IS, REFLECTED, SHIFTED, Displaced
 from platonic_jax.tables import EmbeddingTable
 
 __all__ = ["Phonons", "phonons"]
 
 # What each link of the chain may lose before it counts as broken: parts of a row's norm, parts of the forces, THz; and
-# the figure that is judged.
+# the figure that decides.
 TOLERANCES = {"rows": TOLERANCE, "forces": 1e-3, "frequencies": 0.01}
-JUDGED = {"rows": "largest", "forces": "relative", "frequencies": "largest"}
-RESIDUAL = 0.01  # eV/Å, to which crystals are commonly relaxed.
+DECIDING = {"rows": "largest", "forces": "relative", "frequencies": "largest"}
 IMAGINARY = -0.1  # THz; acoustic modes near Γ come as low by the shortness of a supercell.
 
 
@@ -72,104 +71,6 @@ class Phonons(Result):
     reference: Mapping[str, Any] | None
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
-
-    @property
-    def verdict(self) -> str:
-        """Summary in a few sentences."""
-        sentences = [self._orientation(), self._split(), self._rest(), self._stability(), self._error()]
-        return " ".join(sentence for sentence in sentences if sentence)
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything and the verdict, as plain lists and numbers; undefined values are null."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        fields["mesh"] = self.mesh._asdict()
-        fields["bands"] = {name: bands._asdict() for name, bands in self.bands.items()}
-        if self.reference is not None:
-            fields["reference"] = {
-                name: entry._asdict() if isinstance(entry, Difference) else entry
-                for name, entry in self.reference.items()
-            }
-        return plain({**fields, "verdict": self.verdict})
-
-    def _orientation(self) -> str:
-        broken = self.chain["frequencies"]["broken"]
-        who = f"{self.model}{' (random weights)' if self.kind == 'random' else ''}, {self.crystal['formula']}:"
-        shifted = f"under translation alone: {self._changes('shifted')}"
-        if not broken:
-            return (
-                f"{who} the phonons do not depend on the orientation of the crystal. Changes under rotation: "
-                f"{self._changes('rotated')} ({shifted})."
-            )
-        worst = max(broken, key=lambda way: self.chain["frequencies"][way]["largest"])
-        advice = (
-            "Even a translation changes them: the forces are not smooth, and smaller frequency differences are not "
-            "meaningful."
-            if "shifted" in broken
-            else "Average the forces over rotations and reflections, or do not interpret smaller differences."
-        )
-        return (
-            f"{who} the phonons change if the crystal is {', '.join(map(_words, broken))}. "
-            f"{_words(worst).capitalize()}: {self._changes(worst)} ({shifted}). {advice}"
-        )
-
-    def _changes(self, way: str) -> str:
-        rows, forces, frequencies = (self.chain[link][way][JUDGED[link]] for link in TOLERANCES)
-        return f"embeddings {rows:.0e} of their norm, forces {forces:.0e}, frequencies at most {frequencies:.4f} THz"
-
-    def _split(self) -> str:
-        symmetry = self.symmetry
-        if symmetry is None or not symmetry["num_sets"]:
-            return "Splitting of degenerate modes was not tested."
-        if symmetry["splitting"] <= TOLERANCES["frequencies"]:
-            return f"Degenerate modes split by at most {symmetry['splitting']:.3f} THz."
-        worst = symmetry["worst"]
-        return (
-            f"Symmetry-degenerate modes split by up to {symmetry['splitting']:.3f} THz (at "
-            f"{symmetry['frequency']:.2f} THz); the largest symmetry-forbidden fraction of force constants is "
-            f"{worst['asymmetry']:.2g}, at {worst['element']} {worst['atom']}."
-        )
-
-    def _stability(self) -> str:
-        lowest, reference = self.lowest, self.reference
-        dft = ""
-        if reference is not None:
-            extent = f"has them, down to {reference['lowest']:.2f} THz" if reference["imaginary"] else "has none"
-            dft = f"; DFT {extent}"
-        if not lowest["imaginary"]:
-            return f"There are no imaginary modes{dft}."
-        atom = int(np.argmax(lowest["share"]))
-        return (
-            f"There are imaginary modes, down to {lowest['frequency']:.2f} THz at {_point(lowest['qpoint'])}, mostly "
-            f"of {self.crystal['elements'][atom]} {atom}{dft}."
-        )
-
-    def _rest(self) -> str:
-        residual = self.residual
-        if residual["largest"] <= RESIDUAL:
-            return ""
-        return (
-            f"The crystal is not at rest in this model: a force of {residual['largest']:.2f} eV/Å acts on "
-            f"{residual['element']} {residual['atom']} of the supercell. Relax it with the model first for the phonons "
-            "of the model's own minimum."
-        )
-
-    def _error(self) -> str:
-        if self.reference is None:
-            return "Without a reference, the frequency error is unknown."
-        difference: Difference = self.reference["polar"] or self.reference["plain"]
-        atom = int(np.argmax(self.reference["constants"]))
-        way = "softer" if difference.slope < 1 else "stiffer"
-        factor = (
-            f"; rescaled by this factor, the MAE is {difference.rescaled:.2f} THz"
-            if difference.rescaled < difference.mean_absolute
-            else ""
-        )
-        return (
-            f"Frequency MAE against DFT: {difference.mean_absolute:.2f} THz (constant-mean baseline: "
-            f"{difference.null:.2f} THz). Frequencies are {100 * abs(1 - difference.slope):.0f} % {way}{factor}. The "
-            f"largest relative error of force constants is {100 * self.reference['constants'][atom]:.0f} %, at "
-            f"{self.crystal['elements'][atom]} {atom}."
-        )
 
 
 def phonons(table: EmbeddingTable, displaced: Displaced, *, density: float = 30.0) -> Phonons:
@@ -253,7 +154,7 @@ def phonons(table: EmbeddingTable, displaced: Displaced, *, density: float = 30.
             **displaced.settings,
             "density": density,
             "polar": polar,
-            "sum_rule": "imposed on force constants wherever frequencies are told, but for `acoustic`",
+            "sum_rule": "imposed on force constants wherever frequencies are computed, but for `acoustic`",
             "interval": "none: all modes of the mesh count, and the forces are not drawn",
         },
         provenance=provenance([table], [table], [table.model], seed=displaced.settings["seed"]),
@@ -299,7 +200,7 @@ def _chain(displaced: Displaced, rows: np.ndarray, forces: np.ndarray, meshes: l
         link: {
             **{way: entry[link] for way, entry in changes.items()},
             "tolerance": tolerance,
-            "broken": [way for way, entry in changes.items() if entry[link][JUDGED[link]] > tolerance],
+            "broken": [way for way, entry in changes.items() if entry[link][DECIDING[link]] > tolerance],
         }
         for link, tolerance in TOLERANCES.items()
     }
@@ -362,11 +263,3 @@ def _against(
         "imaginary": lowest < IMAGINARY,
         "constants": (error / size).tolist(),
     }
-
-
-def _words(way: str) -> str:
-    return "translated" if way == "shifted" else way
-
-
-def _point(qpoint: list[float]) -> str:
-    return f"q = ({', '.join(f'{coordinate:.2g}' for coordinate in qpoint)})"

@@ -16,8 +16,8 @@ from platonic_jax import diagnostics
 from platonic_jax._checks import check_count, check_positive
 from platonic_jax.analyses._anchoring import display_names
 from platonic_jax.analyses._crystals import CrystalSpace, crystals_of, space_of
-from platonic_jax.analyses._intervals import METHOD, draw_weights, in_words, of_draws, percent, with_interval
-from platonic_jax.analyses._result import Result
+from platonic_jax.analyses._intervals import METHOD, draw_weights, of_draws, with_interval
+from platonic_jax.analyses._result import Estimate, Result
 from platonic_jax.analyses._run import provenance
 from platonic_jax.labels import reduced_formulas
 from platonic_jax.numerics import map_rows
@@ -41,7 +41,7 @@ class Polymorphs(Result):
             share of crystals whose nearest other crystal has the same formula; `separation`, the probability (AUROC)
             that two phases lie farther apart than a phase and a copy of it, where copies are given; `energy`, the rank
             correlation of the distance between two phases with the difference of their energies, where these are
-            given; each with `value`, `low`, `high`.
+            given.
         across: by pair of models, `A → B`, by representation, the share of phases in A of whose formula the nearest in
             B is the same phase.
         chance: of each figure, for vectors that know the formula alone.
@@ -51,33 +51,12 @@ class Polymorphs(Result):
     """
 
     models: list[str]
-    within: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]
-    across: Mapping[str, Mapping[str, Mapping[str, float]]]
+    within: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
+    across: Mapping[str, Mapping[str, Estimate]]
     chance: Mapping[str, float]
     num: Mapping[str, int]
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
-
-    @property
-    def verdict(self) -> str:
-        """Identification of formula and phase, and the gain of clouds over pooled vectors."""
-        sentences = []
-        for model, entries in self.within.items():
-            identity = percent(entries["mean"]["identity"])
-            sentence = f"{model}: by mean vectors, the nearest crystal has the same formula in {identity}"
-            if "separation" in entries["mean"]:
-                figures = [f"{in_words(entries[name]['separation'], digits=2)} by {name}" for name in REPRESENTATIONS]
-                sentence += f"; the AUROC of phases against perturbed copies is {', '.join(figures)}"
-            sentences.append(f"{sentence}.")
-        for models, entries in self.across.items():
-            ends = np.array([entries[how]["low"] for how in ("mean", "cloud")])
-            excess = "not significantly more often" if not (ends > self.chance["phase"]).any() else "more often"
-            extent = f"{excess} than by chance: " if np.isfinite(ends).all() else "in "
-            sentences.append(
-                f"{models}: the same phase is nearest {extent}{percent(entries['mean'])} by mean vectors, "
-                f"{percent(entries['cloud'])} by clouds (chance: {100 * self.chance['phase']:.0f} %)."
-            )
-        return " ".join(sentences)
 
 
 def polymorphs(
@@ -150,9 +129,9 @@ def polymorphs(
     bootstrap = {"num_bootstraps": num_bootstraps, "key": jax.random.fold_in(key, 1)}
     disturbed = _copies(copies, common, names, ids)
 
-    seen = [_Seen.of(place, table) for table in common]
+    crystals = [_Crystals.of(place, table) for table in common]
     within = {}
-    for name, table, own in zip(names, common, seen, strict=True):
+    for name, table, own in zip(names, common, crystals, strict=True):
         figures: dict[str, dict[str, Any]] = {how: {} for how in REPRESENTATIONS}
         every = np.array(list(combinations(range(len(ids)), 2)), np.int32)
         for how in REPRESENTATIONS:
@@ -163,7 +142,7 @@ def polymorphs(
         apart = {how: own.distances(own, phases, how=how, epsilon=epsilon) for how in REPRESENTATIONS}
         if disturbed:
             table_of, original = disturbed[name]
-            other = _Seen.of(place, table_of, by=table)
+            other = _Crystals.of(place, table_of, by=table)
             to_copies = np.stack([original, np.arange(len(original), dtype=np.int32)], axis=1)
             for how in REPRESENTATIONS:
                 near = own.distances(other, to_copies, how=how, epsilon=epsilon)
@@ -181,7 +160,10 @@ def polymorphs(
         for a, b in permutations(range(len(names)), 2):
             across[f"{names[a]} → {names[b]}"] = {
                 how: with_interval(
-                    _found_again(seen[a], seen[b], formula, how, epsilon), clusters=formula, scale="share", **bootstrap
+                    _recovered(crystals[a], crystals[b], formula, how, epsilon),
+                    clusters=formula,
+                    scale="share",
+                    **bootstrap,
                 )
                 for how in REPRESENTATIONS
             }
@@ -213,7 +195,7 @@ def polymorphs(
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Seen:
+class _Crystals:
     """Crystals in the space of one model: pooled, and as point clouds."""
 
     mean: np.ndarray
@@ -223,7 +205,7 @@ class _Seen:
     scale: float
 
     @classmethod
-    def of(cls, place: CrystalSpace, table: EmbeddingTable, *, by: EmbeddingTable | None = None) -> "_Seen":
+    def of(cls, place: CrystalSpace, table: EmbeddingTable, *, by: EmbeddingTable | None = None) -> "_Crystals":
         """Of a table, or of other structures by the model of `by`."""
         known = place.rows(table if by is None else by)
         origin = known.mean(axis=0)
@@ -233,14 +215,14 @@ class _Seen:
         scale = float(2 * ((known - origin) ** 2).sum(axis=1).mean())
         return cls(crystals_of(rows, table), crystals_of(rows, table, how="covariance"), cloud, mass, scale)
 
-    def distances(self, other: "_Seen", pairs: np.ndarray, *, how: str, epsilon: float) -> np.ndarray:
+    def distances(self, other: "_Crystals", pairs: np.ndarray, *, how: str, epsilon: float) -> np.ndarray:
         """(n,) of crystals of this to crystals of another."""
         if how == "cloud":
             return np.sqrt(np.maximum(self._squared(other, pairs, epsilon=epsilon), 0))
         x, y = getattr(self, how), getattr(other, how)
         return np.linalg.norm(x[pairs[:, 0]] - y[pairs[:, 1]], axis=1)
 
-    def _squared(self, other: "_Seen", pairs: np.ndarray, *, epsilon: float) -> np.ndarray:
+    def _squared(self, other: "_Crystals", pairs: np.ndarray, *, epsilon: float) -> np.ndarray:
         """Divergences of clouds, small ones apart from large ones, which all would have to be filled up to."""
         atoms = np.maximum((self.mass > 0).sum(axis=1)[pairs[:, 0]], (other.mass > 0).sum(axis=1)[pairs[:, 1]])
         size = np.maximum(4, 2 ** np.ceil(np.log2(atoms)).astype(int))
@@ -315,7 +297,7 @@ def _identity(distance: np.ndarray, every: np.ndarray, formula: np.ndarray) -> n
     return np.where(np.bincount(formula)[formula] > 1, same, np.nan)
 
 
-def _found_again(a: _Seen, b: _Seen, formula: np.ndarray, how: str, epsilon: float) -> np.ndarray:
+def _recovered(a: _Crystals, b: _Crystals, formula: np.ndarray, how: str, epsilon: float) -> np.ndarray:
     """(s,) 1 where the nearest phase by another model is the same; NaN where there is one phase alone."""
     pairs = np.array([(i, j) for i, own in enumerate(formula) for j in np.flatnonzero(formula == own)], np.int32)
     distance = a.distances(b, pairs, how=how, epsilon=epsilon)
@@ -329,19 +311,19 @@ def _found_again(a: _Seen, b: _Seen, formula: np.ndarray, how: str, epsilon: flo
 
 def _auroc(
     apart: np.ndarray, near: np.ndarray, of_apart: np.ndarray, of_near: np.ndarray, **bootstrap: Any
-) -> dict[str, float]:
+) -> Estimate:
     score, clusters = np.concatenate([apart, near]), np.concatenate([of_apart, of_near])
     return _bootstrapped(diagnostics.auroc, score, np.arange(len(score)) < len(apart), clusters, "share", **bootstrap)
 
 
-def _correlation(distance: np.ndarray, gap: np.ndarray, clusters: np.ndarray, **bootstrap: Any) -> dict[str, float]:
+def _correlation(distance: np.ndarray, gap: np.ndarray, clusters: np.ndarray, **bootstrap: Any) -> Estimate:
     gap = gap.astype(np.float32)
     return _bootstrapped(diagnostics.rank_correlation, distance, gap, clusters, "correlation", **bootstrap)
 
 
 def _bootstrapped(
     fn: Any, x: np.ndarray, y: np.ndarray, clusters: np.ndarray, scale: str, *, num_bootstraps: int, key: Array
-) -> dict[str, float]:
+) -> Estimate:
     """A figure of two arrays, ranked anew in every draw of whole clusters."""
     group = np.unique(clusters, return_inverse=True)[1]
     sizes = np.bincount(group)

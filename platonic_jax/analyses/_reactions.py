@@ -14,14 +14,14 @@ from platonic_jax._checks import check_count
 from platonic_jax.analyses import _terms
 from platonic_jax.analyses._anchoring import display_names
 from platonic_jax.analyses._crystals import crystals_of, element_means, space_of
-from platonic_jax.analyses._intervals import METHOD, connected_groups, described, in_words, meaning, with_interval
-from platonic_jax.analyses._result import Result
+from platonic_jax.analyses._intervals import METHOD, Groups, connected_groups, described, with_interval
+from platonic_jax.analyses._result import Estimate, Result
 from platonic_jax.analyses._run import provenance
 from platonic_jax.tables import EmbeddingTable, check_memory, pair
 
 __all__ = ["Reactions", "reactions"]
 
-LEAST = 5  # Reactions, for a read-out to be fitted on the others.
+LEAST = 5  # Reactions, for a readout to be fitted on the others.
 CONSTANT, OWN = "constant", "own energies"
 _RIDGES = 10.0 ** np.arange(-6, 3)
 
@@ -36,13 +36,12 @@ class Reactions(Result):
         energies: (r,) eV for an equation as written; NaN where unknown.
         norms: by model, (r,) length of the vector, over the number of atoms that react.
         predicted: by model, and by `A → B` for reactants seen by A and products by B, (r,) eV, each reaction by a
-            linear read-out of those that share no compound with it; NaN where these are fewer than five.
+            linear readout of those that share no compound with it; NaN where these are fewer than five.
         errors: the same by name, and `constant`, the mean of those, since composition tells nothing of balanced
             reactions; and `MODEL, own energies`, what the model itself predicts: mean absolute error in eV per
-            atom, `value`, `low`, `high` over groups of reactions.
-        groups: reactions judged that share a compound, directly or through others, hang together: how many such groups
-            there are, `num`, of how many `reactions`; the size of the `largest`; and the `effective` number of equally
-            large groups that would vary as much. Empty where no energies are known.
+            atom, with intervals over groups of reactions.
+        num_evaluated: reactions whose energy was predicted.
+        groups: groups of these that share a compound, directly or through others; None where no energies are known.
         projections: by model, rank correlation of the length with the size of the energy per atom.
         phases: terms whose formula has several crystals: which was taken, and why.
         settings: how it was made.
@@ -54,41 +53,13 @@ class Reactions(Result):
     energies: np.ndarray
     norms: Mapping[str, np.ndarray]
     predicted: Mapping[str, np.ndarray]
-    errors: Mapping[str, Mapping[str, float]]
-    groups: Mapping[str, Any]
+    errors: Mapping[str, Estimate]
+    num_evaluated: int
+    groups: Groups | None
     projections: Mapping[str, float]
     phases: Sequence[Mapping[str, Any]]
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
-
-    @property
-    def verdict(self) -> str:
-        """Errors of energies from reaction vectors, and of the models' own energies."""
-        sentences = [
-            f"{entry['name']} is {entry['id']}, chosen among {len(entry['phases'])} phases as {entry['because']}."
-            for entry in self.phases
-        ]
-        if CONSTANT not in self.errors:
-            largest = {model: self.equations[int(np.argmax(norm))] for model, norm in self.norms.items()}
-            sentences += [
-                f"{model}: the largest change of environments is in {equation}." for model, equation in largest.items()
-            ]
-            return " ".join(sentences)
-        base, num = self.errors[CONSTANT], self.groups
-        sentences.append(f"The constant-mean baseline has an MAE of {in_words(base, digits=3)} eV/atom.")
-        bounded = np.isfinite(base["low"])
-        for name in self.predicted:
-            error = self.errors[name]
-            comparison = ""
-            if bounded:
-                comparison = ", below the baseline" if error["high"] < base["low"] else ", not significantly below it"
-            sentences.append(f"A readout of {name} has {in_words(error, digits=3)}{comparison}.")
-        apart = (
-            f"The {num['reactions']} reactions fall into {num['num']} groups that share no "
-            f"compound, the largest of {num['largest']}"
-        )
-        sentences.append(f"{apart}; {meaning(num)}.")
-        return " ".join(sentences)
 
 
 def reactions(
@@ -107,7 +78,7 @@ def reactions(
 
     Vectors are sums over the atoms of formula units. Whatever an element's rows have in common cancels, so composition
     tells nothing here. Nor do cycles, by which some reactions are sums of others (Hess): a reaction is judged by a
-    read-out of those that share no compound with it. Vectors and energies are taken per atom that reacts.
+    readout of those that share no compound with it. Vectors and energies are taken per atom that reacts.
 
     Args:
         equations: such as `2 Mg + O2 -> 2 MgO`, of formulas or ids of the tables.
@@ -163,7 +134,7 @@ def reactions(
     }
     norms = {name: np.linalg.norm(v, axis=1) for name, v in x.items()}
 
-    predicted, errors, projections, connected = {}, {}, {}, {}
+    predicted, errors, projections, connected, num_evaluated = {}, {}, {}, None, 0
     if known.any():
         y = given / size
         compounds = _compounds(sides, crystals)[known]
@@ -180,7 +151,7 @@ def reactions(
                 f"`energies` must be known for {LEAST} reactions that share no compound with another, got fewer."
             )
         group = connected_groups(*np.nonzero(compounds), num_units=len(compounds))
-        connected = {**described(np.unique(group[evaluated], return_counts=True)[1]), "reactions": int(evaluated.sum())}
+        connected, num_evaluated = described(np.unique(group[evaluated], return_counts=True)[1]), int(evaluated.sum())
         for i, (name, guess) in enumerate(predictions.items()):
             errors[name] = with_interval(
                 np.where(evaluated, np.abs(guess - y[known]), np.nan),
@@ -204,14 +175,15 @@ def reactions(
         norms=norms,
         predicted=predicted,
         errors=errors,
+        num_evaluated=num_evaluated,
         groups=connected,
         projections=projections,
         phases=[entry for entry in _terms.told(matches) if entry["phases"]],
         settings={
             **place.described(),
             "pooling": "sum over a formula unit, rows less the mean of their element",
-            "read-out": "ridge regression, of reactions that share no compound; its penalty by leaving out one",
-            "interval": f"95 %, {num_bootstraps} bootstraps over groups of reactions that share no compound, read-outs "
+            "readout": "ridge regression, of reactions that share no compound; its penalty by leaving out one",
+            "interval": f"95 %, {num_bootstraps} bootstraps over groups of reactions that share no compound, readouts "
             f"not fitted anew; {METHOD}",
         },
         provenance=provenance(tables, common, names, seed=seed),

@@ -15,8 +15,8 @@ from platonic_jax import anchors as anchor_methods
 from platonic_jax import learn, metrics
 from platonic_jax._checks import check_count, check_fraction
 from platonic_jax.analyses._anchoring import display_names, whole_structures
-from platonic_jax.analyses._intervals import METHOD, draw_weights, in_words, of_draws, weighted_medians
-from platonic_jax.analyses._result import Result, plain
+from platonic_jax.analyses._intervals import METHOD, draw_weights, of_draws, weighted_medians
+from platonic_jax.analyses._result import Estimate, Result
 from platonic_jax.analyses._run import provenance, streams
 from platonic_jax.labels import chemical_systems
 from platonic_jax.stitching import Map, apply, energies, fit
@@ -27,36 +27,55 @@ __all__ = ["ReadoutTransfer", "readout_transfer"]
 # What is fitted to all pairs of rows, what to those of the anchors alone, and what is not fitted at all.
 METHODS = ("orthogonal", "affine", "ridge", "relative", "curved", "anchor pairs", "zero-shot")
 FITTED = METHODS[:5]
-LEAST_ATOMS = 50  # Of an element, to be judged alone.
+LEAST_ATOMS = 50  # Of an element, to be evaluated alone.
 LOCAL_ROWS = 6000  # That see local maps, whose search for neighbours takes the square of their number.
 # One stream of randomness each, so that adding a draw to one leaves the others as they are.
 _STREAMS = ("split", "anchors", "bootstrap", "local", "validation")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Transfer:
+    """Figures of mapped embeddings on the test set.
+
+    Attributes:
+        unexplained: Fraction of variance unexplained (FVU) of the target's embeddings: 0 is a perfect map, 1 no better
+            than their mean; None for a baseline of energies alone.
+        elements: The same by symbol, of the variance within the element.
+        atoms: Number of atoms of each of these elements.
+        mae: Mean absolute error of energies, eV/atom; None where the target has no readout.
+        median: Median absolute error of energies, eV/atom.
+        rmse: Root mean square error of energies, eV/atom.
+    """
+
+    unexplained: Estimate | None = None
+    elements: Mapping[str, Estimate] = dataclasses.field(default_factory=dict)
+    atoms: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    mae: Estimate | None = None
+    median: Estimate | None = None
+    rmse: Estimate | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class ReadoutTransfer(Result):
     """Errors of a target model's embeddings and energies when they are made from a source model's embeddings.
 
-    Every figure is of a test set, chemical systems of which nothing was fitted or chosen. `left` is the fraction of
-    variance unexplained (FVU) of the target's embeddings: 0 is a perfect map, 1 no better than their mean. Energies are
-    those that the target's own readout makes of mapped embeddings, against those that it makes of its own, in eV/atom.
+    Every figure is of a test set, chemical systems of which nothing was fitted or chosen. Energies are those that the
+    target's own readout makes of mapped embeddings, against those that it makes of its own.
 
     Attributes:
         source: name of the model that rows come from.
         target: name of the model that they are mapped to.
-        methods: by method: `left`; `elements`, by symbol the share of the variance within the element, with
-            `num_atoms`; and, where the target has a read-out, `mae`, `median` and `rmse` of energies. Figures are
-            `value`, `low`, `high`.
+        methods: figures by method.
         controls: the same for every control, by name.
         chosen: by name of the source and of every control, the fitted method with the least error, of energies or else
             of embeddings, on the validation set: other chemical systems than those of the training and the test set.
         baselines: the same for `element`, the mean row of an atom's element; and of energies alone for `composition`,
             the least squares fit of one energy an element.
         reconstruction: `gfre` and `lfre`, source → target.
-        read_out: of the target's read-out: `spread`, the standard deviation of the energies judged, in eV/atom; and
+        readout: of the target's readout: `spread`, the standard deviation of the energies judged, in eV/atom; and
             `deviation`, the largest from energies that the target predicted, None where its store has none. Empty
-            where it has no read-out.
-        num: `fitted`, `validated` and `judged` atoms, `structures` and `systems` that are judged, and structures
+            where it has no readout.
+        num: `fitted`, `validated` and `evaluated` atoms, `structures` and `systems` of the test set, and structures
             `left_out` of that because nothing was fitted of one of their elements.
         settings: how it was made.
         provenance: of the tables.
@@ -65,12 +84,15 @@ class ReadoutTransfer(Result):
 
     source: str
     target: str
-    methods: Mapping[str, Mapping[str, Any]]
-    controls: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    UNSAVED = {"maps": {}}
+    DERIVED = ("best",)
+
+    methods: Mapping[str, Transfer]
+    controls: Mapping[str, Mapping[str, Transfer]]
     chosen: Mapping[str, str]
-    baselines: Mapping[str, Mapping[str, Any]]
-    reconstruction: Mapping[str, Mapping[str, float]]
-    read_out: Mapping[str, Any]
+    baselines: Mapping[str, Transfer]
+    reconstruction: Mapping[str, Estimate]
+    readout: Mapping[str, float | None]
     num: Mapping[str, int]
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
@@ -80,43 +102,6 @@ class ReadoutTransfer(Result):
     def best(self) -> str:
         """The method chosen for the source on the validation set."""
         return self.chosen[self.source]
-
-    @property
-    def verdict(self) -> str:
-        """Summary in a few sentences."""
-        best, zero, element = self.methods[self.best], self.methods["zero-shot"], self.baselines["element"]
-        sentences = [
-            f"On unseen chemical systems the {self.best} map from {self.source}, chosen on others, leaves a fraction "
-            f"of variance unexplained of {in_words(best['left'], digits=2)} of the embeddings of {self.target}; "
-            f"anchors alone leave {in_words(zero['left'], digits=2)}, the element-only baseline "
-            f"{in_words(element['left'], digits=2)}."
-        ]
-        if not self.read_out:
-            sentences.append(f"The store of {self.target} has no readout, so energies were not evaluated.")
-            return " ".join(sentences)
-        composition = self.baselines["composition"]
-        controls = {name: methods[self.chosen[name]]["mae"] for name, methods in self.controls.items()}
-        sentences.append(
-            f"The energy readout of {self.target} has an MAE of {_milli(best['mae'])} meV/atom on them, "
-            f"{_milli(zero['mae'])} with anchors alone; the composition baseline has {_milli(composition['mae'])}"
-            + "".join(f", {name} {_milli(entry)}" for name, entry in controls.items())
-            + "."
-        )
-        rivals = [composition["mae"], element["mae"], *controls.values()]
-        if not all(np.isfinite(entry["high"]) for entry in (best["mae"], *rivals)):
-            sentences.append(
-                f"There are too few chemical systems ({self.num['systems']}) for a significant comparison."
-            )
-        elif best["mae"]["high"] < min(rival["low"] for rival in rivals):
-            sentences.append("The mapped embeddings beat every baseline.")
-        else:
-            sentences.append("This is no significant improvement over the baselines.")
-        return " ".join(sentences)
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything but the maps, and the verdict, as plain lists and numbers; undefined values are null."""
-        shown = {name: value for name, value in vars(self).items() if name != "maps"}
-        return plain({**shown, "best": self.best, "verdict": self.verdict})
 
 
 def readout_transfer(
@@ -143,7 +128,7 @@ def readout_transfer(
 
     Args:
         source: rows to map.
-        target: the same atoms in the other model; with its read-out, energies are judged too.
+        target: the same atoms in the other model; with its readout, energies are judged too.
         controls: other sources, such as models with random weights.
         k: number of anchors, drawn at random among the atoms that are fitted.
         num_components: principal components that the zero-shot map keeps, of each model its own; no more than one for
@@ -186,8 +171,8 @@ def readout_transfer(
         )
 
     num_components = min(num_components, max(1, k // 10))
-    judge = _Judge(last, fitted, test, system, num_bootstraps=num_bootstraps, key=key["bootstrap"])
-    chooser = _Judge(last, fitted, chosen_on, system, num_bootstraps=1, key=key["bootstrap"])
+    evaluation = _Evaluation(last, fitted, test, system, num_bootstraps=num_bootstraps, key=key["bootstrap"])
+    chooser = _Evaluation(last, fitted, chosen_on, system, num_bootstraps=1, key=key["bootstrap"])
     names = display_names([first, last, *others])
     with jax.enable_x64(True):  # noqa: FBT003
         rows = np.asarray(anchor_methods.random(jnp.asarray(first.x[fitted]), k, key=key["anchors"]))
@@ -196,18 +181,18 @@ def readout_transfer(
         for name, table in zip([names[0], *names[2:]], [first, *others], strict=True):
             x = jnp.asarray(table.x[fitted], jnp.float64)
             maps[name] = {method: _fit(x, y, rows, method=method, c=num_components) for method in METHODS}
-            to_judge = jnp.asarray(table.x[test], jnp.float64)
-            results[name] = {method: judge.of_rows(_apply(map, to_judge)) for method, map in maps[name].items()}
+            to_evaluate = jnp.asarray(table.x[test], jnp.float64)
+            results[name] = {method: evaluation.of_rows(_apply(map, to_evaluate)) for method, map in maps[name].items()}
             to_choose = jnp.asarray(table.x[chosen_on], jnp.float64)
             errors = {method: chooser.error_of(_apply(maps[name][method], to_choose)) for method in FITTED}
             chosen[name] = min(errors, key=errors.__getitem__)
         one_hot = jnp.asarray(element_baseline(first).x, jnp.float64)
         element = _apply(_fitted(one_hot[fitted], y, method="affine"), one_hot[test])
-        baselines = {"element": judge.of_rows(element)}
-        if judge.own is not None:
-            baselines["composition"] = judge.of_energies(_of_composition(first, judge))
+        baselines = {"element": evaluation.of_rows(element)}
+        if evaluation.own is not None:
+            baselines["composition"] = evaluation.of_energies(_of_composition(first, evaluation))
         reconstruction = _reconstruction(
-            first, last, train, test, judge, num_neighbours=num_neighbours, key=key["local"]
+            first, last, train, test, evaluation, num_neighbours=num_neighbours, key=key["local"]
         )
     return ReadoutTransfer(
         source=names[0],
@@ -217,13 +202,13 @@ def readout_transfer(
         chosen=chosen,
         baselines=baselines,
         reconstruction=reconstruction,
-        read_out=judge.told,
+        readout=evaluation.readout_figures,
         num={
             "fitted": len(fitted),
             "validated": len(chosen_on),
-            "judged": len(test),
-            "structures": len(judge.structures),
-            "systems": len(judge.weights[0]),
+            "evaluated": len(test),
+            "structures": len(evaluation.structures),
+            "systems": len(evaluation.weights[0]),
             "left_out": len(strange),
         },
         settings={
@@ -257,7 +242,7 @@ def _fit(x: Array, y: Array, rows: np.ndarray, *, method: str, c: int) -> Map:
     return _fitted(x, y, method=method)
 
 
-class _Judge:
+class _Evaluation:
     """Errors of embeddings and energies on held-out atoms, with intervals over chemical systems."""
 
     def __init__(
@@ -283,7 +268,8 @@ class _Judge:
         self.spread = ((self.y - mean) ** 2).sum(axis=1)
         elements, count = np.unique(self.species, return_counts=True)
         self.elements = [int(z) for z in elements[count >= LEAST_ATOMS]]
-        self.readout, self.own, self.told, self.all_own = target.readout, None, {}, np.zeros(0)
+        self.readout, self.own, self.all_own = target.readout, None, np.zeros(0)
+        self.readout_figures: dict[str, float | None] = {}
         if self.readout is not None:
             whole = _energies(target.x, target.species, target.structure_index, self.readout)
             of_each = np.bincount(target.structure_index, minlength=len(whole))
@@ -294,40 +280,41 @@ class _Judge:
             if predicted is not None:
                 present = of_each > 0
                 deviation = float(np.abs((whole - predicted[: len(whole)])[present] / of_each[present]).max())
-            self.told = {"spread": float(self.own.std()), "deviation": deviation}
+            self.readout_figures = {"spread": float(self.own.std()), "deviation": deviation}
 
-    def of_rows(self, rows: Array) -> dict[str, Any]:
+    def of_rows(self, rows: Array) -> Transfer:
         """Unexplained variance of mapped embeddings, overall and within elements, and the readout's errors on them."""
         mapped = np.asarray(rows)
         missed = ((mapped - self.y) ** 2).sum(axis=1)
-        within = {}
+        within, atoms = {}, {}
         for z in self.elements:
             own = self.species == z
             around = ((self.y[own] - self.y[own].mean(axis=0)) ** 2).sum(axis=1)
-            share = self.ratio(missed[own], around, self.of_atom[own])
-            within[chemical_symbols[z]] = {**share, "num_atoms": int(own.sum())}
-        figures: dict[str, Any] = {"left": self.ratio(missed, self.spread, self.of_atom), "elements": within}
+            within[chemical_symbols[z]] = self.ratio(missed[own], around, self.of_atom[own])
+            atoms[chemical_symbols[z]] = int(own.sum())
+        errors = Transfer()
         if self.own is not None:
-            figures |= self.of_energies(_energies(mapped, self.species, self.place, self.readout) / self.size)
-        return figures
+            errors = self.of_energies(_energies(mapped, self.species, self.place, self.readout) / self.size)
+        unexplained = self.ratio(missed, self.spread, self.of_atom)
+        return dataclasses.replace(errors, unexplained=unexplained, elements=within, atoms=atoms)
 
     def error_of(self, rows: Array) -> float:
         """The error by which maps are chosen: of energies, or else of rows."""
         figures = self.of_rows(rows)
-        return float(figures["left" if self.own is None else "mae"]["value"])
+        error = figures.unexplained if self.own is None else figures.mae
+        assert error is not None
+        return error.value
 
-    def of_energies(self, predicted: np.ndarray) -> dict[str, Any]:
+    def of_energies(self, predicted: np.ndarray) -> Transfer:
         """Errors of energies per atom, in eV/atom, against the target's own."""
         away, one = predicted - self.own, np.ones(len(predicted))
-        return {
-            "mae": self.ratio(np.abs(away), one, self.system),
-            "median": self.median(np.abs(away)),
-            "rmse": self.ratio(away**2, one, self.system, root=True),
-        }
+        return Transfer(
+            mae=self.ratio(np.abs(away), one, self.system),
+            median=self.median(np.abs(away)),
+            rmse=self.ratio(away**2, one, self.system, root=True),
+        )
 
-    def ratio(
-        self, above: np.ndarray, below: np.ndarray, system: np.ndarray, *, root: bool = False
-    ) -> dict[str, float]:
+    def ratio(self, above: np.ndarray, below: np.ndarray, system: np.ndarray, *, root: bool = False) -> Estimate:
         """Σ above / Σ below, or its root, and the interval over systems."""
         number = self.weights.shape[1]
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -336,12 +323,12 @@ class _Judge:
             )
         return _entry(np.sqrt(draws) if root else draws, system)
 
-    def median(self, errors: np.ndarray) -> dict[str, float]:
+    def median(self, errors: np.ndarray) -> Estimate:
         """The error that half of the structures stay below, and its interval over systems."""
         return _entry(weighted_medians(errors, self.weights[:, self.system]), self.system)
 
 
-def _entry(draws: np.ndarray, system: np.ndarray) -> dict[str, float]:
+def _entry(draws: np.ndarray, system: np.ndarray) -> Estimate:
     """The first, and the interval of the others over systems."""
     sizes = np.unique(system, return_counts=True)[1]
     return of_draws(float(draws[0]), draws[1:], scale="positive", sizes=sizes)
@@ -358,14 +345,14 @@ def _energies(x: np.ndarray, species: np.ndarray, index: np.ndarray, readout: An
     return np.asarray(energy, float)
 
 
-def _of_composition(table: EmbeddingTable, judge: _Judge) -> np.ndarray:
+def _of_composition(table: EmbeddingTable, evaluation: _Evaluation) -> np.ndarray:
     """Energies per atom of the test set from one energy per element, fitted to the target's own energies."""
     elements, column = np.unique(table.species, return_inverse=True)
-    share = np.zeros((len(judge.all_own), len(elements)))
+    share = np.zeros((len(evaluation.all_own), len(elements)))
     np.add.at(share, (table.structure_index, column), 1)
     share /= np.maximum(share.sum(axis=1, keepdims=True), 1)
-    known = judge.fitted_structures
-    return share[judge.structures] @ np.linalg.lstsq(share[known], judge.all_own[known], rcond=None)[0]
+    known = evaluation.fitted_structures
+    return share[evaluation.structures] @ np.linalg.lstsq(share[known], evaluation.all_own[known], rcond=None)[0]
 
 
 def _reconstruction(
@@ -373,27 +360,23 @@ def _reconstruction(
     target: EmbeddingTable,
     train: np.ndarray,
     test: np.ndarray,
-    judge: _Judge,
+    evaluation: _Evaluation,
     *,
     num_neighbours: int,
     key: Array,
-) -> dict[str, dict[str, float]]:
+) -> dict[str, Estimate]:
     """GFRE and LFRE on the test set, the latter on atoms of some structures only."""
     x, y = (jnp.asarray(table.x, jnp.float64) for table in (source, target))
     system = np.full(len(source.x), -1)
-    system[test] = judge.of_atom
+    system[test] = evaluation.of_atom
     errors = np.asarray(jax.jit(metrics.gfre_rows)(x, y, train=jnp.asarray(train)))
     some = whole_structures(source.structure_index, LOCAL_ROWS, key=key)
     local = np.asarray(
         metrics.lfre_rows(x[some], y[some], num_neighbours=num_neighbours, train=jnp.asarray(train[some]))
     )
 
-    def root_mean(errors: np.ndarray, system: np.ndarray) -> dict[str, float]:
+    def root_mean(errors: np.ndarray, system: np.ndarray) -> Estimate:
         known = system >= 0
-        return judge.ratio(errors[known] ** 2, np.ones(known.sum()), system[known], root=True)
+        return evaluation.ratio(errors[known] ** 2, np.ones(known.sum()), system[known], root=True)
 
     return {"gfre": root_mean(errors, system), "lfre": root_mean(local, system[some])}
-
-
-def _milli(entry: Mapping[str, float]) -> str:
-    return in_words(entry, digits=0, unit=1e-3)

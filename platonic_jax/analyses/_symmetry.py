@@ -21,7 +21,7 @@ __all__ = ["TOLERANCE", "Symmetry", "symmetry"]
 
 # Of the norm of a row: what a deep network of float32 loses by rounding, and nothing that was ever learned.
 TOLERANCE = 1e-5
-_TURNING = ("cube rotation", "rotation", "reflection")
+_ROTATIONS = ("cube rotation", "rotation", "reflection")
 _SPACES = ("raw", "shared")
 
 
@@ -35,20 +35,20 @@ class Symmetry(Result):
         layer: the layer that was looked at.
         images: by space, `raw` or `shared`, by kind of image: `num_structures` and `num_atoms`; `median` and `largest`
             distance of an image to its atom, in parts of the atom's norm; both also in parts of the distance between
-            different environments, as `median_against` and `largest_against`; `confused`, the share of images that lie
-            farther from their atom than half way to the next environment; `broken`, the share beyond the tolerance; and
-            `worst`, the atom of `largest`.
+            different environments, as `median_against` and `largest_against`; `misassigned`, the share of images that
+            lie farther from their atom than half way to the next environment; `broken`, the share beyond the tolerance;
+            and `worst`, the atom of `largest`.
         orbits: by space: `num_orbits`, those of several atoms; `collapsed`, the share of them that lies within the
             tolerance; `largest` distance to an orbit's mean, in parts of its norm, and the `worst` orbit; `within` an
             orbit and `between` orbits, root mean squares, and their `ratio`.
-        atoms: for every atom of the originals `structure`, `atom`, `element`, and `turned` and `largest`: the median
+        atoms: for every atom of the originals `structure`, `atom`, `element`, and `median` and `largest`: the median
             and the largest distance of its rotations and reflections, in parts of its norm, in raw space.
         elements: the same over the atoms of each element, the most sensitive element first.
         noise: what distances are read against: `storage`, ε of the stored rows, `rounding`, the largest distance under
             a mere change of order, and the `tolerance`.
-        moved: Å by which structures had to be moved to be exactly symmetric, for those that had to by 1e-6 or more.
-        borrowed: structures that are one orbit or whose orbits are unknown: for these, the distance between different
-            environments is that of all structures given.
+        symmetrized: Å by which atoms were moved to make a structure exactly symmetric, where that is 1e-6 or more.
+        fallback_scale: structures that are one orbit or whose orbits are unknown: for these, the distance between
+            different environments is that of all structures given.
         settings: how it was made.
         provenance: of the table.
     """
@@ -61,8 +61,8 @@ class Symmetry(Result):
     atoms: Mapping[str, np.ndarray]
     elements: Mapping[str, Mapping[str, Any]]
     noise: Mapping[str, float]
-    moved: Mapping[str, float]
-    borrowed: list[str]
+    symmetrized: Mapping[str, float]
+    fallback_scale: list[str]
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
 
@@ -70,37 +70,6 @@ class Symmetry(Result):
     def broken(self) -> list[str]:
         """The kinds of image under which some atom moves by more than the tolerance in raw space."""
         return [kind for kind, entry in self.images["raw"].items() if entry["largest"] > TOLERANCE]
-
-    @property
-    def verdict(self) -> str:
-        """Summary in a few sentences."""
-        name = f"{self.model} ({'random weights, ' if self.kind == 'random' else ''}layer {self.layer})"
-        images, orbits = self.images["raw"], self.orbits["raw"]
-        collapse = _collapse_told(orbits)
-        if not self.broken:
-            largest = max(entry["largest"] for entry in images.values())
-            return (
-                f"{name} is invariant under every symmetry tested, to numerical precision: no embedding changes by "
-                f"more than {largest:.0e} of its norm (tolerance {TOLERANCE:.0e}). {collapse}"
-            )
-        worst = max(self.broken, key=lambda kind: images[kind]["largest"])
-        entry = images[worst]
-        where = entry["worst"]
-        kept = [kind for kind in images if kind not in self.broken]
-        against = (
-            f", {_number(entry['median_against'])} and {_number(entry['largest_against'])} of the distance between "
-            "distinct environments"
-            if np.isfinite(entry["median_against"])
-            else ""
-        )
-        sentences = [
-            f"{name} is not invariant under {_series(self.broken)}{f', but under {_series(kept)}' if kept else ''}.",
-            f"Under a {worst} embeddings change by {_number(entry['median'])} of their norm at the median, "
-            f"{_number(entry['largest'])} at most ({_place(where)}){against}.",
-            collapse,
-            _advice(self.broken, images),
-        ]
-        return " ".join(sentences)
 
 
 def symmetry(table: EmbeddingTable, images: Images, *, k: int = 100, seed: int = 0) -> Symmetry:
@@ -154,10 +123,10 @@ def symmetry(table: EmbeddingTable, images: Images, *, k: int = 100, seed: int =
             seen = x if space == "raw" else _shared(x, jnp.asarray(rows))
             distance, norm = (np.asarray(values) for values in _distances(seen, jnp.asarray(images.image_of)))
             relative[space] = distance / np.where(norm > 0, norm, 1)
-            ruler, nearest, collapse[space] = _rulers(seen, number, orbit, home, most, label)
+            scale, nearest, collapse[space] = _scales(seen, number, orbit, home, most, label)
             per_space[space] = {
                 kind: _summary(
-                    np.flatnonzero(kinds == kind), relative[space], distance, ruler, nearest, images.image_of, label
+                    np.flatnonzero(kinds == kind), relative[space], distance, scale, nearest, images.image_of, label
                 )
                 for kind in IMAGES
                 if (kinds == kind).any()
@@ -165,8 +134,8 @@ def symmetry(table: EmbeddingTable, images: Images, *, k: int = 100, seed: int =
             for kind, entry in per_space[space].items():
                 entry["num_structures"] = int((images.kind == kind).sum())
 
-    turned = np.isin(kinds, _TURNING)
-    atoms = _by_atom(relative["raw"][turned], images.image_of[turned], number)
+    rotated = np.isin(kinds, _ROTATIONS)
+    atoms = _by_atom(relative["raw"][rotated], images.image_of[rotated], number)
     return Symmetry(
         model=table.model,
         kind=table.kind,
@@ -180,8 +149,8 @@ def symmetry(table: EmbeddingTable, images: Images, *, k: int = 100, seed: int =
             "rounding": per_space["raw"]["permutation"]["largest"],
             "tolerance": TOLERANCE,
         },
-        moved={known.ids[i]: float(shift) for i, shift in enumerate(images.moved) if shift >= 1e-6},
-        borrowed=_borrowed(images, home),
+        symmetrized={known.ids[i]: float(shift) for i, shift in enumerate(images.moved) if shift >= 1e-6},
+        fallback_scale=_without_scale(images, home),
         settings={
             **images.settings,
             "k": len(rows),
@@ -228,31 +197,31 @@ def _compact(orbit: np.ndarray, structure: np.ndarray) -> tuple[np.ndarray, np.n
     return compact, home, int(np.bincount(home).max()) if len(home) else 0
 
 
-def _rulers(
+def _scales(
     seen: Array, number: int, orbit: np.ndarray, home: np.ndarray, most: int, label: Any
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Distance between environments and to the nearest one, for every original atom; and the collapse of orbits."""
-    ruler, nearest = np.full(number, np.nan), np.full(number, np.nan)
+    scale, nearest = np.full(number, np.nan), np.full(number, np.nan)
     known = np.flatnonzero(orbit >= 0)
     empty = {"num_orbits": 0, "collapsed": np.nan, "largest": np.nan, "within": np.nan, "between": np.nan}
     if not known.size:
-        return ruler, nearest, {**empty, "ratio": np.nan, "worst": None}
+        return scale, nearest, {**empty, "ratio": np.nan, "worst": None}
     members = orbit[known]
     spread = _orbits(seen[known], jnp.asarray(members), jnp.asarray(home[members]), num_orbits=len(home), most=most)
     within, largest, between, closest, norm = (np.asarray(values, float) for values in spread)
     size, first = np.bincount(members), known[np.unique(members, return_index=True)[1]]
     everywhere = _apart(np.asarray(seen[first], float))
-    ruler[:] = everywhere
-    ruler[known] = np.where(np.isfinite(between), between, everywhere)[members]
+    scale[:] = everywhere
+    scale[known] = np.where(np.isfinite(between), between, everywhere)[members]
     nearest[known] = closest[members]
     several = size > 1
     if not several.any():
-        return ruler, nearest, {**empty, "between": everywhere, "ratio": np.nan, "worst": None}
+        return scale, nearest, {**empty, "between": everywhere, "ratio": np.nan, "worst": None}
     part = np.where(several, largest / np.where(norm > 0, norm, 1), -1)
     inside = float(np.sqrt(np.mean(within[several] ** 2)))
     outside = float(np.sqrt(np.nanmean(between**2))) if np.isfinite(between).any() else everywhere
     return (
-        ruler,
+        scale,
         nearest,
         {
             "num_orbits": int(several.sum()),
@@ -276,22 +245,22 @@ def _summary(
     rows: np.ndarray,
     relative: np.ndarray,
     distance: np.ndarray,
-    ruler: np.ndarray,
+    scale: np.ndarray,
     nearest: np.ndarray,
     image_of: np.ndarray,
     label: Any,
 ) -> dict[str, Any]:
     """Of the images of one kind, whose rows are given."""
     atom = image_of[rows]
-    parts, sited, ruled = relative[rows], np.isfinite(nearest[atom]), ruler[atom] > 0
-    against = distance[rows][ruled] / ruler[atom][ruled]
+    parts, sited, scaled = relative[rows], np.isfinite(nearest[atom]), scale[atom] > 0
+    against = distance[rows][scaled] / scale[atom][scaled]
     return {
         "num_atoms": len(rows),
         "median": float(np.median(parts)),
         "largest": float(parts.max()),
-        "median_against": float(np.median(against)) if ruled.any() else np.nan,
-        "largest_against": float(against.max()) if ruled.any() else np.nan,
-        "confused": float(np.mean(distance[rows][sited] > nearest[atom][sited] / 2)) if sited.any() else np.nan,
+        "median_against": float(np.median(against)) if scaled.any() else np.nan,
+        "largest_against": float(against.max()) if scaled.any() else np.nan,
+        "misassigned": float(np.mean(distance[rows][sited] > nearest[atom][sited] / 2)) if sited.any() else np.nan,
         "broken": float(np.mean(parts > TOLERANCE)),
         "worst": label(int(atom[parts.argmax()])),
     }
@@ -300,77 +269,21 @@ def _summary(
 def _by_atom(relative: np.ndarray, atom: np.ndarray, number: int) -> dict[str, np.ndarray]:
     """Median and largest of the images of each atom; every atom has as many of them."""
     by_atom = relative[np.argsort(atom, kind="stable")].reshape(number, -1)
-    return {"turned": np.median(by_atom, axis=1), "largest": by_atom.max(axis=1)}
+    return {"median": np.median(by_atom, axis=1), "largest": by_atom.max(axis=1)}
 
 
 def _by_element(symbols: np.ndarray, atoms: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     elements = {
         str(element): {
             "num_atoms": int((symbols == element).sum()),
-            "turned": float(np.median(atoms["turned"][symbols == element])),
+            "median": float(np.median(atoms["median"][symbols == element])),
             "largest": float(atoms["largest"][symbols == element].max()),
         }
         for element in np.unique(symbols)
     }
-    return dict(sorted(elements.items(), key=lambda entry: -entry[1]["turned"]))
+    return dict(sorted(elements.items(), key=lambda entry: -entry[1]["median"]))
 
 
-def _borrowed(images: Images, home: np.ndarray) -> list[str]:
+def _without_scale(images: Images, home: np.ndarray) -> list[str]:
     number = int((images.kind == "original").sum())
     return [images.structures.ids[i] for i in np.flatnonzero(np.bincount(home, minlength=number) < 2)]
-
-
-def _collapse_told(orbits: Mapping[str, Any]) -> str:
-    if not orbits["num_orbits"]:
-        return "No structure has symmetry-equivalent atoms, so their agreement was not tested."
-    number, collapsed = orbits["num_orbits"], round(orbits["collapsed"] * orbits["num_orbits"])
-    if collapsed == number:
-        return f"Symmetry-equivalent atoms coincide in all {number} orbits of several atoms."
-    return (
-        f"Symmetry-equivalent atoms coincide in {collapsed} of {number} orbits; the spread within an orbit is "
-        f"{_number(orbits['ratio'])} of that between orbits, largest in the orbit of {_place(orbits['worst'])}."
-    )
-
-
-def _advice(broken: list[str], images: Mapping[str, Mapping[str, Any]]) -> str:
-    """Advice on each broken invariance."""
-    sentences = []
-    if {"translation", "permutation"} & set(broken):
-        sentences.append(
-            "Dependence on the origin or on the order of atoms means that rounding decides between equally distant "
-            "neighbours (a fixed number of neighbours, or a sharp cutoff): smaller differences of embeddings are not "
-            "meaningful."
-        )
-    if turning := {"cube rotation", "rotation"} & set(broken):
-        confused = max(images[kind]["confused"] for kind in turning)
-        if confused > 0:
-            sentences.append(
-                f"{100 * confused:.0f} % of rotated atoms are displaced by more than half the distance to the nearest "
-                "other environment."
-            )
-        sentences.append(
-            "Embed with `--orbit-average` before comparing embeddings, or keep every crystal in the same orientation, "
-            "and test the forces with `platonic phonons`."
-        )
-    elif "reflection" in broken:
-        sentences.append(
-            "It distinguishes mirror images, as SO(3)-equivariant networks do: atoms that are equivalent only by a "
-            "mirror or an inversion have different embeddings. Rotating a crystal is safe, and `--orbit-average` "
-            "would not help."
-        )
-    elif broken == ["supercell"]:
-        sentences.append("It depends on the choice of the cell: compare it on primitive cells only.")
-    return " ".join(sentences)
-
-
-def _place(where: Mapping[str, Any]) -> str:
-    return f"{where['element']} {where['atom']} of {where['structure']}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.2g}" if value >= 0.01 else f"{value:.0e}"
-
-
-def _series(items: list[str]) -> str:
-    plural = [f"{item}s" for item in items]
-    return plural[0] if len(plural) == 1 else f"{', '.join(plural[:-1])} and {plural[-1]}"

@@ -78,7 +78,7 @@ def deliver(result: Any, args: argparse.Namespace) -> None:
     console = _print.console()
     for table in report.tables(result):
         console.print(_print.rich_table(table))
-    for paragraph in report.verdicts(result):
+    for paragraph in report.verdict(result):
         _print.say(paragraph)
     if written:
         _print.say_file("The report is in", written)

@@ -9,31 +9,21 @@ The counterpart of Figure 1 of the paper that this package follows (Li & Walsh 2
 further results, in their order, are `shared_space_page`, `failures_page` and `arithmetic_page`.
 
 Example:
+    >>> from platonic_jax.analyses import Estimate
     >>> figure, axes = subplots(1, 2, height=2.5)
-    >>> of = {"first": {"value": 0.9, "low": 0.8, "high": 0.95}, "second": {"value": 0.5, "low": 0.4, "high": 0.6}}
-    >>> intervals({"7net-0": of}, ax=axes[0, 0]) is axes[0, 0]
+    >>> estimates = {"first": Estimate(0.9, 0.8, 0.95), "second": Estimate(0.5, 0.4, 0.6)}
+    >>> intervals({"7net-0": estimates}, ax=axes[0, 0]) is axes[0, 0]
     True
 """
 
-from platonic_jax.plots._arrangement import (
-    distances,
-    labels,
-    leaf_order,
-    linkage,
-    mapped,
-    means_within,
-    pairs,
-    ranked_pairs,
-    window,
-)
 from platonic_jax.plots._comparison import dendrogram, map, matrix, null, sweep
 from platonic_jax.plots._pages import (
     arithmetic_page,
     failures_page,
     raw_spaces_page,
+    readout_transfer_page,
     save_all,
     shared_space_page,
-    stitching_page,
     sweep_page,
     typicality_page,
 )
@@ -48,8 +38,8 @@ from platonic_jax.plots._studies import (
     p_values,
     polymorphs,
     reactions,
+    readout_transfer,
     stitched_pairs,
-    stitching,
 )
 from platonic_jax.plots._style import (
     GROUPS,
@@ -72,38 +62,29 @@ __all__ = [
     "bands",
     "coverage",
     "dendrogram",
-    "distances",
     "drift",
     "element_groups",
     "failures_page",
     "gains",
     "images",
     "intervals",
-    "labels",
-    "leaf_order",
-    "linkage",
     "losses",
     "map",
-    "mapped",
     "matrix",
-    "means_within",
     "null",
     "p_values",
-    "pairs",
     "polymorphs",
-    "ranked_pairs",
     "raw_spaces_page",
     "reactions",
     "save",
     "save_all",
     "shared_space_page",
     "stitched_pairs",
-    "stitching",
-    "stitching_page",
+    "readout_transfer",
+    "readout_transfer_page",
     "subplots",
     "sweep",
     "sweep_page",
     "typicality_page",
-    "window",
     "with_legend",
 ]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from scipy.cluster import hierarchy
 
 from platonic_jax.analyses import PCA, Comparison, Sweep
-from platonic_jax.plots._arrangement import labels, leaf_order, linkage, ranked_pairs, window
+from platonic_jax.analyses.arrangement import labels, leaf_order, linkage, ranked_pairs, window
 from platonic_jax.plots._style import (
     BLACK,
     COLUMN,

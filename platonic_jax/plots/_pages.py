@@ -22,8 +22,8 @@ from platonic_jax.analyses import (
     Symmetry,
     Typicality,
 )
+from platonic_jax.analyses.arrangement import labels, leaf_order, mapped
 from platonic_jax.plots import _comparison, _probes, _studies
-from platonic_jax.plots._arrangement import labels, leaf_order, mapped
 from platonic_jax.plots._style import COLUMN, PAGE, TEXT, blank, save, subplots, with_legend
 
 _MATRICES = ("procrustes", "mutual_knn", "sinkhorn_divergence", "wasserstein", "cka")
@@ -64,19 +64,19 @@ def typicality_page(result: Typicality, *, reference: str | None = None) -> Figu
     return panels[0, 0].get_figure(root=True)
 
 
-def stitching_page(result: ReadoutTransfer) -> Figure:
-    """Errors of each stitching map, in embeddings and in energies: `stitching` for both.
+def readout_transfer_page(result: ReadoutTransfer) -> Figure:
+    """Errors of each map, in embeddings and in energies: `readout_transfer` for both.
 
     Args:
         result: the result.
 
     Returns:
-        The figure, of page width, or half of it where the target has no read-out.
+        The figure, of page width, or half of it where the target has no readout.
     """
-    figures = ("left", "mae") if result.read_out else ("left",)
+    figures = ("unexplained", "mae") if result.readout else ("unexplained",)
     height = 1.1 + 0.26 * (len(result.methods) + len(result.baselines))
     _, panels = subplots(1, len(figures), width=COLUMN * len(figures), height=height)
-    drawn = [_studies.stitching(result, name, ax=ax) for name, ax in zip(figures, panels[0], strict=True)]
+    drawn = [_studies.readout_transfer(result, name, ax=ax) for name, ax in zip(figures, panels[0], strict=True)]
     for ax in drawn[1:]:
         ax.tick_params(labelleft=False)
     return with_legend(*drawn)
@@ -125,7 +125,7 @@ def failures_page(
     phonons: Sequence[Phonons] = (),
     typicality: Typicality | None = None,
     drift: dict[str, Drift] | None = None,
-    calibration: ErrorRanking | None = None,
+    error_ranking: ErrorRanking | None = None,
     named: Sequence[str] = (),
 ) -> Figure:
     """Failure modes of one model: symmetry, phonons, outliers, displacement by training, force errors.
@@ -138,7 +138,7 @@ def failures_page(
         phonons: one panel for each.
         typicality: one panel, against its first reference.
         drift: by the name of a run, with energies; one panel.
-        calibration: one panel for each of its models.
+        error_ranking: one panel for each of its models.
         named: symbols of elements that the panel of drift names.
 
     Returns:
@@ -155,8 +155,8 @@ def failures_page(
         panels.append(partial(_studies.auroc, typicality))
     if drift:
         panels.append(partial(_studies.drift, drift, named=named))
-    if calibration is not None:
-        panels += [partial(_studies.coverage, calibration, name) for name in calibration.models]
+    if error_ranking is not None:
+        panels += [partial(_studies.coverage, error_ranking, name) for name in error_ranking.models]
     return _lettered(panels)
 
 
@@ -165,7 +165,7 @@ def arithmetic_page(
     analogies: Analogies | None = None,
     polymorphs: Polymorphs | None = None,
     reactions: Reactions | None = None,
-    stitching: ReadoutTransfer | None = None,
+    readout_transfer: ReadoutTransfer | None = None,
 ) -> Figure:
     """Arithmetic and transfer: sums of crystals, phases, reactions, and one model's embeddings in another's readout.
 
@@ -176,7 +176,7 @@ def arithmetic_page(
         analogies: two panels, of right answers and of right phases.
         polymorphs: one panel, of phases and copies, or of formulas where no copies were given.
         reactions: one panel.
-        stitching: one panel, of energies, or of rows where the target has no read-out.
+        readout_transfer: one panel, of energies, or of embeddings where the target has no readout.
 
     Returns:
         The figure, of page width, with those panels that something was given for.
@@ -193,8 +193,10 @@ def arithmetic_page(
         panels.append(partial(_studies.polymorphs, polymorphs, figure))
     if reactions is not None:
         panels.append(partial(_studies.reactions, reactions))
-    if stitching is not None:
-        panels.append(partial(_studies.stitching, stitching, "mae" if stitching.read_out else "left"))
+    if readout_transfer is not None:
+        panels.append(
+            partial(_studies.readout_transfer, readout_transfer, "mae" if readout_transfer.readout else "unexplained")
+        )
     return _lettered(panels)
 
 

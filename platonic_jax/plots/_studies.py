@@ -11,10 +11,12 @@ from platonic_jax.analyses import (
     Analogies,
     Drift,
     ErrorRanking,
+    Estimate,
     Polymorphs,
     Reactions,
     ReadoutTransfer,
     Training,
+    Transfer,
     Typicality,
 )
 from platonic_jax.plots._style import BLACK, COLUMN, FAINT, GREY, SERIES, TEXT, axes, intervals, logarithmic, thin
@@ -38,8 +40,10 @@ def auroc(result: Typicality, *, reference: str | None = None, ax: Axes | None =
     reference = reference or result.references[0]
     names = result.ranked(reference)
     entries = {name: result.queries[name].against[reference] for name in names}
-    series = {model: {name: entries[name][model].auroc for name in names} for model in entries[names[0]]}
-    ax = intervals(series, rows=names, colours={result.judge: BLACK}, ax=ax)
+    series = {
+        model: {name: entries[name][model].auroc or Estimate(np.nan) for name in names} for model in entries[names[0]]
+    }
+    ax = intervals(series, rows=names, colours={result.combined: BLACK}, ax=ax)
     ax.axvline(0.5, color=GREY, lw=0.8, ls="--")
     ax.set_xlabel("AUROC against held-out structures", fontsize=TEXT)
     return ax
@@ -60,7 +64,7 @@ def p_values(result: Typicality, *, reference: str | None = None, ax: Axes | Non
     ax = ax or axes(COLUMN, COLUMN)
     sets = {"held out": result.held_out[reference], **{name: result.queries[name] for name in result.ranked(reference)}}
     for place, (name, query) in enumerate(sets.items()):
-        p_values = np.sort(query.against[reference][result.judge].p_value)
+        p_values = np.sort(query.against[reference][result.combined].p_value)
         p_values = p_values[np.isfinite(p_values)]
         style = {"color": BLACK, "lw": 1.8}
         if place:  # Ten colours, then the same broken.
@@ -70,7 +74,7 @@ def p_values(result: Typicality, *, reference: str | None = None, ax: Axes | Non
     ax.plot(uniform, uniform, color=GREY, lw=0.8, ls=":", label="uniform")
     ax.axvline(result.settings["level"], color=GREY, lw=0.6, ls=":")
     ax.set(xscale="log", xlim=(0.001, 1), ylim=(0, 1))
-    ax.set_xlabel(f"p-value against {reference}, {result.judge}", fontsize=TEXT)
+    ax.set_xlabel(f"p-value against {reference}, {result.combined}", fontsize=TEXT)
     ax.set_ylabel("share of structures", fontsize=TEXT)
     thin(ax)
     return ax
@@ -81,7 +85,7 @@ def coverage(result: ErrorRanking, model: str, *, ax: Axes | None = None) -> Axe
 
     Args:
         result: the result.
-        model: a name in `found.models`.
+        model: a name in `result.models`.
         ax: the axes to draw into; a new figure of column width if left out.
 
     Returns:
@@ -89,10 +93,10 @@ def coverage(result: ErrorRanking, model: str, *, ax: Axes | None = None) -> Axe
     """
     ax = ax or axes(COLUMN, 2.6)
     for place, (score, entry) in enumerate(result.scores[model].items()):
-        curve = entry["atoms"]["curve"]
+        ranking = entry["atoms"]
         style = "--" if score in result.baselines else "-"
         colour = SERIES[place % len(SERIES)][0]
-        ax.plot(100 * curve["coverage"], curve["error"], style, lw=1.1, color=colour, label=score)
+        ax.plot(100 * ranking.coverage, ranking.risk, style, lw=1.1, color=colour, label=score)
     ax.axhline(result.errors[model]["force"]["mean"], color=GREY, lw=0.6)
     ax.set_xlabel("% of atoms kept, the lowest scores first", fontsize=TEXT)
     ax.set_ylabel(f"mean force error of {model} / eV Å⁻¹", fontsize=TEXT)
@@ -113,9 +117,9 @@ def drift(results: Mapping[str, Drift], *, named: Sequence[str] = (), ax: Axes |
     """
     ax = ax or axes(COLUMN, 2.8)
     for (name, one), (colour, marker) in zip(results.items(), SERIES, strict=False):
-        unseen = [symbol for symbol, entry in one.elements.items() if not entry["seen"]]
-        moved = [one.elements[symbol]["displacement"]["value"] for symbol in unseen]
-        change = [_MILLI * one.energy["change"]["elements"][symbol] for symbol in unseen]
+        unseen = [symbol for symbol, entry in one.elements.items() if not entry.seen]
+        moved = [one.elements[symbol].displacement.value for symbol in unseen]
+        change = [_MILLI * one.energy["change"].elements[symbol] for symbol in unseen]
         ax.plot(moved, change, marker, ms=2.6, mew=0, alpha=0.8, color=colour, label=name)
         for symbol, x, y in zip(unseen, moved, change, strict=True):
             if symbol in named:
@@ -135,13 +139,13 @@ def analogies(result: Analogies, figure: str = "hit_1", *, ax: Axes | None = Non
 
     Args:
         result: the result.
-        figure: a figure of `found.found`: `hit_1`, `hit_10`, `median_rank` or `phase`.
+        figure: a key of `result.figures[…]`: `hit_1`, `hit_10`, `median_rank` or `phase`.
         ax: the axes to draw into; a new figure of column width if left out.
 
     Returns:
         The axes.
     """
-    ax = intervals({figure: {name: entry[figure] for name, entry in result.found.items()}}, ax=ax)
+    ax = intervals({figure: {name: entry[figure] for name, entry in result.figures.items()}}, ax=ax)
     ax.axvline(result.chance[figure], color=GREY, lw=0.8, ls="--")
     labels = {"hit_1": "right answer first", "hit_10": "right answer among ten", "phase": "right phase of the answer"}
     ax.set_xlabel(labels.get(figure, "median rank of the right answer"), fontsize=TEXT)
@@ -153,7 +157,7 @@ def polymorphs(result: Polymorphs, figure: str = "separation", *, ax: Axes | Non
 
     Args:
         result: the result.
-        figure: a figure of `found.within`: `identity`, `separation` (which needs copies) or `energy`.
+        figure: a key of `result.within[…][…]`: `identity`, `separation` (which needs copies) or `energy`.
         ax: the axes to draw into; a new figure of column width if left out.
 
     Returns:
@@ -189,26 +193,27 @@ def reactions(result: Reactions, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def stitching(result: ReadoutTransfer, figure: str = "left", *, ax: Axes | None = None) -> Axes:
+def readout_transfer(result: ReadoutTransfer, figure: str = "unexplained", *, ax: Axes | None = None) -> Axes:
     """Fraction of variance unexplained by each map, or error of the target's readout on the mapped embeddings.
 
     Args:
         result: the result.
-        figure: `left`, the fraction of variance unexplained; or, where the target has a read-out, `mae`, `median`
-            or `rmse`, of energies.
+        figure: `unexplained`, the fraction of variance; or, where the target has a readout, `mae`, `median` or `rmse`,
+            of energies.
         ax: the axes to draw into; a new figure of column width if left out.
 
     Returns:
         The axes, with the baselines below the maps; `with_legend` names the source and the controls.
     """
     rows = [*result.methods, *(f"{name} alone" for name in result.baselines)]
-    alone = {f"{name} alone": estimates[figure] for name, estimates in result.baselines.items() if figure in estimates}
-    series = {result.source: {method: entry[figure] for method, entry in result.methods.items()} | alone}
-    for name, methods in result.controls.items():
-        series[name] = {method: entry[figure] for method, entry in methods.items()}
-    ax = intervals(series, unit=1.0 if figure == "left" else _MILLI, rows=rows, colours={result.source: BLACK}, ax=ax)
+    alone = {f"{name} alone": figures for name, figures in result.baselines.items()}
+    series = {result.source: _figures({**result.methods, **alone}, figure)}
+    series |= {name: _figures(methods, figure) for name, methods in result.controls.items()}
+    ax = intervals(
+        series, unit=1.0 if figure == "unexplained" else _MILLI, rows=rows, colours={result.source: BLACK}, ax=ax
+    )
     label = "fraction of variance unexplained"
-    if figure != "left":
+    if figure != "unexplained":
         logarithmic(ax, "x")
         what = {"mae": "mean absolute", "median": "median", "rmse": "root mean square"}[figure]
         label = f"energy by the readout of {result.target}:\n{what} error / meV per atom"
@@ -216,11 +221,16 @@ def stitching(result: ReadoutTransfer, figure: str = "left", *, ax: Axes | None 
     return ax
 
 
+def _figures(methods: Mapping[str, Transfer], figure: str) -> dict[str, Estimate]:
+    estimates = {method: getattr(figures, figure) for method, figures in methods.items()}
+    return {method: estimate for method, estimate in estimates.items() if estimate is not None}
+
+
 def stitched_pairs(results: Sequence[ReadoutTransfer], method: str = "best", *, ax: Axes | None = None) -> Axes:
     """Median error of each model's readout on each other model's embeddings, by one map; darker is worse.
 
     Args:
-        results: results of pairs whose targets have a read-out.
+        results: results of pairs whose targets have a readout.
         method: a name in their `methods` or `baselines`; `best`, the map chosen on the validation set.
         ax: the axes to draw into; a new figure of column width if left out.
 
@@ -235,7 +245,8 @@ def stitched_pairs(results: Sequence[ReadoutTransfer], method: str = "best", *, 
     value = np.full((len(sources), len(targets)), np.nan)
     for one in results:
         entry = {**one.methods, **one.baselines}[one.best if method == "best" else method]
-        value[sources.index(one.source), targets.index(one.target)] = _MILLI * entry["median"]["value"]
+        if entry.median is not None:
+            value[sources.index(one.source), targets.index(one.target)] = _MILLI * entry.median.value
     ax.imshow(np.log10(np.maximum(value, 1)), cmap="Oranges", vmin=1, vmax=3, aspect="auto")
     for (i, j), number in np.ndenumerate(value):
         if np.isfinite(number):
@@ -281,7 +292,7 @@ def gains(
     Args:
         result: the result.
         where: `all` atoms, or those `within` one element.
-        measure: a name in `result.judged[where]["learned"]`.
+        measure: a name in `result.agreement[where]["learned"]`.
         before: the other space: `start` of the training, `plain` (random anchors) or `raw` (embeddings, no anchors).
         ax: the axes to draw into; a new figure of column width if left out.
 
@@ -290,7 +301,7 @@ def gains(
     """
     ax = ax or axes(COLUMN, COLUMN)
     check_choice("before", before, _BEFORE)
-    first, learned = (result.judged[where][space][measure]["pairs"] for space in (before, "learned"))
+    first, learned = (result.agreement[where].spaces[space][measure].pairs for space in (before, "learned"))
     # Models stand in this order, and so does the later one of a pair.
     ends = np.cumsum([result.num_trained, result.num_unseen])
     kind = np.searchsorted(ends, [j for _, j in result.pairs], side="right")
@@ -309,7 +320,7 @@ def gains(
     return ax
 
 
-def _with_ends(entry: Mapping[str, np.ndarray], which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _with_ends(estimates: Sequence[Estimate], which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Values of some pairs, and the lengths of their intervals below and above."""
-    value, low, high = (np.asarray(entry[end])[which] for end in ("value", "low", "high"))
+    value, low, high = np.array([(entry.value, entry.low, entry.high) for entry in estimates]).T[:, which]
     return value, np.maximum([value - low, high - value], 0)

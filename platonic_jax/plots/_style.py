@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from pymatgen.core import Element
 
 from platonic_jax._files import replacing
-from platonic_jax.analyses import PCA
+from platonic_jax.analyses import PCA, Estimate
 
 COLUMN = 3.5  # inches: one column of a two-column page
 PAGE = 7.2
@@ -163,7 +163,7 @@ def logarithmic(ax: Axes, which: str) -> None:
 
 
 def intervals(
-    series: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    series: Mapping[str, Mapping[str, Estimate]],
     *,
     unit: float = 1.0,
     rows: list[str] | None = None,
@@ -173,7 +173,7 @@ def intervals(
     """Values with their intervals, one row a name, the series of a row close above each other.
 
     Args:
-        series: by series, by name of the row: `value`, `low` and `high`. A series need not have every row.
+        series: by series, by name of the row, estimates. A series need not have every row.
         unit: what every number is multiplied by.
         rows: names from top to bottom; those of the series, as they come, if left out.
         colours: of series; others take their turn.
@@ -189,7 +189,7 @@ def intervals(
         colour, marker = SERIES[place % len(SERIES)]
         colour = (colours or {}).get(name, colour)
         at = np.array([rows.index(row) for row in entries]) + step * (place - (len(series) - 1) / 2)
-        value, low, high = (unit * np.array([entry[end] for entry in entries.values()]) for end in _ENDS)
+        value, low, high = unit * np.array([(entry.value, entry.low, entry.high) for entry in entries.values()]).T
         ax.hlines(at, low, high, color=colour, lw=1.2)
         ax.plot(value, at, marker, ms=3.2, color=colour, label=name)
     ax.set_yticks(range(len(rows)), rows)
@@ -198,9 +198,6 @@ def intervals(
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", lw=0.3, color=FAINT)
     return ax
-
-
-_ENDS = ("value", "low", "high")
 
 
 def with_legend(*drawn: Axes, ncols: int = 3) -> Figure:

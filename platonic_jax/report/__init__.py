@@ -1,102 +1,10 @@
 """One self-contained HTML file from results, with their numbers and figures beside it.
 
 `report.html` needs no network: style, script, plotly and all data are inside. It opens on the verdict in plain
-sentences, and goes from there to figures, tables, and where every number comes from.
+sentences, and goes from there to figures, tables, and the origin of every number. Neither matplotlib nor plotly is
+imported for verdicts and tables.
 """
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+import lazy_loader
 
-from matplotlib.figure import Figure
-
-from platonic_jax import plots
-from platonic_jax._files import replacing
-from platonic_jax.analyses import Comparison, ReadoutTransfer, Sweep, Typicality
-from platonic_jax.analyses._result import plain, write_json
-from platonic_jax.report import _structures
-from platonic_jax.report._page import page
-from platonic_jax.report._part import Part
-from platonic_jax.report._table import Strong, Table, with_interval
-from platonic_jax.report._texts import measure_text, number
-from platonic_jax.report._verdict import Answer, Verdict, verdict
-from platonic_jax.report.presenters import name, part, tables, verdicts
-
-__all__ = [
-    "Answer",
-    "Part",
-    "Strong",
-    "Table",
-    "Verdict",
-    "measure_text",
-    "name",
-    "number",
-    "page",
-    "part",
-    "save",
-    "tables",
-    "verdict",
-    "verdicts",
-    "with_interval",
-    "write",
-    "write_files",
-]
-
-# Results that a figure of page width says as a whole.
-_PAGES: dict[type, Callable[[Any], Figure]] = {
-    Sweep: plots.sweep_page,
-    ReadoutTransfer: plots.stitching_page,
-    Typicality: plots.typicality_page,
-}
-
-
-def write(result: Any, folder: str | Path) -> Path:
-    """Write `report.html` and what stands beside it (`write_files`); each file appears whole or not at all.
-
-    Args:
-        result: a result of `compare`, `sweep`, `training` or `studies`; of symmetry, a list of them, one a model.
-        folder: where to; made if absent.
-
-    Returns:
-        The path of `report.html`.
-
-    Raises:
-        TypeError: it is no result.
-        OSError: the folder cannot be written.
-    """
-    folder = Path(folder)
-    section = part(result)
-    write_files(result, folder, name=section.name)
-    target = folder / "report.html"
-    with replacing(target) as partial:
-        partial.write_text(page([section], day=_day(result)), encoding="utf-8")
-    return target
-
-
-def write_files(result: Any, folder: str | Path, *, name: str) -> None:
-    """Write what stands beside a report: the result as `NAME.json`, its figures, and the structures of a comparison.
-
-    Args:
-        result: as in `write`.
-        folder: where to; made if absent.
-        name: of the JSON file.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    save(result, folder / f"{name}.json")
-    if isinstance(result, Comparison):
-        plots.save_all(result, folder / "figures")
-        _structures.write(result, folder / _structures.FILE)
-    if type(result) in _PAGES:
-        (folder / "figures").mkdir(exist_ok=True)
-        plots.save(_PAGES[type(result)](result), folder / "figures" / f"{name}.png")
-
-
-def save(result: Any, path: str | Path) -> None:
-    """Write a result as JSON, whole or not at all; of symmetry, a list."""
-    write_json([entry.to_json() for entry in result] if isinstance(result, Sequence) else result.to_json(), path)
-
-
-def _day(result: Any) -> str:
-    one = result[0] if isinstance(result, Sequence) else result
-    return str(plain(one.provenance).get("created", ""))[:10]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

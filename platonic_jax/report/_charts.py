@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from platonic_jax.analyses import Estimate
+
 __all__ = ["curve", "dots", "entries", "lines", "points", "scattered"]
 
 Spec = dict[str, Any]
@@ -36,10 +38,10 @@ def dots(
 
 
 def entries(
-    name: str, estimates: Sequence[Mapping[str, float] | float | None], *, style: str = "model", unit: float = 1.0
+    name: str, estimates: Sequence[Estimate | float | None], *, style: str = "model", unit: float = 1.0
 ) -> Spec:
-    """A series of `dots`: values with `value`, `low` and `high`, bare values, or None where there is none."""
-    end_of = lambda entry, end: entry[end] if isinstance(entry, Mapping) else entry
+    """A series of `dots`: estimates, bare values, or None where there is none."""
+    end_of = lambda entry, end: getattr(entry, end) if isinstance(entry, Estimate) else entry
     ends = {end: _numbers(end_of(entry, end) for entry in estimates) for end in ("value", "low", "high")}
     return {"name": name, "style": style, **{end: _in(values, unit) for end, values in ends.items()}}
 

@@ -3,23 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from platonic_jax import _html, plots
-from platonic_jax.analyses import Comparison
+from platonic_jax.analyses import Comparison, arrangement
 from platonic_jax.report import _comparison_atoms, _comparison_data, _structures, _texts
-from platonic_jax.report._part import Part, many, plain, plain_settings
-from platonic_jax.report._verdict import Answer, verdict
+from platonic_jax.report._part import Part, plain, plain_settings
+from platonic_jax.report._texts import many
+from platonic_jax.report.presenters.comparison import Answer, answers, intro, title
 
-__all__ = ["part", "title"]
-
-
-def title(comparison: Comparison) -> str:
-    """The models that are compared, named where they are few."""
-    models = [name for name, kind in zip(comparison.models, comparison.kinds, strict=True) if kind == "model"]
-    if 1 < len(models) <= 4:
-        return f"What {', '.join(models[:-1])} and {models[-1]} have in common"
-    return f"What {len(models)} models have in common" if models else "A comparison of controls"
+__all__ = ["part"]
 
 
 def part(comparison: Comparison) -> Part:
@@ -31,7 +22,7 @@ def part(comparison: Comparison) -> Part:
     Returns:
         Its verdict, sections, maps and matrices.
     """
-    summary = verdict(comparison)
+    lead, supporting = answers(comparison)
     sections = {
         "measures": ("Measures", _measures(comparison)),
         "maps": ("Maps", _comparison_atoms.maps(comparison)),
@@ -44,9 +35,9 @@ def part(comparison: Comparison) -> Part:
     return Part(
         name="compare",
         title=title(comparison),
-        intro=_intro(comparison),
-        verdict=[summary.lead],
-        answers=f'<dl class="answers">{"".join(_answer(answer) for answer in summary.answers)}</dl>',
+        intro=_html.prose(intro(comparison)),
+        verdict=[lead],
+        answers=f'<dl class="answers">{"".join(_answer(answer) for answer in supporting)}</dl>',
         sections={name: entry for name, entry in sections.items() if entry[1]},
         charts={},
         comparison=_comparison_data.payload(comparison),
@@ -54,22 +45,12 @@ def part(comparison: Comparison) -> Part:
     )
 
 
-def _intro(comparison: Comparison) -> str:
-    atoms, structures = len(comparison.species), len(np.unique(comparison.structure_index))
-    return (
-        f"{many(atoms, 'atom')} of {many(structures, 'structure')}, each described by its similarities to the same "
-        f"{_html.text(comparison.anchors['k'])} anchor atoms, and so comparable between models."
-    )
-
-
 def _answer(answer: Answer) -> str:
-    command = f"<pre>{_html.text(answer.command)}</pre>" if answer.command else ""
-    body = f"<p><b>{_html.prose(answer.answer)}</b> {_html.prose(answer.detail)}</p>{command}"
-    return f"<div><dt>{_html.text(answer.question)}</dt><dd>{body}</dd></div>"
+    return f"<div><dt>{_html.text(answer.question)}</dt><dd>{answer.html}</dd></div>"
 
 
 def _measures(comparison: Comparison) -> str:
-    kinds = {kind for _, _, kind in plots.pairs(comparison)}
+    kinds = {kind for _, _, kind in arrangement.pairs(comparison)}
     keys = "".join(
         f'<li><svg viewBox="-1 -1 2 2"><circle r="0.8" fill="{colour}"/></svg>{_html.text(name)}</li>'
         for kind, (name, colour) in plots.PAIR_KINDS.items()
@@ -92,7 +73,7 @@ def _measures(comparison: Comparison) -> str:
 def _measure(comparison: Comparison, i: int) -> str:
     name = list(comparison.measures)[i]
     text = _texts.measure_text(name)
-    m, num_pairs = len(comparison.models), len(plots.ranked_pairs(comparison, name))
+    m, num_pairs = len(comparison.models), len(arrangement.ranked_pairs(comparison, name))
     better = "larger" if comparison.measures[name].settings["larger_is_more_similar"] else "smaller"
     return (
         f'<div class="measure"><h3>{_html.text(text.title)}</h3>'
@@ -121,7 +102,7 @@ def _groups(comparison: Comparison) -> str:
 
 def _grouping(comparison: Comparison, grouping: str) -> str:
     resolved = comparison.resolved[grouping]
-    means = [plots.means_within(comparison, grouping, name) for name in resolved.measures]
+    means = [arrangement.means_within(comparison, grouping, name) for name in resolved.measures]
     titles = [_html.text(_texts.measure_text(name).title) for name in resolved.measures]
     head = [
         _html.text(grouping),
@@ -160,13 +141,13 @@ def _numbers(comparison: Comparison) -> str:
         }
         rows = [
             (
-                _html.prose(plots.labels(comparison)[i]),
-                _html.prose(plots.labels(comparison)[j]),
+                _html.prose(arrangement.labels(comparison)[i]),
+                _html.prose(arrangement.labels(comparison)[j]),
                 f"<b>{_texts.number(table.value[i, j])}</b>",
                 f"{_texts.number(table.low[i, j])} to {_texts.number(table.high[i, j])}",
                 *(_texts.number(array[i, j]) for null in table.nulls.values() for array in null),
             )
-            for i, j, _ in plots.ranked_pairs(comparison, name)
+            for i, j, _ in arrangement.ranked_pairs(comparison, name)
         ]
         tables.append(
             f'<details id="numbers-{_html.text(name)}"><summary>{_html.text(_texts.measure_text(name).title)}: '

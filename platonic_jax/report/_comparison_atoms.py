@@ -7,9 +7,9 @@ import numpy as np
 from pymatgen.core import Element
 
 from platonic_jax import _html, plots
-from platonic_jax.analyses import Comparison
+from platonic_jax.analyses import Comparison, arrangement
 from platonic_jax.report import _comparison_data, _structures, _texts
-from platonic_jax.report._part import many
+from platonic_jax.report._texts import many
 
 __all__ = ["anchors", "elements", "label", "maps", "pick"]
 
@@ -25,7 +25,7 @@ _EYE = (
 def label(comparison: Comparison, i: int) -> str:
     """A model's name; untrained controls and baselines carry a tag."""
     tag = {"random": "control", "element": "baseline"}.get(comparison.kinds[i])
-    return _html.text(plots.labels(comparison)[i]) + (f' <span class="tag">{tag}</span>' if tag else "")
+    return _html.text(arrangement.labels(comparison)[i]) + (f' <span class="tag">{tag}</span>' if tag else "")
 
 
 def pick(word: str, content: str, *, kind: str = "pick") -> str:
@@ -52,7 +52,7 @@ def maps(comparison: Comparison) -> str:
             for space, caption in (("raw", "its own space"), ("shared", "the shared space"))
         )
         + "</div></div>"
-        for i in plots.mapped(comparison)
+        for i in arrangement.mapped(comparison)
     )
     return (
         "<p>Every point is an atom, placed by the first two principal components of its embedding. In its own space a "
@@ -104,7 +104,7 @@ def _key(comparison: Comparison) -> str:
 
 
 def _outside(points: np.ndarray) -> str:
-    low, high = plots.window(points)
+    low, high = arrangement.window(points)
     count = int(np.sum(np.any((points < low) | (points > high), axis=1)))
     return f" · {many(count, 'atom')} far outside the frame" if count else ""
 
@@ -150,7 +150,7 @@ def _agreement(comparison: Comparison) -> str:
     measure = comparison.measures.get("mutual_knn")
     if measure is None:
         return f"{text}."
-    pairs = [(i, j) for i, j, kind in plots.pairs(comparison) if kind == "model"]
+    pairs = [(i, j) for i, j, kind in arrangement.pairs(comparison) if kind == "model"]
     value, null = (
         float(np.mean([array[i, j] for i, j in pairs])) for array in (measure.value, measure.null_within_element)
     )
@@ -180,7 +180,7 @@ def anchors(comparison: Comparison) -> str:
         ),
         numbers=[3],
     )
-    model = _html.text(plots.labels(comparison)[comparison.models.index(chosen["model"])])
+    model = _html.text(arrangement.labels(comparison)[comparison.models.index(chosen["model"])])
     coverage = f"Of the {len(present)} elements, {len(present) - len(without)} have an anchor; " + (
         f"without one: {', '.join(without)}." if without else "none is without one."
     )

@@ -10,7 +10,7 @@ from matplotlib.markers import MarkerStyle
 from scipy.cluster import hierarchy
 
 from platonic_jax import plots
-from platonic_jax.analyses import Comparison
+from platonic_jax.analyses import Comparison, arrangement
 from platonic_jax.report import _texts
 
 __all__ = ["glyph", "payload", "values"]
@@ -18,7 +18,7 @@ __all__ = ["glyph", "payload", "values"]
 
 def payload(comparison: Comparison) -> dict[str, Any]:
     """Collect the data that the script draws maps and matrices from, in JSON's own types."""
-    names = [_axis_text(label) for label in plots.labels(comparison)]
+    names = [_axis_text(label) for label in arrangement.labels(comparison)]
     return {
         "symbols": chemical_symbols,
         "groups": [
@@ -29,7 +29,7 @@ def payload(comparison: Comparison) -> dict[str, Any]:
         "kinds": [{"kind": kind, "name": name, "colour": colour} for kind, (name, colour) in plots.PAIR_KINDS.items()],
         "models": names,
         "atoms": _atoms(comparison),
-        "maps": {i: _map(comparison, i) for i in plots.mapped(comparison)},
+        "maps": {i: _map(comparison, i) for i in arrangement.mapped(comparison)},
         "measures": [_measure(comparison, name) for name in comparison.measures],
     }
 
@@ -68,7 +68,7 @@ def _map(comparison: Comparison, model: int) -> dict[str, Any]:
     spaces = {
         space: {
             "points": _encode_points(view[space]),
-            "window": plots.window(view[space]).tolist(),
+            "window": arrangement.window(view[space]).tolist(),
             "explained": [round(float(share), 4) for share in view[f"{space}_explained"]],
         }
         for space in ("raw", "shared")
@@ -78,15 +78,15 @@ def _map(comparison: Comparison, model: int) -> dict[str, Any]:
 
 def _measure(comparison: Comparison, name: str) -> dict[str, Any]:
     table = comparison.measures[name]
-    order = plots.leaf_order(table)
-    tree = hierarchy.dendrogram(plots.linkage(table), no_plot=True)
+    order = arrangement.leaf_order(table)
+    tree = hierarchy.dendrogram(arrangement.linkage(table), no_plot=True)
     fields = ["value", "low", "high", "null", "null_within_element", "p", "p_within_element", "effect_within_element"]
     return {
         "name": _texts.measure_text(name).title,
         "similar": table.settings["larger_is_more_similar"],
         "order": order,
         "tree": {"x": tree["icoord"], "y": tree["dcoord"]},
-        "pairs": [{"i": i, "j": j, "kind": kind} for i, j, kind in plots.ranked_pairs(comparison, name)],
+        "pairs": [{"i": i, "j": j, "kind": kind} for i, j, kind in arrangement.ranked_pairs(comparison, name)],
         **{field: _finite(getattr(table, field)) for field in fields},
     }
 
@@ -109,7 +109,7 @@ def _encode_points(points: np.ndarray) -> dict[str, Any]:
     """Coordinates in two bytes, where these place an atom within a 4000th of the frame; whole otherwise."""
     origin, extent = points.min(axis=0), np.ptp(points, axis=0)
     scale = extent / np.iinfo(np.uint16).max
-    if np.any(scale > np.ptp(plots.window(points), axis=0) / 4000) or np.any(extent == 0):
+    if np.any(scale > np.ptp(arrangement.window(points), axis=0) / 4000) or np.any(extent == 0):
         return _encode(points, np.float32)
     steps = _encode(np.round((points - origin) / scale), np.uint16)
     return {**steps, "origin": origin.astype(float).tolist(), "scale": scale.astype(float).tolist()}

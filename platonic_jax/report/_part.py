@@ -7,7 +7,7 @@ from typing import Any
 
 from platonic_jax import _html
 
-__all__ = ["Part", "defined", "figure", "many", "plain", "plain_settings", "section", "undefined"]
+__all__ = ["Part", "defined", "figure", "plain", "plain_settings", "section", "undefined"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +54,6 @@ def defined(text: str) -> str:
         return text
     text = _BRACKETS.sub(lambda match: " (no interval)" if undefined(match[0]) else match[0], text)
     return f"{_NAN.sub('an undefined value', text)} {_REASON}"
-
-
-def many(count: int, what: str) -> str:
-    """A number of things."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def section(name: str, heading: str, content: str) -> str:

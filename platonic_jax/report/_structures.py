@@ -16,7 +16,7 @@ import numpy as np
 
 from platonic_jax import plots
 from platonic_jax._files import replacing
-from platonic_jax.analyses import Comparison
+from platonic_jax.analyses import Comparison, arrangement
 from platonic_jax.report import _texts
 
 __all__ = ["FILE", "embedded", "note", "viewer", "write"]
@@ -45,14 +45,14 @@ def write(comparison: Comparison, path: str | Path) -> bool:
     """
     if note(comparison):
         return False
-    first = plots.mapped(comparison)[0]
-    names = plots.labels(comparison)
+    first = arrangement.mapped(comparison)[0]
+    names = arrangement.labels(comparison)
     properties = {
         **_agreement(comparison),
         "atomic number": comparison.species[comparison.rows],  # Chemiscope takes few different words, and no symbols.
         "chemical group": [plots.GROUPS[i].name for i in plots.element_groups(comparison.species[comparison.rows])],
     }
-    for i in plots.mapped(comparison):
+    for i in arrangement.mapped(comparison):
         for space, label in (("raw", "own space"), ("shared", "shared space")):
             for axis, points in enumerate(comparison.maps[i][space].T, start=1):
                 properties[_axis(names[i], label, axis)] = _rounded(points, 5)
@@ -153,7 +153,7 @@ def _dataset(comparison: Comparison, properties: dict[str, Any], settings: dict[
     dataset = chemiscope.create_input(
         [comparison.structures.atoms(i) for i in shown],
         metadata={
-            "name": ", ".join(plots.labels(comparison)),
+            "name": ", ".join(arrangement.labels(comparison)),
             "description": _description(comparison),
             "references": [_texts.PAPER],
         },
@@ -192,7 +192,7 @@ def _colour(properties: dict[str, Any]) -> dict[str, Any]:
 
 def _told(comparison: Comparison) -> str:
     """Explain the colour scale and its nulls."""
-    pairs = [(i, j) for i, j, kind in plots.pairs(comparison) if kind == "model"]
+    pairs = [(i, j) for i, j, kind in arrangement.pairs(comparison) if kind == "model"]
     if not pairs:
         return "Atoms are coloured by their element: no two trained models are compared."
     k = comparison.provenance["num_neighbours"]

@@ -1,10 +1,10 @@
 """A table of a result, as the command line prints it and the page shows it."""
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from platonic_jax import _html
+from platonic_jax.analyses import Estimate
 from platonic_jax.report._texts import number
 
 __all__ = ["Strong", "Table", "with_interval"]
@@ -39,19 +39,21 @@ class Table:
         """The columns that hold numbers."""
         return [i for i in range(len(self.heads)) if i not in self.words]
 
-    def to_html(self) -> str:
-        """The table under its title."""
+    def to_html(self, *, most: int | None = None) -> str:
+        """Render the table under its title, with the first rows if there are too many."""
         heads = [_html.text(head) for head in self.heads]
-        rows = [[_cell(cell) for cell in row] for row in self.rows]
-        below = f'<p class="muted">{_html.prose(self.caption)}</p>' if self.caption else ""
+        rows = [[_cell(cell) for cell in row] for row in self.rows[:most]]
+        more = len(self.rows) - len(rows)
+        captions = [self.caption, f"{more} more rows are not shown" if more else ""]
+        caption = "; ".join(filter(None, captions))
+        below = f'<p class="muted">{_html.prose(caption)}</p>' if caption else ""
         return f"<h3>{_html.prose(self.title)}</h3>{_html.table(heads, rows, numbers=self.numbers)}{below}"
 
 
-def with_interval(entry: Mapping[str, float], *, unit: float = 1.0) -> str:
-    """A number and its 95 % interval, where it has one, in units of `unit`."""
-    value, low, high = (number(entry[end] / unit) for end in ("value", "low", "high"))
-    bounded = math.isfinite(entry["low"]) or math.isfinite(entry["high"])
-    return f"{value} [{low} to {high}]" if bounded else value
+def with_interval(estimate: Estimate, *, unit: float = 1.0) -> str:
+    """Write a number and its 95 % interval, where it has one, in units of `unit`, as a cell whose head names it."""
+    value, low, high = (number(end / unit) for end in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low} to {high})" if estimate.bounded else value
 
 
 def _cell(cell: str) -> str:

@@ -1,10 +1,12 @@
 """Titles and meanings of measures, and the format of numbers."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from platonic_jax._html import number
+from platonic_jax.analyses import Groups
 
-__all__ = ["PAPER", "MeasureText", "measure_text", "number"]
+__all__ = ["PAPER", "MeasureText", "independent_groups", "listed", "many", "measure_text", "number", "series"]
 
 PAPER = "https://doi.org/10.1038/s42256-026-01235-7"
 
@@ -78,3 +80,25 @@ _MEASURES = {
 def measure_text(name: str) -> MeasureText:
     """Texts of a measure; without texts of its own, its name is its title."""
     return _MEASURES.get(name, MeasureText(name.replace("_", " "), ""))
+
+
+def listed(names: Sequence[str], *, most: int) -> str:
+    """Join the first names by commas, and an ellipsis where there are more."""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
+
+
+def series(items: Sequence[str], word: str = "and") -> str:
+    """Join names as in a sentence: `a, b and c`."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {word} {items[-1]}"
+
+
+def many(count: int, what: str) -> str:
+    """Write a number of things."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def independent_groups(groups: Groups) -> str:
+    """Say how many independent groups intervals rest on, or why there are none."""
+    if not groups.enough:
+        return f"too few for intervals: the effective number of independent groups is {groups.effective:.1f}"
+    return f"the effective number of independent groups is {groups.effective:.1f}"

@@ -52,8 +52,8 @@ def simulate_error_ranking(*, noise, num_structures=100, repeats, seed=0):
         found = _error_ranking._judged(*ranked_errors(rng, num_structures, noise=noise), num_bootstraps=200, **settings)
         for name, covered in out.items():
             entry = found[name]
-            assert -1 <= entry["low"] <= entry["value"] <= entry["high"] <= 1
-            covered.append(entry["low"] <= truth[name]["value"] <= entry["high"])
+            assert -1 <= entry.low <= entry.value <= entry.high <= 1
+            covered.append(entry.low <= truth[name].value <= entry.high)
     return out
 
 
@@ -81,7 +81,7 @@ def simulate_dependent_groups(*, sizes, share, scale, repeats, seed=0):
             found = _intervals.with_interval(
                 values, clusters=clusters, scale=scale, num_bootstraps=200, key=jax.random.key(seed)
             )
-            covered[name].append(found["low"] <= truth <= found["high"])
+            covered[name].append(found.low <= truth <= found.high)
     return covered
 
 
@@ -104,7 +104,7 @@ def simulate_auroc_of_sets(*, shift, num_structures, repeats, seed=0):
         _typicality._auroc(rng.normal(size=num_structures) + shift, rng.normal(size=num_structures))
         for _ in range(repeats)
     ]
-    return [entry["low"] <= truth <= entry["high"] for entry in found]
+    return [entry.low <= truth <= entry.high for entry in found]
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0, 3.3], ids=["AUROC 0.5", "AUROC 0.76", "AUROC 0.99"])
@@ -151,8 +151,8 @@ def test_intervals_of_a_displacement_cover_and_exclude_noise():
     """Of the mean over samples of that size: the unit shrinks with the number of environments."""
     found = simulate_drift(noise=0.05, repeats=max(20, REPEATS // 4))
     entries = [one.overall["displacement"] for one in found]
-    truth = np.mean([entry["value"] for entry in entries])
-    check_rate([entry["low"] <= truth <= entry["high"] for entry in entries], 0.92, 0.98)
+    truth = np.mean([entry.value for entry in entries])
+    check_rate([entry.low <= truth <= entry.high for entry in entries], 0.92, 0.98)
     assert all(one.overall["beyond"] for one in found)
 
 

@@ -3,15 +3,11 @@
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from platonic_jax import _html
-from platonic_jax.analyses._result import plain, write_json
-
-_SHOWN = 45  # Pairs of models that a notebook shows: those of ten.
+from platonic_jax.analyses._result import Result
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -110,8 +106,8 @@ class Resolved:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Comparison:
-    """Result of `compare`, for tables, plots and reports.
+class Comparison(Result):
+    """Similarity of models on the same atoms, in the shared space of the same anchors.
 
     Attributes:
         models: m display names.
@@ -132,6 +128,10 @@ class Comparison:
         provenance: stores, versions, seed, what was left out.
         resolved: `element`, `family` or `labels`, where asked for → `Resolved`.
     """
+
+    UNSAVED = dict.fromkeys(
+        ("maps", "rows", "neighbours", "overlaps", "species", "structure_index", "atom_index", "structures")
+    )
 
     models: list[str]
     kinds: list[str]
@@ -157,56 +157,18 @@ class Comparison:
             return np.full(len(self.rows), np.nan, np.float32)
         return np.mean([self.overlaps[i, j] for i, j in pairs], axis=0)
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything but the maps and what stands in them, as plain lists and numbers; undefined values are null."""
-        return plain(
-            {
-                "models": self.models,
-                "kinds": self.kinds,
-                "anchors": self.anchors,
-                "measures": self.measures,
-                "resolved": self.resolved,
-                "provenance": self.provenance,
-            }
-        )
+    def to_frame(self) -> Any:
+        """Return a `pandas.DataFrame` with a row for each measure and pair of models."""
+        import pandas as pd
 
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, whole or not at all."""
-        write_json(self.to_json(), path)
+        rows = []
+        for name, matrix in self.measures.items():
+            symmetric = np.array_equal(matrix.value, matrix.value.T, equal_nan=True)
+            columns = {key: array for key, array in vars(matrix).items() if isinstance(array, np.ndarray)}
+            for i, j in (itertools.combinations if symmetric else itertools.permutations)(range(len(self.models)), 2):
+                row = {"measure": name, "model": self.models[i], "other": self.models[j]}
+                rows.append(row | {key: float(array[i, j]) for key, array in columns.items()})
+        return pd.DataFrame(rows)
 
     def __repr__(self) -> str:
         return f"Comparison({', '.join(self.models)}: {', '.join(self.measures)} of {len(self.species)} atoms)"
-
-    def _repr_html_(self) -> str:
-        anchors, kinds = self.anchors, {"random": " (random weights)", "element": " alone"}
-        names = [name + kinds.get(kind, "") for name, kind in zip(self.models, self.kinds, strict=True)]
-        skipped = len(self.provenance.get("left_out", ()))
-        facts = [
-            ("models", _html.text(", ".join(names))),
-            ("atoms", f"{len(self.species):,} of {len(np.unique(self.structure_index)):,} structures"),
-            ("left out", f"{skipped:,} structures" if skipped else ""),
-            ("anchors", _html.text(f"{anchors['k']} by {anchors['method']} in the space of {anchors['model']}")),
-        ]
-        one_way = all(np.array_equal(matrix.value, matrix.value.T, equal_nan=True) for matrix in self.measures.values())
-        pairs = list((itertools.combinations if one_way else itertools.permutations)(range(len(names)), 2))
-        rows = [
-            [_html.text(f"{names[i]} {'–' if one_way else '→'} {names[j]}")]
-            + [cell for matrix in self.measures.values() for cell in _cells(matrix, i, j)]
-            for i, j in pairs[:_SHOWN]
-        ]
-        head = ["pair"]
-        for name in self.measures:
-            head += [
-                f"{_html.text(name.replace('_', ' '))} [95 % CI]",
-                "structures exchanged",
-                "exchanged within element",
-            ]
-        more = f"{len(pairs) - _SHOWN} more pairs are not shown." if len(pairs) > _SHOWN else ""
-        return _html.record("Comparison", _html.facts(facts), _html.table(head, rows, caption=more))
-
-
-def _cells(matrix: Matrix, i: int, j: int) -> list[str]:
-    """Format a value with its interval, and its global and within-element nulls."""
-    arrays = (matrix.value, matrix.low, matrix.high, matrix.null, matrix.null_within_element)
-    value, low, high, null, within = (_html.number(float(array[i, j])) for array in arrays)
-    return [f"{value} [{low}, {high}]", null, within]

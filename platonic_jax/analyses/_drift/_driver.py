@@ -18,9 +18,10 @@ from platonic_jax.analyses import _intervals, _pairs
 from platonic_jax.analyses._anchoring import choose_anchors
 from platonic_jax.analyses._drift._energy import changes_of_energy
 from platonic_jax.analyses._drift._lineage import check_lineage, check_repeat
-from platonic_jax.analyses._drift._record import LEVEL, MARGIN, MEASURED, Drift
+from platonic_jax.analyses._drift._record import LEVEL, MARGIN, MEASURED, AtomDrift, Drift, Runs
 from platonic_jax.analyses._jackknife import cloud_of
 from platonic_jax.analyses._pairs import Cloud, serial_lapack
+from platonic_jax.analyses._result import Estimate
 from platonic_jax.analyses._run import provenance, streams
 from platonic_jax.labels import combined
 from platonic_jax.tables import EmbeddingTable, check_memory, pair
@@ -33,6 +34,7 @@ FLOORS = {"float32 rounding": 1e-6, "another device": 1e-5, "half precision": 1e
 LEAST_RUNS = 3  # For the spread of displacements over runs of training.
 _FLOOR_DRAWS = 2
 _HALVES = 40
+_HALF_SAMPLES = "half-samples of structures"
 _NOTHING = 1e-6  # In distances between environments: equal embeddings, but for the rounding of similarities.
 # One stream of randomness each, so that adding a draw to one leaves the others as they are.
 _STREAMS = ("anchors", "noise", "halves", "bootstrap", "ties")
@@ -175,30 +177,28 @@ def drift(
     halves = np.array(halves)
     entries = []
     for i, members in enumerate(atoms.members):
-        entry = {
-            "num_atoms": int(members.sum()),
-            "num_structures": len(np.unique(structure[members])),
-            "displacement": {
-                **_displacement(moved[:, :1], halves[:, i, :1], structure, members),
-                "floors": {name: float(values[i]) for name, values in of_floors.items()},
-            },
-            **{name: values[i] for name, values in agreement.items()},
-        }
-        entry["beyond"] = bool(entry["displacement"]["low"] > MARGIN * max(entry["displacement"]["floors"].values()))
-        if reseeded:
-            entry["over_runs"] = _displacement(moved, halves[:, i], structure, members)
-        entries.append(entry)
-    of_elements = {
-        symbol: {**entry, "seen": not unseen[i] if seen else None}
-        for i, (symbol, entry) in enumerate(zip(symbols, entries[ahead:], strict=True))
-    }
+        displacement = _displacement(moved[:, :1], halves[:, i, :1], structure, members)
+        noise = {name: float(values[i]) for name, values in of_floors.items()}
+        entries.append(
+            AtomDrift(
+                num_atoms=int(members.sum()),
+                num_structures=len(np.unique(structure[members])),
+                displacement=displacement,
+                **{name: estimates[i] for name, (estimates, _) in agreement.items()},
+                floors={"displacement": noise, **{name: below[i] for name, (_, below) in agreement.items()}},
+                beyond=bool(displacement.low > MARGIN * max(noise.values())),
+                over_runs=_displacement(moved, halves[:, i], structure, members) if reseeded else None,
+                seen=bool(not unseen[i - ahead]) if seen and i >= ahead else None,
+            )
+        )
+    of_elements = dict(zip(symbols, entries[ahead:], strict=True))
     names = np.array([first.structure_name(int(i)) for i in np.unique(first.structure_index)])
     return Drift(
         before=first.model,
         after=last.model,
         overall=entries[0],
-        unseen=entries[1] if seen else {},
-        elements=dict(sorted(of_elements.items(), key=lambda entry: -entry[1]["displacement"]["value"])),
+        unseen=entries[1] if seen else None,
+        elements=dict(sorted(of_elements.items(), key=lambda entry: -entry[1].displacement.value)),
         structures={
             "structure": names,
             "displacement": np.bincount(structure, moved[:, 0]) / np.bincount(structure),
@@ -214,7 +214,7 @@ def drift(
         ),
         unit=unit,
         floors={name: {"noise": FLOORS.get(name), "num": len(values)} for name, values in floors.items()},
-        runs=_among_runs(between) if reseeded else {},
+        runs=_among_runs(between) if reseeded else None,
         settings={
             "anchors": choice.method,
             "k": len(choice.rows),
@@ -283,8 +283,8 @@ def _agreement(
     num_neighbours: int,
     similarity: str,
     key: Array,
-) -> dict[str, list[dict[str, Any]]]:
-    """Compute by measure, for each group of atoms, its value before against after, its interval, and its floors."""
+) -> dict[str, tuple[list[Estimate], list[dict[str, float]]]]:
+    """Compute by measure, for each group of atoms, its value before against after, and its numerical floors."""
     place = jnp.asarray(atoms.structure)
     keys = (jax.random.fold_in(key, i) for i in count())  # Ties are broken anew in every cloud.
     most = min(num_neighbours, len(atoms.structure) - 1)
@@ -306,15 +306,13 @@ def _agreement(
         below = {
             floor: np.mean([np.asarray(sample[name]) for sample in samples], axis=0) for floor, samples in noisy.items()
         }
-        out[name] = [
-            {
-                **_intervals.interval(float(value), error, scale=scale, sizes=_sizes(atoms.structure, member)),
-                "floors": {floor: float(samples[i]) for floor, samples in below.items()},
-            }
-            for i, (value, error, member) in enumerate(
-                zip(np.asarray(values[name]), errors, atoms.members, strict=True)
-            )
-        ]
+        out[name] = (
+            [
+                _intervals.interval(float(value), error, scale=scale, sizes=_sizes(atoms.structure, member))
+                for value, error, member in zip(np.asarray(values[name]), errors, atoms.members, strict=True)
+            ],
+            [{floor: float(samples[i]) for floor, samples in below.items()} for i in range(len(atoms.members))],
+        )
     return out
 
 
@@ -347,9 +345,7 @@ def _means(values: np.ndarray, members: np.ndarray) -> np.ndarray:
     return np.where(number > 0, members @ values / np.maximum(number, 1), np.nan)
 
 
-def _displacement(
-    moved: np.ndarray, halves: np.ndarray, structure: np.ndarray, members: np.ndarray
-) -> dict[str, float]:
+def _displacement(moved: np.ndarray, halves: np.ndarray, structure: np.ndarray, members: np.ndarray) -> Estimate:
     """Compute the mean displacement of a group of atoms over runs of training, and its interval.
 
     Half-samples of the structures spread as samples as large as the whole do, and bring what the unit and the anchors
@@ -363,13 +359,12 @@ def _displacement(
     """
     of_runs, sizes = moved[members].mean(axis=0), _sizes(structure, members)
     mean, runs = float(of_runs.mean()), len(of_runs)
-    interval = {"value": mean, "low": np.nan, "high": np.nan}
     draws = halves.mean(axis=1)
     draws = draws[np.isfinite(draws)]
     if len(sizes) < _intervals.LEAST_GROUPS or 2 * len(draws) < _HALVES or 1 < runs < LEAST_RUNS:
-        return interval
+        return Estimate(mean)
     if mean < _NOTHING or draws.min() <= 0:
-        return {"value": mean, "low": mean, "high": mean}
+        return Estimate(mean, mean, mean, method=_HALF_SAMPLES)
     effective = _intervals.effective_number(sizes)
     parts = [((mean * np.log(draws).std(ddof=1)) ** 2, min(len(draws), effective) - 1)]
     if runs > 1:
@@ -377,10 +372,10 @@ def _displacement(
     variance = sum(part for part, _ in parts)
     # Welch and Satterthwaite: the freedom of a sum of independent variances.
     freedom = variance**2 / sum(part**2 / size for part, size in parts)
-    return _intervals.on_scale(mean, math.sqrt(variance), scale="positive", freedom=freedom)
+    return _intervals.on_scale(mean, math.sqrt(variance), scale="positive", freedom=freedom, method=_HALF_SAMPLES)
 
 
-def _among_runs(between: np.ndarray) -> dict[str, Any]:
+def _among_runs(between: np.ndarray) -> Runs:
     """Compare runs of training: their spread, and p-values where there are enough of them to reach the level.
 
     Args:
@@ -391,10 +386,10 @@ def _among_runs(between: np.ndarray) -> dict[str, Any]:
     ranked = lambda distances: float(diagnostics.exchange_test(jnp.asarray(distances, jnp.float32))[0]) * len(distances)
     test = lambda distances: round(ranked(distances)) / len(distances)  # 1 / 20 is 0.05, in single precision too.
     reaches = lambda models: models * LEVEL >= 1
-    return {
-        "num": number,
-        "spread": float(of_runs[~np.eye(number, dtype=bool)].mean()),
-        "p_value": test(between) if reaches(number + 1) else None,
-        "least_p_value": 1 / (number + 1),
-        "p_value_of_this_run": test(of_runs) if reaches(number) else None,
-    }
+    return Runs(
+        num=number,
+        spread=float(of_runs[~np.eye(number, dtype=bool)].mean()),
+        p=test(between) if reaches(number + 1) else None,
+        p_of_this_run=test(of_runs) if reaches(number) else None,
+        least_p=1 / (number + 1),
+    )

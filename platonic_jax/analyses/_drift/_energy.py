@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from platonic_jax import diagnostics
+from platonic_jax.analyses._drift._record import EnergyChange
 from platonic_jax.analyses._intervals import draw_weights, of_draws
 from platonic_jax.numerics import map_rows
 from platonic_jax.tables import EmbeddingTable
@@ -26,7 +27,7 @@ def changes_of_energy(
     element: np.ndarray,
     num_bootstraps: int,
     key: Array,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, EnergyChange]:
     """Changes of energies, by element, and whether displacements rank the elements as they do."""
     if any("energy" not in table.properties for table in (before, after)):
         return {}
@@ -52,7 +53,7 @@ def changes_of_energy(
 
 def _ranked(
     change: np.ndarray, count: np.ndarray, total: np.ndarray, symbols: Sequence[str], draws: np.ndarray
-) -> dict[str, Any]:
+) -> EnergyChange:
     """Compute the mean of a change by element, and how well displacements rank the elements in its order."""
     known = np.isfinite(change)
     change, count, total = change[known], count[known], total[known]
@@ -60,19 +61,15 @@ def _ranked(
     with np.errstate(invalid="ignore"):
         displaced = (weights @ total) / (weights @ count)
         changed = (weights @ (change[:, None] * (count > 0))) / (weights @ (count > 0))
-    ranking, present = {}, np.isfinite(displaced) & np.isfinite(changed)
+    ranking, present = None, np.isfinite(displaced) & np.isfinite(changed)
     if present[0].sum() >= LEAST_ELEMENTS:
         arrays = (np.where(present, displaced, 0), np.where(present, changed, 0), present)
         correlation = np.asarray(_correlations(*(jnp.asarray(array, jnp.float32) for array in arrays)), float)
         correlation[present.sum(axis=1) < LEAST_ELEMENTS] = np.nan
         if np.isfinite(correlation[0]):
             ranking = of_draws(correlation[0], correlation[1:], scale="correlation", sizes=np.ones(len(change), int))
-    return {
-        "elements": {
-            symbol: float(mean) for symbol, mean in zip(symbols, changed[0], strict=True) if np.isfinite(mean)
-        },
-        "rank_correlation": ranking,
-    }
+    elements = {symbol: float(mean) for symbol, mean in zip(symbols, changed[0], strict=True) if np.isfinite(mean)}
+    return EnergyChange(elements, ranking)
 
 
 @jax.jit

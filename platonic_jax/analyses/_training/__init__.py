@@ -10,6 +10,7 @@ composition alone.
 """
 
 from platonic_jax.analyses._training._driver import Training, extend, train
+from platonic_jax.analyses._training._evaluation import Agreement, Errors, Similarities, Task
 from platonic_jax.analyses._training._objectives import read_targets
 
-__all__ = ["Training", "extend", "read_targets", "train"]
+__all__ = ["Agreement", "Errors", "Similarities", "Task", "Training", "extend", "read_targets", "train"]

@@ -1,4 +1,4 @@
-"""The driver: tables in; anchors, and what they are worth, out."""
+"""Training of a shared space from tables."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +14,9 @@ from ase.data import chemical_symbols
 from platonic_jax import anchors as anchor_methods
 from platonic_jax import learn
 from platonic_jax.analyses._anchoring import Choice, display_names
-from platonic_jax.analyses._result import plain, write_json
+from platonic_jax.analyses._result import Result
 from platonic_jax.analyses._run import check_among, provenance, streams
-from platonic_jax.analyses._training._evaluation import LEARNED, evaluate_agreement, evaluate_tasks
+from platonic_jax.analyses._training._evaluation import LEARNED, Agreement, Task, evaluate_agreement, evaluate_tasks
 from platonic_jax.analyses._training._objectives import goal_of
 from platonic_jax.anchors import Anchors, LinearMap
 from platonic_jax.labels import chemical_systems
@@ -28,8 +28,8 @@ LEARNING_RATES = {"metrics": 1e-2, "anchors": 0.1, "weights": 0.05}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Training:
-    """A learned space and what it is worth on held-out structures.
+class Training(Result):
+    """A learned space, evaluated on held-out structures.
 
     Every figure of the `learned` space stands beside those of four others: `raw`, the embeddings without anchors;
     `plain`, relative to random anchors; `direct`, to anchors chosen by DIRECT, for tasks alone; and `start`, the space
@@ -40,31 +40,27 @@ class Training:
         models: names, trained ones first, then unseen ones, then controls with random weights.
         num_trained: how many took part in training.
         num_unseen: how many were given maps from their own rows alone.
-        judged: agreement of models, by `all` or `within` one element: `num_atoms`, and by space and measure
-            `value`, `low`, `high` of every pair of `pairs`, and of the means: of `trained` pairs, and, where
-            there are any, of pairs with an `unseen` model, of `control` pairs and the `excess` of the first over them;
-            `gains`, the same of the difference of these means between the `learned` space and each other one. No
-            `within` where the element has fewer than 100 atoms held out; empty if one trained model was given.
-        tasks: by target, the held-out error of a linear readout: its `unit`, by space the errors of all `models` and
-            their means over `trained`, `unseen` and `control` ones, and the `excess` of the last over the first; the
-            `reduction` of these errors from each other space to `learned`, as a share; `gains`, the difference of the
-            excess between them; and `baselines`: of a `constant`, and of the `composition` alone.
-        pairs: pairs of models that were judged.
+        agreement: agreement of models on held-out atoms, `all` or `within` one element. No `within` where the element
+            has fewer than 100 of them; empty if one trained model was given.
+        tasks: by target, the held-out error of a linear readout.
+        pairs: pairs of models that were compared.
         element: the atomic number of the element of `within`, the most frequent one.
         losses: of every step of training.
-        validation_losses: (checks, 2) step and loss on chemical systems that neither learn nor judge: the best state is
+        validation_losses: (checks, 2) step and loss on chemical systems of the validation set: the best state is
             that of the smallest.
         stopped: why training ended.
         settings: how it was made.
         provenance: of the tables.
     """
 
+    UNSAVED = {"anchors": None}
+
     anchors: Anchors
     models: list[str]
     num_trained: int
     num_unseen: int
-    judged: Mapping[str, Mapping[str, Any]]
-    tasks: Mapping[str, Mapping[str, Any]]
+    agreement: Mapping[str, Agreement]
+    tasks: Mapping[str, Task]
     pairs: list[tuple[int, int]]
     element: int
     losses: np.ndarray
@@ -75,18 +71,9 @@ class Training:
 
     @property
     def places(self) -> dict[str, str]:
-        """Descriptions of the keys of `judged`."""
+        """Descriptions of the keys of `agreement`."""
         descriptions = {"all": "all elements", "within": f"within {chemical_symbols[self.element]}"}
-        return {where: descriptions[where] for where in self.judged}
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything but the anchors, as plain lists and numbers; undefined values are null."""
-        names = (field.name for field in dataclasses.fields(self) if field.name != "anchors")
-        return plain({name: getattr(self, name) for name in names})
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_json` to a file, whole or not at all."""
-        write_json(self.to_json(), path)
+        return {where: descriptions[where] for where in self.agreement}
 
 
 def train(
@@ -102,7 +89,7 @@ def train(
     held_out: float = 0.2,
     num_steps: int = 1000,
     num_rows: int = 1024,
-    num_judged: int = 1000,
+    num_evaluated: int = 1000,
     num_neighbours: int = 10,
     checkpoints: str | Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
@@ -112,21 +99,21 @@ def train(
     Args:
         tables: tables of the same atoms, with their structures; models with random weights serve as controls.
         objective: what to minimise, a sum: `agreement` of the models, or by another measure, `agreement:procrustes`;
-            `task:NAME`, the error of a linear read-out of a target; `coverage`, `conditioning`, `sparsity`, after which
+            `task:NAME`, the error of a linear readout of a target; `coverage`, `conditioning`, `sparsity`, after which
             anchors of no weight are left out. Each may have a weight, `0.1*sparsity`.
         targets: by name, (s,) values of the structures, or (n,) values of the atoms, of the first table; numbers, or
             words for classes; NaN or empty where unknown. `coordination` and `element_group` are known without.
         parts: what is learned: a `metric` for each model, `anchors`, their `weights`. By default the metric for
             agreement, all of them for tasks.
-        unseen: models among the tables that take no part in training: they are judged with maps from their own rows
+        unseen: models among the tables that take no part in training: they are evaluated with maps from their own rows
             alone, as `extend` makes them.
         k: the number of anchors.
         rank: directions that a metric keeps; 64, or all there are, by default.
         seed: everything random follows from it.
-        held_out: share of the chemical systems that the result is judged on; half as many more choose the best state.
+        held_out: share of the chemical systems in the test set; half as many more form the validation set.
         num_steps: steps of training.
         num_rows: atoms in a batch.
-        num_judged: held-out atoms that agreement is judged on, at most; and as many of one element.
+        num_evaluated: maximum number of test atoms for agreement; and as many of one element.
         num_neighbours: the neighbours that `mutual_knn` compares.
         checkpoints: a folder from which a killed run goes on.
         progress: called with what is being done, how many steps are done, and of how many.
@@ -154,20 +141,20 @@ def train(
     if num_trained < least:
         raise ValueError(f"`tables` must be of {least} or more trained models, got {num_trained}.")
     key = streams(seed, "split", "pool", "fit", "rows", "validation")
-    judged_on, validated_on = _held_out(first, held_out, split=key["split"], validation=key["validation"])
-    learned_from = ~(judged_on | validated_on)
-    if (num_left := min(num_judged, judged_on.sum())) <= num_neighbours:
+    tested_on, validated_on = _held_out(first, held_out, split=key["split"], validation=key["validation"])
+    learned_from = ~(tested_on | validated_on)
+    if (num_left := min(num_evaluated, tested_on.sum())) <= num_neighbours:
         raise ValueError(
-            f"`held_out` must leave more than `num_neighbours` = {num_neighbours} atoms to judge on, got {num_left}: "
+            f"`held_out` must leave more than `num_neighbours` = {num_neighbours} held-out atoms, got {num_left}: "
             "give more structures."
         )
 
     for name, target in wanted.items():
         known = np.isfinite(target.values)
-        parts_of = [np.unique(first.structure_index[part & known]) for part in (learned_from, validated_on, judged_on)]
+        parts_of = [np.unique(first.structure_index[part & known]) for part in (learned_from, validated_on, tested_on)]
         if min(map(len, parts_of)) < 2:
             raise ValueError(
-                f"`targets[{name!r}]` must be known of structures that learn, that choose and that judge, got "
+                f"`targets[{name!r}]` must be known of structures in the training, validation and test set, got "
                 f"{', '.join(str(len(structures)) for structures in parts_of)} of them: give more structures."
             )
 
@@ -253,9 +240,9 @@ def train(
     scores, pairs, element = evaluate_agreement(
         paired,
         spaces,
-        judged_on,
+        tested_on,
         kinds=kinds,
-        num_judged=num_judged,
+        num_evaluated=num_evaluated,
         num_neighbours=num_neighbours,
         key=key["rows"],
     )
@@ -266,14 +253,14 @@ def train(
         kinds=kinds,
         learned_from=learned_from,
         validated_on=validated_on,
-        judged_on=judged_on,
+        tested_on=tested_on,
     )
     return Training(
         anchors=learned,
         models=names,
         num_trained=num_trained,
         num_unseen=len(left_out),
-        judged=scores,
+        agreement=scores,
         tasks=tasks,
         pairs=pairs,
         element=element,
@@ -289,7 +276,7 @@ def train(
             "num_rows": num_rows,
             "structures": {
                 name: len(np.unique(first.structure_index[mask]))
-                for name, mask in (("learned", learned_from), ("validated", validated_on), ("judged", judged_on))
+                for name, mask in (("learned", learned_from), ("validated", validated_on), ("evaluated", tested_on))
             },
             "held_out": "whole chemical systems, drawn at random",
             "interval": "value ± t standard errors, by the infinitesimal jackknife over held-out structures; "
@@ -342,10 +329,10 @@ def _as_map(table: EmbeddingTable, metric: learn.Metric) -> LinearMap:
 def _held_out(table: EmbeddingTable, fraction: float, *, split: Any, validation: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows of the test set and of the validation set, which share no chemical system."""
     systems = chemical_systems(table.structures)[table.structure_index]
-    judged_on = learn.held_out_groups(systems, fraction=fraction, key=split)
-    validated_on = np.zeros_like(judged_on)
-    validated_on[~judged_on] = learn.held_out_groups(systems[~judged_on], fraction=fraction / 2, key=validation)
-    return judged_on, validated_on
+    tested_on = learn.held_out_groups(systems, fraction=fraction, key=split)
+    validated_on = np.zeros_like(tested_on)
+    validated_on[~tested_on] = learn.held_out_groups(systems[~tested_on], fraction=fraction / 2, key=validation)
+    return tested_on, validated_on
 
 
 def _optimiser(num_steps: int) -> optax.GradientTransformation:

@@ -1,5 +1,6 @@
 """Evaluation of a learned space on unseen chemical systems."""
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -14,7 +15,9 @@ from platonic_jax import projection
 from platonic_jax.analyses import _pairs
 from platonic_jax.analyses._anchoring import Choice
 from platonic_jax.analyses._comparison._resolved import LEAST_ATOMS
+from platonic_jax.analyses._intervals import JACKKNIFE
 from platonic_jax.analyses._jackknife import cloud_of, estimates_of, half_width, standard_errors
+from platonic_jax.analyses._result import Estimate
 from platonic_jax.analyses._training._objectives import Target
 from platonic_jax.labels import chemical_systems
 from platonic_jax.tables import EmbeddingTable
@@ -22,35 +25,103 @@ from platonic_jax.tables import EmbeddingTable
 MEASURES = ("procrustes", "mutual_knn")
 KINDS = ("trained", "unseen", "control")
 LEARNED = "learned"
-RIDGES = np.logspace(-8, 0, 9)  # Penalties of a read-out, in units of the mean eigenvalue of XᵀX.
+RIDGES = np.logspace(-8, 0, 9)  # Penalties of a readout, in units of the mean eigenvalue of XᵀX.
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Similarities:
+    """One measure in one space, over pairs of models.
+
+    Attributes:
+        pairs: Of every pair.
+        means: By kind of pair: of `trained` models, and, where there are any, with an `unseen` model, with a `control`,
+            and the `excess` of the first over the last.
+    """
+
+    pairs: Sequence[Estimate]
+    means: Mapping[str, Estimate]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Agreement:
+    """Agreement of models on held-out atoms.
+
+    Attributes:
+        num_atoms: Number of atoms.
+        spaces: By space, by measure.
+        gains: By space, by measure, by kind of pair: the mean in the `learned` space less that in this one.
+    """
+
+    num_atoms: int
+    spaces: Mapping[str, Mapping[str, Similarities]]
+    gains: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Errors:
+    """Held-out errors of a readout in one space.
+
+    Attributes:
+        models: Of every model.
+        means: By kind of model: `trained`, and, where there are any, `unseen`, `control`, and the `excess` of the last
+            over the first.
+    """
+
+    models: Sequence[Estimate]
+    means: Mapping[str, Estimate]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+    """Held-out errors of a linear readout of one target.
+
+    Attributes:
+        unit: What the errors are.
+        per: `atom` or `structure`.
+        labels: Names of the classes; None of values.
+        num: Atoms or structures that `learned`, `validated` and `evaluated` the readout.
+        spaces: By space.
+        baselines: Errors of a `constant`, and of the `composition` alone.
+        reduction: By other space, by kind of model, 1 − error in the `learned` space / error there.
+        gains: By other space, the difference of the excess between them; empty without controls.
+    """
+
+    unit: str
+    per: str
+    labels: Sequence[str] | None
+    num: Mapping[str, int]
+    spaces: Mapping[str, Errors]
+    baselines: Mapping[str, Estimate]
+    reduction: Mapping[str, Mapping[str, Estimate]]
+    gains: Mapping[str, Estimate]
 
 
 def evaluate_agreement(
     tables: Sequence[EmbeddingTable],
     spaces: Mapping[str, Choice | None],
-    judged_on: np.ndarray,
+    tested_on: np.ndarray,
     *,
     kinds: list[str],
-    num_judged: int,
+    num_evaluated: int,
     num_neighbours: int,
     key: Any,
-) -> tuple[dict[str, Any], list[tuple[int, int]], int]:
+) -> tuple[dict[str, Agreement], list[tuple[int, int]], int]:
     """Compare every pair of models, and every trained one with every control, in every space, on held-out atoms.
 
     Args:
         tables: models in the order of `kinds`.
         spaces: by name, among them `learned`; None for the embeddings as they are, without anchors.
-        judged_on: (n,) which atoms are held out.
+        tested_on: (n,) which atoms are held out.
         kinds: kind of each model, from `KINDS`.
-        num_judged: number of atoms compared, at most.
+        num_evaluated: number of atoms compared, at most.
         num_neighbours: neighbours that `mutual_knn` compares.
         key: typed key.
 
     Returns:
-        `judged` as `Trained` has it, the pairs, and the most frequent element.
+        Agreement by `all` or `within` one element, the pairs of models, and the most frequent element.
     """
     species, structure = tables[0].species, tables[0].structure_index
-    elements, count = np.unique(species[judged_on], return_counts=True)
+    elements, count = np.unique(species[tested_on], return_counts=True)
     element = int(elements[count.argmax()])
     every = itertools.combinations(range(len(tables)), 2)
     pairs = [(i, j) for i, j in every if kinds[i] == "trained" or kinds[j] != "control"]
@@ -59,9 +130,9 @@ def evaluate_agreement(
     # Of the two, the later kind: trained, unseen, control.
     of_pair = np.array([kinds[j] for _, j in pairs])
     indices = {}
-    for where, mask in (("all", judged_on), ("within", judged_on & (species == element))):
+    for where, mask in (("all", tested_on), ("within", tested_on & (species == element))):
         # Single atoms, not whole structures, whose symmetric copies would be neighbours of each other in any space.
-        index = np.sort(np.asarray(jax.random.permutation(key, np.flatnonzero(mask)))[:num_judged])
+        index = np.sort(np.asarray(jax.random.permutation(key, np.flatnonzero(mask)))[:num_evaluated])
         if where == "all" or len(index) >= LEAST_ATOMS:
             indices[where] = index
 
@@ -84,14 +155,14 @@ def evaluate_agreement(
                 estimates = estimates_of(clouds, clouds, pairs, jnp.asarray(structure[index]), measures=MEASURES)
                 means[where][which] = {name: _means(*estimates[name], of_pair) for name in MEASURES}
                 scores[where][which] = {
-                    name: {"pairs": _interval(*estimates[name])}
-                    | {kind: _interval(*mean) for kind, mean in means[where][which][name].items()}
+                    name: Similarities(
+                        _each(*estimates[name]),
+                        {kind: _estimate(*mean) for kind, mean in means[where][which][name].items()},
+                    )
                     for name in MEASURES
                 }
-    for where, index in indices.items():
-        scores[where]["num_atoms"] = len(index)
-        scores[where]["gains"] = _gains(means[where])
-    return scores, pairs, element
+    agreement = {where: Agreement(len(index), scores[where], _gains(means[where])) for where, index in indices.items()}
+    return agreement, pairs, element
 
 
 def _means(value: np.ndarray, influence: np.ndarray, kinds: np.ndarray) -> dict[str, tuple[Any, np.ndarray]]:
@@ -104,11 +175,13 @@ def _means(value: np.ndarray, influence: np.ndarray, kinds: np.ndarray) -> dict[
     return means
 
 
-def _gains(means: Mapping[str, Mapping[str, Mapping[str, tuple[Any, np.ndarray]]]]) -> dict[str, Any]:
+def _gains(
+    means: Mapping[str, Mapping[str, Mapping[str, tuple[Any, np.ndarray]]]],
+) -> dict[str, dict[str, dict[str, Estimate]]]:
     """Differences between the learned space and every other; the atoms are the same, so their influences subtract."""
     return {
         which: {
-            name: {kind: _interval(*_difference(means[LEARNED][name][kind], mean)) for kind, mean in of_measure.items()}
+            name: {kind: _estimate(*_difference(means[LEARNED][name][kind], mean)) for kind, mean in of_measure.items()}
             for name, of_measure in by_measure.items()
         }
         for which, by_measure in means.items()
@@ -120,12 +193,17 @@ def _difference(one: tuple[Any, np.ndarray], other: tuple[Any, np.ndarray]) -> t
     return one[0] - other[0], one[1] - other[1]
 
 
-def _interval(value: Any, influence: np.ndarray) -> dict[str, Any]:
-    """Value ± t standard errors, from the influence of every structure or system along the last axis."""
-    num_clusters = int(np.count_nonzero(influence.reshape(-1, influence.shape[-1]).any(axis=0)))
-    half = half_width((standard_errors(influence), num_clusters - 1))
-    interval = {"value": value, "low": value - half, "high": value + half}
-    return interval if np.ndim(value) else {name: float(number) for name, number in interval.items()}
+def _each(values: np.ndarray, influences: np.ndarray) -> list[Estimate]:
+    """Values ± t standard errors, from the influence of every structure or system along the last axis."""
+    num_clusters = int(np.count_nonzero(influences.any(axis=0)))
+    half = half_width((standard_errors(influences), num_clusters - 1))
+    return [
+        Estimate.around(float(value), float(width), method=JACKKNIFE) for value, width in zip(values, half, strict=True)
+    ]
+
+
+def _estimate(value: Any, influence: np.ndarray) -> Estimate:
+    return _each(np.array([value]), influence[None])[0]
 
 
 def evaluate_tasks(
@@ -136,11 +214,11 @@ def evaluate_tasks(
     kinds: list[str],
     learned_from: np.ndarray,
     validated_on: np.ndarray,
-    judged_on: np.ndarray,
-) -> dict[str, Any]:
+    tested_on: np.ndarray,
+) -> dict[str, Task]:
     """The error of a linear readout of every target, from every model in every space, on held-out structures.
 
-    The read-out is a ridge regression on what anchors and metrics were learned from; its penalty is the best on what
+    The readout is a ridge regression on what anchors and metrics were learned from; its penalty is the best on what
     chose their state. The error is the mean absolute one of values, the share of wrong ones of classes: means over
     structures, with intervals over chemical systems.
     """
@@ -153,19 +231,9 @@ def evaluate_tasks(
     for name, target in targets.items():
         known = np.isfinite(target.values)
         whole, y, x_of = _units(target, first, known)
-        parts = [mask[whole] for mask in (learned_from, validated_on, judged_on)]
+        parts = [mask[whole] for mask in (learned_from, validated_on, tested_on)]
         error = partial(_mean_error, y=y, parts=parts, structure=first.structure_index[whole], system=system)
-        entry: dict[str, Any] = {
-            "unit": "mean absolute error" if target.labels is None else "share of wrong classes",
-            "per": target.per,
-            "labels": target.labels,
-            "num": dict(zip(("learned", "validated", "judged"), (int(part.sum()) for part in parts), strict=True)),
-            "baselines": {
-                "constant": _interval(*error(np.zeros((len(y), 1), np.float32))),
-                "composition": _interval(*error(x_of(composition))),
-            },
-        }
-        means = {}
+        spaces_of, means = {}, {}
         for which, clouds in features.items():
             errors = [error(x_of(x)) for x in clouds]
             value, influence = (np.array(each) for each in zip(*errors, strict=True))
@@ -175,29 +243,37 @@ def evaluate_tasks(
             }
             if "control" in members:  # An error: the smaller, the better.
                 means[which]["excess"] = _difference(means[which]["control"], means[which]["trained"])
-            entry[which] = {"models": _interval(value, influence)}
-            entry[which] |= {kind: _interval(*mean) for kind, mean in means[which].items()}
-        entry["reduction"] = {
-            which: {
-                kind: _reduction(means[LEARNED][kind], means[which][kind]) for kind in KINDS if kind in means[which]
-            }
-            for which in means
-            if which != LEARNED
-        }
-        if "control" in kinds:
-            entry["gains"] = {
-                which: {"excess": _interval(*_difference(means[LEARNED]["excess"], of_space["excess"]))}
-                for which, of_space in means.items()
-                if which != LEARNED
-            }
-        out[name] = entry
+            spaces_of[which] = Errors(
+                _each(value, influence), {kind: _estimate(*mean) for kind, mean in means[which].items()}
+            )
+        learned, others = means[LEARNED], {which: mean for which, mean in means.items() if which != LEARNED}
+        out[name] = Task(
+            unit="mean absolute error" if target.labels is None else "share of wrong classes",
+            per=target.per,
+            labels=target.labels,
+            num=dict(zip(("learned", "validated", "evaluated"), (int(part.sum()) for part in parts), strict=True)),
+            spaces=spaces_of,
+            baselines={
+                "constant": _estimate(*error(np.zeros((len(y), 1), np.float32))),
+                "composition": _estimate(*error(x_of(composition))),
+            },
+            reduction={
+                which: {kind: _reduction(learned[kind], mean[kind]) for kind in KINDS if kind in mean}
+                for which, mean in others.items()
+            },
+            gains={
+                which: _estimate(*_difference(learned["excess"], mean["excess"]))
+                for which, mean in others.items()
+                if "excess" in mean
+            },
+        )
     return out
 
 
-def _reduction(after: tuple[Any, np.ndarray], before: tuple[Any, np.ndarray]) -> dict[str, Any]:
+def _reduction(after: tuple[Any, np.ndarray], before: tuple[Any, np.ndarray]) -> Estimate:
     """1 − after / before."""
     ratio = after[0] / before[0]
-    return _interval(1 - ratio, (ratio * before[1] - after[1]) / before[0])
+    return _estimate(1 - ratio, (ratio * before[1] - after[1]) / before[0])
 
 
 def _features(choice: Choice | None, table: EmbeddingTable, index: Any = slice(None), *, dtype: Any = None) -> Array:
@@ -228,7 +304,7 @@ def _mean_error(
     x: np.ndarray, *, y: np.ndarray, parts: Sequence[np.ndarray], structure: np.ndarray, system: np.ndarray
 ) -> tuple[float, np.ndarray]:
     """The mean over structures of the mean over each one's units, and the influence of each chemical system on it."""
-    errors = _read_out_errors(x, y, *parts)
+    errors = _readout_errors(x, y, *parts)
     present, place = np.unique(structure[parts[-1]], return_inverse=True)
     of_structure = np.bincount(place, errors) / np.bincount(place)
     mean = of_structure.mean()
@@ -236,7 +312,7 @@ def _mean_error(
     return float(mean), influence
 
 
-def _read_out_errors(
+def _readout_errors(
     x: np.ndarray, y: np.ndarray, learned: np.ndarray, validated: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
     """The error of each unit of the test set: |y − ŷ|, or, for classes, 1 where another indicator is larger."""
@@ -244,11 +320,11 @@ def _read_out_errors(
     centre, mean = x[learned].mean(axis=0), y[learned].mean(axis=0)
     x, fitted = x - centre, y[learned] - mean
     eigenvalues, directions = np.linalg.eigh(x[learned].T @ x[learned])
-    seen = directions.T @ (x[learned].T @ fitted)
+    projected = directions.T @ (x[learned].T @ fitted)
     size = max(float(eigenvalues.mean()), np.finfo(float).tiny)
 
     def predicted(ridge: float, mask: np.ndarray) -> np.ndarray:
-        return x[mask] @ (directions @ (seen / (np.maximum(eigenvalues, 0) + ridge * size)[:, None])) + mean
+        return x[mask] @ (directions @ (projected / (np.maximum(eigenvalues, 0) + ridge * size)[:, None])) + mean
 
     best = min(RIDGES, key=lambda ridge: float(((predicted(ridge, validated) - y[validated]) ** 2).sum()))
     guess = predicted(best, test)

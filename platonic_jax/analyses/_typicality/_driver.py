@@ -21,8 +21,9 @@ from platonic_jax._checks import check_choice, check_fraction
 from platonic_jax.analyses._anchoring import Choice, choose_anchors, display_names, relative
 from platonic_jax.analyses._intervals import METHOD, elements_counted, interval
 from platonic_jax.analyses._pairs import serial_lapack
+from platonic_jax.analyses._result import Estimate
 from platonic_jax.analyses._run import Steps, check_among, provenance, streams
-from platonic_jax.analyses._typicality._record import ALL, NONE, UNKNOWN, Against, Judged, Typicality
+from platonic_jax.analyses._typicality._record import ALL, NONE, UNKNOWN, Against, QuerySet, Typicality
 from platonic_jax.diagnostics._typicality import DEFAULT_SCORES
 from platonic_jax.labels import combined
 from platonic_jax.tables import EmbeddingTable, check_memory, pair
@@ -114,7 +115,7 @@ def typicality(
 
     Args:
         references: by name, the tables of what is typical, one a model, of the same structures.
-        queries: by name, the tables of what is to be judged, one of each of these models.
+        queries: by name, the tables of the query sets, one of each of these models.
         scores: of atoms, whose mean counts: `residual`, from the plane in which the reference lies nearby; `distance`
             to the nearest atoms; `density`, how much thinner the reference is than around these; `mahalanobis`.
         of_structures: of their atoms' scores the `mean`, or the `largest`, which one odd atom decides.
@@ -125,7 +126,7 @@ def typicality(
         similarity: of rows to anchors, as in `projection.relative`.
         held_out: share of a reference's structures that show whether the calibration holds.
         calibration: share of them that calibrate.
-        most: atoms of an element that others are judged by, at most.
+        most: maximum number of reference atoms of an element.
         level: share of typical structures that may be called atypical.
         seed: everything random follows from it.
         progress: called with what is being done, how many steps are done, and of how many.
@@ -194,12 +195,12 @@ def typicality(
                 for name, entry in zip(asked, against[1:], strict=True):
                     auroc = _auroc(entry.score, against[0].score)
                     by_set[name].setdefault(part.name, {})[who] = dataclasses.replace(entry, auroc=auroc)
-            held[part.name] = _judged(part.held_out, {part.name: of_held}, [], level)
+            held[part.name] = _query_set(part.held_out, {part.name: of_held}, [], level)
 
     return Typicality(
         models=names,
         references=list(paired),
-        queries={name: _judged(entry, by_set[name], parts, level) for name, entry in asked.items()},
+        queries={name: _query_set(entry, by_set[name], parts, level) for name, entry in asked.items()},
         held_out=held,
         uniform=uniform,
         settings={
@@ -228,15 +229,15 @@ def _matched(name: str, tables: list[EmbeddingTable], first: list[EmbeddingTable
     def identity(table: EmbeddingTable) -> tuple[Any, ...]:
         return table.model, table.layer, (table.provenance.get("checkpoint") or {}).get("sha256"), table.x.shape[1]
 
-    def told(sets: Sequence[EmbeddingTable]) -> str:
+    def described(sets: Sequence[EmbeddingTable]) -> str:
         return ", ".join(f"{table.model} {table.layer} of {table.x.shape[1]} columns" for table in sets)
 
     known = {identity(table): table for table in tables}
     wanted = [identity(table) for table in first]
     if len(tables) != len(first) or set(known) != set(wanted):
         raise ValueError(
-            f"`{name}` must have the same models, checkpoints and layers as the reference ({told(first)}), got "
-            f"{told(tables)}: embed it with those."
+            f"`{name}` must have the same models, checkpoints and layers as the reference ({described(first)}), got "
+            f"{described(tables)}: embed it with those."
         )
     return [known[entry] for entry in wanted]
 
@@ -365,7 +366,7 @@ def _against(
     p_values = _p_values(np.concatenate(totals), typical)
     split = lambda values, parts: np.split(values, np.cumsum([len(part) for part in parts])[:-1])
     return typical, [
-        Against(z, atom_p_value, total, p_value, _share(p_value <= level, np.isfinite(p_value)))
+        Against(z, atom_p_value, total, p_value, *_share(p_value <= level, np.isfinite(p_value)))
         for z, atom_p_value, total, p_value in zip(
             scores, split(atom_p_values, scores), totals, split(p_values, totals), strict=True
         )
@@ -381,21 +382,15 @@ def _p_values(scores: np.ndarray, calibration: np.ndarray, *more: np.ndarray) ->
 _conformal = jax.jit(diagnostics.conformal_p_values)
 
 
-def _share(chosen: np.ndarray, known: np.ndarray) -> dict[str, Any]:
-    """Count a share of the structures that are known, with Wilson's 95 % interval."""
+def _share(chosen: np.ndarray, known: np.ndarray) -> tuple[int, int, Estimate]:
+    """Count known structures and those chosen of them, and compute their share with Wilson's 95 % interval."""
     from scipy.stats import binomtest
 
     count, num_known = int((chosen & known).sum()), int(known.sum())
     if not num_known:
-        return {"value": np.nan, "low": np.nan, "high": np.nan, "count": 0, "of": 0}
+        return 0, 0, Estimate(np.nan)
     ends = binomtest(count, num_known).proportion_ci(method="wilson")
-    return {
-        "value": count / num_known,
-        "low": float(ends.low),
-        "high": float(ends.high),
-        "count": count,
-        "of": num_known,
-    }
+    return num_known, count, Estimate(count / num_known, float(ends.low), float(ends.high), method="Wilson")
 
 
 def _uniform(held_out: _Set, against: Against, typical: np.ndarray, level: float) -> dict[str, float]:
@@ -408,11 +403,11 @@ def _uniform(held_out: _Set, against: Against, typical: np.ndarray, level: float
     return {"p_value": float(p_value), "atoms": float(atypical)}
 
 
-def _auroc(score: np.ndarray, typical: np.ndarray) -> dict[str, float]:
+def _auroc(score: np.ndarray, typical: np.ndarray) -> Estimate:
     """Compute the AUROC of a set against held-out structures, with a 95 % interval over structures."""
     score, typical = (values[np.isfinite(values)] for values in (score, typical))
     if not len(score):
-        return {"value": np.nan, "low": np.nan, "high": np.nan}
+        return Estimate(np.nan)
     both = np.concatenate([score, typical])
     value, error = (float(values) for values in _auroc_and_error(jnp.asarray(both), jnp.arange(len(both)) < len(score)))
     return interval(value, error, scale="share", sizes=np.ones(min(len(score), len(typical)), int))
@@ -434,7 +429,9 @@ def _auroc_and_error(score: Array, positive: Array) -> tuple[Array, Array]:
     return value, statistics.cluster_error((beaten - value) / own, clusters=jnp.arange(number))
 
 
-def _judged(atoms: _Set, against: Mapping[str, Mapping[str, Against]], parts: Sequence[_Parts], level: float) -> Judged:
+def _query_set(
+    atoms: _Set, against: Mapping[str, Mapping[str, Against]], parts: Sequence[_Parts], level: float
+) -> QuerySet:
     table = atoms.tables[0]
     p_values = np.array([list(entries.values())[-1].p_value for entries in against.values()])  # All models come last.
     best = np.where(np.isnan(p_values), -1.0, p_values)
@@ -447,7 +444,7 @@ def _judged(atoms: _Set, against: Mapping[str, Mapping[str, Against]], parts: Se
         none = np.isnan(first.score)
         held = np.unique(np.stack([atoms.structure, table.species])[:, none[atoms.structure]], axis=1)
         unscored[name] = {"num": int(none.sum()), "elements": elements_counted(held[1])}
-    return Judged(
+    return QuerySet(
         ids=[table.structure_name(i) for i in present],
         species=table.species,
         structure_index=atoms.structure,

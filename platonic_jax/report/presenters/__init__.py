@@ -1,7 +1,8 @@
-"""Presenters: one module for each kind of result, with its heading, verdict, tables and charts.
+"""Presenters: every word, table and chart of a result, one module for each analysis.
 
-To add one: a module with `NAME`, `title`, `intro`, `tables` and `charts`, and its line in `_MODULES`; and `verdicts`,
-where the record's own `verdict` is not the whole of it.
+Each has `NAME`, the base name of its files, and `title`, `intro`, `verdict`, `tables` and `charts` of a result. It is
+found by the name of the analysis in `analyses.ANALYSES`, and may replace the page content that is made of these by a
+`part` of its own.
 """
 
 import dataclasses
@@ -9,79 +10,43 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from platonic_jax import _html, analyses
-from platonic_jax.analyses import Comparison, Sweep, Training
-from platonic_jax.analyses._result import plain
-from platonic_jax.report import _comparison
+from platonic_jax import _html
+from platonic_jax.analyses import ANALYSES, plain
 from platonic_jax.report._part import Part, defined, figure, plain_settings, undefined
 from platonic_jax.report._table import Table
-from platonic_jax.report.presenters import (
-    analogies,
-    comparison,
-    drift,
-    error_ranking,
-    expression,
-    phonons,
-    polymorphs,
-    reactions,
-    readout_transfer,
-    sweep,
-    symmetry,
-    training,
-    typicality,
-)
 
-__all__ = ["name", "part", "tables", "verdicts"]
+__all__ = ["html", "name", "part", "tables", "verdict"]
 
-_MODULES: dict[type, ModuleType] = {
-    Comparison: comparison,
-    Sweep: sweep,
-    Training: training,
-    analyses.Analogies: analogies,
-    analyses.Expression: expression,
-    analyses.ErrorRanking: error_ranking,
-    analyses.Drift: drift,
-    analyses.Phonons: phonons,
-    analyses.Polymorphs: polymorphs,
-    analyses.Reactions: reactions,
-    analyses.ReadoutTransfer: readout_transfer,
-    analyses.Symmetry: symmetry,
-    analyses.Typicality: typicality,
-}
+_ROWS = 45  # Of a table that a notebook shows.
 
 
 def name(result: Any) -> str:
     """Return the base name of the result's files."""
-    return _module(result).NAME
+    return _presenter(result).NAME
 
 
-def verdicts(result: Any) -> list[str]:
+def verdict(result: Any) -> list[str]:
     """Return the verdict, one string per paragraph."""
-    module = _module(result)
-    paragraphs = module.verdicts(result) if hasattr(module, "verdicts") else [result.verdict]
-    return [defined(paragraph) for paragraph in paragraphs]
+    return [defined(paragraph) for paragraph in _presenter(result).verdict(_given(result))]
 
 
 def tables(result: Any) -> list[Table]:
     """Return the tables of the result, with dashes for undefined numbers."""
-    return [_defined_table(table) for table in _module(result).tables(result)]
+    return [_defined_table(table) for table in _presenter(result).tables(_given(result))]
 
 
 def part(result: Any, *, name: str | None = None) -> Part:
-    """Assemble the page content of the result.
+    """Assemble the page content of a result.
 
     Args:
-        result: a result; of symmetry, a list of them, one a model.
-        name: of the part, where a page has several of a kind; that of its kind if left out.
-
-    Returns:
-        The part, which knows nothing of the page.
+        result: A result; of symmetry, a list of them, one a model.
+        name: Name of the part, where a page has several of a kind; that of its kind if left out.
     """
-    if isinstance(result, Comparison):
-        return _comparison.part(result)
-    module = _module(result)
-    name = name or str(module.NAME)
-    drawn = {f"{name}-{i}": chart for i, chart in enumerate(module.charts(result))}
+    presenter = _presenter(result)
+    if hasattr(presenter, "part"):
+        return presenter.part(result)
+    name = name or str(presenter.NAME)
+    drawn = {f"{name}-{i}": chart for i, chart in enumerate(presenter.charts(_given(result)))}
     sections = {
         "figures": ("Figures", "".join(figure(place, caption, spec) for place, (caption, spec) in drawn.items())),
         "numbers": ("Numbers", "".join(table.to_html() for table in tables(result))),
@@ -89,25 +54,42 @@ def part(result: Any, *, name: str | None = None) -> Part:
     }
     return Part(
         name=name,
-        title=module.title(result),
-        intro=_html.prose(module.intro(result)),
-        verdict=verdicts(result),
+        title=presenter.title(_given(result)),
+        intro=_html.prose(presenter.intro(_given(result))),
+        verdict=verdict(result),
         sections={f"{name}-{key}": entry for key, entry in sections.items() if entry[1]},
         charts={place: spec for place, (_, spec) in drawn.items()},
     )
 
 
+def html(result: Any) -> str:
+    """Render verdict and tables of a result for a notebook."""
+    presenter = _presenter(result)
+    parts = [f"<p>{_html.prose(paragraph)}</p>" for paragraph in verdict(result)]
+    if hasattr(presenter, "answers"):
+        _, answers = presenter.answers(result)
+        parts.append(_html.facts((answer.question, answer.html) for answer in answers))
+    parts += [table.to_html(most=_ROWS) for table in tables(result)]
+    return _html.record(presenter.title(_given(result)), *parts)
+
+
+def _presenter(result: Any) -> ModuleType:
+    one = result[0] if isinstance(result, Sequence) and result else result
+    for analysis in ANALYSES:
+        if analysis.result == type(one).__name__:
+            return analysis.presenter
+    raise TypeError(f"`result` must be a result of an analysis, got {type(one).__name__}.")
+
+
+def _given(result: Any) -> Any:
+    """Symmetry is presented for several models at once."""
+    several = getattr(_presenter(result), "SEVERAL", False)
+    return [result] if several and not isinstance(result, Sequence) else result
+
+
 def _defined_table(table: Table) -> Table:
     cell = lambda i, text: "–" if i in table.numbers and undefined(text) else text
     return dataclasses.replace(table, rows=[[cell(i, text) for i, text in enumerate(row)] for row in table.rows])
-
-
-def _module(result: Any) -> ModuleType:
-    # Symmetry is a result for each model.
-    one = result[0] if isinstance(result, Sequence) and result else result
-    if type(one) not in _MODULES:
-        raise TypeError(f"`found` must be a result of compare, sweep, training or studies, got {type(one).__name__}.")
-    return _MODULES[type(one)]
 
 
 def _provenance(result: Any) -> str:

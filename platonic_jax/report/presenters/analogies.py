@@ -1,9 +1,9 @@
 """Presenter of analogies A₁B : A₂B :: A₁C : A₂C."""
 
-from platonic_jax.analyses import Analogies
-from platonic_jax.analyses._intervals import meaning
+from platonic_jax.analyses import Analogies, Estimate
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Table, with_interval
+from platonic_jax.report._texts import independent_groups
 
 NAME = "analogies"
 _FIGURES = {"hit_1": "first", "hit_10": "first ten", "median_rank": "median rank", "phase": "phase"}
@@ -22,10 +22,43 @@ def intro(result: Analogies) -> str:
     return f"{num['quadruples']:,} quadruples of {num['prototypes']:,} prototypes, {num['candidates']:,} candidates."
 
 
+def verdict(result: Analogies) -> list[str]:
+    """Compare the hit rates of the models with those of the composition baseline."""
+    sentences = []
+    baseline = next(name for name, kind in result.kinds.items() if kind == "composition")
+    for name in (name for name, kind in result.kinds.items() if kind == "model"):
+        figures = result.figures[name]
+        sentence = (
+            f"{name} answers {figures['hit_1']:.0%} of {result.num['quadruples']} analogies correctly, the composition "
+            f"baseline {result.figures[baseline]['hit_1']:.0%}"
+        )
+        if result.num["phase"]:
+            sentence += f"; among polymorphs {_phase(figures['phase'], result.chance['phase'])}"
+        sentences.append(f"{sentence}.")
+    groups = result.groups
+    sentences.append(
+        f"The quadruples fall into {groups.num} groups that share no crystal, the largest of {groups.largest}; "
+        f"{independent_groups(groups)}."
+    )
+    return [" ".join(sentences)]
+
+
+def _phase(phase: Estimate, chance: float) -> str:
+    if not phase.bounded:
+        says = "the phase is right in "
+    elif phase.low > chance:
+        says = "the phase is right more often than for the composition baseline: "
+    else:
+        says = "the phase is not significantly more often right than for the composition baseline: "
+    return f"{says}{phase:.0%} (composition baseline: {100 * chance:.0f} %)"
+
+
 def tables(result: Analogies) -> list[Table]:
     """A row for each kind of vector, and chance."""
     num = result.num
-    rows = [(name, *(with_interval(entry[figure]) for figure in result.chance)) for name, entry in result.found.items()]
+    rows = [
+        (name, *(with_interval(entry[figure]) for figure in result.chance)) for name, entry in result.figures.items()
+    ]
     rows.append(("chance", *(f"{value:.3g}" for value in result.chance.values())))
     heads = [
         f"{_FIGURES[figure]}, of {num['phase']}" if figure == "phase" else _FIGURES[figure] for figure in result.chance
@@ -36,15 +69,15 @@ def tables(result: Analogies) -> list[Table]:
             "[95 % CI]",
             ("vectors", *heads),
             rows,
-            caption=f"{result.groups['num']} groups of quadruples that share no crystal, the largest of "
-            f"{result.groups['largest']}; {meaning(result.groups)}",
+            caption=f"{result.groups.num} groups of quadruples that share no crystal, the largest of "
+            f"{result.groups.largest}; {independent_groups(result.groups)}",
         )
     ]
 
 
 def charts(result: Analogies) -> list[tuple[str, _charts.Spec]]:
     """Every share, beside chance."""
-    rows = list(result.found)
+    rows = list(result.figures)
     captions = {
         "hit_1": "The share of quadruples whose nearest crystal is the answer.",
         "hit_10": "The share of quadruples with the answer among the nearest ten.",
@@ -57,7 +90,7 @@ def charts(result: Analogies) -> list[tuple[str, _charts.Spec]]:
         styles = {name: _STYLES.get(kind, "model") for name, kind in result.kinds.items()}
         series = [
             _charts.entries(
-                label, [result.found[name][figure] if styles[name] == style else None for name in rows], style=style
+                label, [result.figures[name][figure] if styles[name] == style else None for name in rows], style=style
             )
             for style, label in (("model", "models"), ("random", "random weights"), ("baseline", "baselines"))
             if style in styles.values()

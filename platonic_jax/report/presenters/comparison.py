@@ -1,19 +1,47 @@
-"""A comparison, as tables; its page has a module of its own, `report._comparison`."""
+"""Presenter of a comparison of models; its page content is made by `report._comparison`."""
 
 from collections.abc import Iterator
 
-from platonic_jax import plots
-from platonic_jax.analyses import Comparison
+import numpy as np
+
+from platonic_jax.analyses import Comparison, arrangement
+from platonic_jax.report._part import Part
 from platonic_jax.report._table import Strong, Table
-from platonic_jax.report._texts import measure_text, number
-from platonic_jax.report._verdict import verdict
+from platonic_jax.report._texts import many, measure_text, number, series
+from platonic_jax.report.presenters._answers import Answer, answers
+
+__all__ = ["NAME", "Answer", "answers", "intro", "part", "tables", "title", "verdict"]
 
 NAME = "compare"
 
 
-def verdicts(result: Comparison) -> list[str]:
-    """The leading sentences."""
-    return [verdict(result).lead]
+def title(result: Comparison) -> str:
+    """Return the heading: the models that are compared, named where they are few."""
+    models = [name for name, kind in zip(result.models, result.kinds, strict=True) if kind == "model"]
+    if 1 < len(models) <= 4:
+        return f"Comparison of {series(models)}"
+    return f"Comparison of {len(models)} models" if models else "Comparison of controls"
+
+
+def intro(result: Comparison) -> str:
+    """Summarise the input in a sentence."""
+    atoms, structures = many(len(result.species), "atom"), many(len(np.unique(result.structure_index)), "structure")
+    return (
+        f"{atoms} of {structures}, each described by its similarities to the same {result.anchors['k']} anchor atoms "
+        f"({result.anchors['method']}, chosen in the space of {result.anchors['model']})."
+    )
+
+
+def verdict(result: Comparison) -> list[str]:
+    """State whether models agree beyond the baselines."""
+    return [answers(result)[0]]
+
+
+def part(result: Comparison) -> Part:
+    """Assemble the page content, with its linked maps and matrices."""
+    from platonic_jax.report import _comparison  # Its colours come with matplotlib, which words do not need.
+
+    return _comparison.part(result)
 
 
 def tables(result: Comparison) -> list[Table]:
@@ -22,7 +50,7 @@ def tables(result: Comparison) -> list[Table]:
 
 
 def _measures(result: Comparison) -> Iterator[Table]:
-    names = plots.labels(result)
+    names = arrangement.labels(result)
     for name, measure in result.measures.items():
         heads = ("value", "95 % interval", *(head for null in measure.nulls for head in (null, "effect", "p")))
         rows = [
@@ -32,14 +60,14 @@ def _measures(result: Comparison) -> Iterator[Table]:
                 f"{number(measure.low[i, j])} to {number(measure.high[i, j])}",
                 *(number(array[i, j]) for null in measure.nulls.values() for array in null),
             )
-            for i, j, _ in plots.ranked_pairs(result, name)
+            for i, j, _ in arrangement.ranked_pairs(result, name)
         ]
         yield Table(measure_text(name).title, ("models", *heads), rows)
 
 
 def _groupings(result: Comparison) -> Iterator[Table]:
     for kind, resolved in result.resolved.items():
-        means = [plots.means_within(result, kind, name) for name in resolved.measures]
+        means = [arrangement.means_within(result, kind, name) for name in resolved.measures]
         rows = [
             (
                 label,

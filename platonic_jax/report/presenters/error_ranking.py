@@ -1,13 +1,15 @@
 """Presenter of the error ranking of scores."""
 
-from typing import Any
+from collections.abc import Mapping
 
-from platonic_jax.analyses import ErrorRanking
-from platonic_jax.analyses._intervals import listed
+import numpy as np
+
+from platonic_jax.analyses import ErrorRanking, Ranking
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Table, with_interval
+from platonic_jax.report._texts import listed
 
-NAME = "calibration"
+NAME = "error_ranking"
 _NAMED = 5  # Elements of what is left out.
 _PLACES = {
     "atoms": "force error of atoms",
@@ -30,6 +32,41 @@ def intro(result: ErrorRanking) -> str:
     return f"{result.num_atoms:,} atoms of {result.num_structures:,} structures with known forces.{left_out}"
 
 
+def verdict(result: ErrorRanking) -> list[str]:
+    """Name the best score of each model, and compare it with baselines that need no embeddings."""
+    sentences = [
+        f"{sum(counts.values())} atoms without a value of {score} are left out "
+        f"({listed(sorted(counts, key=lambda symbol, counts=counts: -counts[symbol]), most=_NAMED)})."
+        for score, counts in result.left_out.items()
+    ]
+    sentences += [_model_verdict(result, model) for model in result.models]
+    return [" ".join(sentences)]
+
+
+def _model_verdict(result: ErrorRanking, model: str) -> str:
+    scores = result.scores[model]
+    # Within elements, unless there are too few atoms of any.
+    place = "within" if all("within" in entries for entries in scores.values()) else "atoms"
+    where = "within each element" if place == "within" else "over all elements (too few atoms of any one),"
+    figures = {name: entries[place].rank_correlation for name, entries in scores.items()}
+    rank = {name: np.nan_to_num(figure.value, nan=-1.0) for name, figure in figures.items()}
+    of_embeddings = [name for name in figures if name not in result.baselines]
+    if not of_embeddings:
+        return f"{model}: no score of the embeddings was given."
+    leader, best = max(of_embeddings, key=rank.__getitem__), max(rank, key=rank.__getitem__)
+    sentence = (
+        f"{model}: {where} the score of the embeddings that best ranks force errors is {leader}, with a rank "
+        f"correlation of {figures[leader]:.2f}"
+    )
+    if best != leader:
+        sentence += f"; the baseline {best} ranks them better, {figures[best]:.2f}"
+    partial = scores[leader][place].given_force_size
+    if partial is not None:
+        shown = f"{partial:.2f}" if partial.low > 0 else "not significant"
+        sentence += f". The partial rank correlation given the force magnitude is {shown}"
+    return f"{sentence}."
+
+
 def tables(result: ErrorRanking) -> list[Table]:
     """One table a model: a row for each score."""
     all_tables = []
@@ -37,9 +74,9 @@ def tables(result: ErrorRanking) -> list[Table]:
         places = _places(scores)
         rows = []
         for score, entry in scores.items():
-            beyond = entry.get("within", {}).get("beyond_force_size")
             cells = [_cell(entry[place]) if place in entry else "–" for place in places]
-            rows.append((_named(result, score), *cells, with_interval(beyond) if beyond else "–"))
+            partial = entry["within"].given_force_size if "within" in entry else None
+            rows.append((_named(result, score), *cells, with_interval(partial) if partial else "–"))
         all_tables.append(
             Table(
                 f"{model}: rank correlation with its errors, AUROC of the worst tenth [95 % CI of each]; mean "
@@ -58,18 +95,18 @@ def charts(result: ErrorRanking) -> list[tuple[str, _charts.Spec]]:
         series = [
             _charts.entries(
                 _PLACES[place],
-                [entry[place]["rank_correlation"] if place in entry else None for entry in scores.values()],
+                [entry[place].rank_correlation if place in entry else None for entry in scores.values()],
             )
             for place in _places(scores)
         ]
         rows = [_named(result, score) for score in scores]
-        caption = f"{model}: rank correlation of each score with its errors; 0 is chance."
-        specs.append((caption, _charts.dots(rows, series, axis="rank correlation", marks={"chance": 0.0})))
+        caption = f"{model}: rank correlation of each score with its errors; 0 is no correlation."
+        specs.append((caption, _charts.dots(rows, series, axis="rank correlation", marks={"no correlation": 0.0})))
         curves = [
             _charts.curve(
                 _named(result, score),
-                entry["atoms"]["curve"]["coverage"],
-                entry["atoms"]["curve"]["error"],
+                entry["atoms"].coverage,
+                entry["atoms"].risk,
                 style="baseline" if score in result.baselines else "model",
             )
             for score, entry in scores.items()
@@ -79,7 +116,7 @@ def charts(result: ErrorRanking) -> list[tuple[str, _charts.Spec]]:
     return specs
 
 
-def _places(scores: Any) -> list[str]:
+def _places(scores: Mapping[str, Mapping[str, Ranking]]) -> list[str]:
     return [place for place in _PLACES if any(place in entry for entry in scores.values())]
 
 
@@ -87,5 +124,5 @@ def _named(result: ErrorRanking, score: str) -> str:
     return f"{score} (baseline)" if score in result.baselines else score
 
 
-def _cell(entry: Any) -> str:
-    return f"{with_interval(entry['rank_correlation'])}, {with_interval(entry['worst_auroc'])}"
+def _cell(ranking: Ranking) -> str:
+    return f"{with_interval(ranking.rank_correlation)}, {with_interval(ranking.worst_auroc)}"

@@ -4,7 +4,7 @@ from platonic_jax.analyses import Expression
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Table
 
-NAME = "arithmetic"
+NAME = "expression"
 
 
 def title(result: Expression) -> str:
@@ -18,6 +18,28 @@ def intro(result: Expression) -> str:
         f"{result.provenance['num_structures']:,} crystals as vectors of {', '.join(result.models)}, ranked by their "
         "similarity to the sum."
     )
+
+
+def verdict(result: Expression) -> list[str]:
+    """Name the nearest crystals, and compare them with random sums."""
+    sentences = [
+        f"{term['name']} is {term['id']}, chosen among {len(term['phases'])} phases as {term['because']}."
+        for term in result.terms
+        if term["phases"]
+    ]
+    best, null = result.answers[0], result.null
+    sentences.append(f"The nearest crystal is {best['formula']} ({best['id']}), similarity {best['similarity']:.3f}.")
+    others = [answer for answer in result.answers if not answer["is_term"]]
+    if best["is_term"] and others:
+        sentences.append(
+            f"It is itself a term; the nearest other crystal is {others[0]['formula']} ({others[0]['id']}), similarity "
+            f"{others[0]['similarity']:.3f}."
+        )
+    sentences.append(
+        f"Random sums have a nearest crystal with similarity {null['mean']:.3f} on average and above "
+        f"{null['high']:.3f} in 5 %; {100 * null['p_value']:.1f} % of them have one at least as near."
+    )
+    return [" ".join(sentences)]
 
 
 def tables(result: Expression) -> list[Table]:

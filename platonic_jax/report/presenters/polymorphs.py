@@ -22,6 +22,29 @@ def intro(result: Polymorphs) -> str:
     return f"{result.num['phases']:,} pairs of phases of {result.num['formulas']:,} formulas."
 
 
+def verdict(result: Polymorphs) -> list[str]:
+    """State how often formula and phase are identified, by pooled vectors and by point clouds."""
+    sentences = []
+    for model, figures in result.within.items():
+        sentence = (
+            f"{model}: by mean vectors, the nearest crystal has the same formula in {figures['mean']['identity']:.0%}"
+        )
+        if "separation" in figures["mean"]:
+            separation = ", ".join(f"{entry['separation']:.2f} by {name}" for name, entry in figures.items())
+            sentence += f"; the AUROC of phases against perturbed copies is {separation}"
+        sentences.append(f"{sentence}.")
+    chance = result.chance["phase"]
+    for models, figures in result.across.items():
+        shown = [figures[how] for how in ("mean", "cloud")]
+        excess = "more often" if any(figure.low > chance for figure in shown) else "not significantly more often"
+        extent = f"{excess} than by chance: " if all(figure.bounded for figure in shown) else "in "
+        sentences.append(
+            f"{models}: the same phase is nearest {extent}{shown[0]:.0%} by mean vectors, {shown[1]:.0%} by clouds "
+            f"(chance: {100 * chance:.0f} %)."
+        )
+    return [" ".join(sentences)]
+
+
 def tables(result: Polymorphs) -> list[Table]:
     """Within each model, and from one model to another."""
     figures = _figures(result)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from platonic_jax.analyses import Reactions
-from platonic_jax.analyses._intervals import meaning
+from platonic_jax.analyses import Groups, Reactions
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Table, with_interval
+from platonic_jax.report._texts import independent_groups
 
 NAME = "reactions"
 
@@ -21,13 +21,36 @@ def intro(result: Reactions) -> str:
     return f"{number:,} reaction{'' if number == 1 else 's'} as vectors of {', '.join(result.models)}."
 
 
+def verdict(result: Reactions) -> list[str]:
+    """State the errors of energies read out from reaction vectors, or else the largest changes of environments."""
+    sentences = [
+        f"{entry['name']} is {entry['id']}, chosen among {len(entry['phases'])} phases as {entry['because']}."
+        for entry in result.phases
+    ]
+    if result.groups is None:
+        largest = {model: result.equations[int(np.argmax(norm))] for model, norm in result.norms.items()}
+        sentences += [f"{model}: the largest change of environments is in {one}." for model, one in largest.items()]
+        return [" ".join(sentences)]
+    baseline = result.errors["constant"]
+    sentences.append(f"The constant-mean baseline has an MAE of {baseline:.3f} eV/atom.")
+    for name in result.predicted:
+        error = result.errors[name]
+        below = ", below the baseline" if error.high < baseline.low else ", not significantly below it"
+        sentences.append(f"A readout of {name} has {error:.3f}{below if baseline.bounded else ''}.")
+    sentences.append(f"The {result.num_evaluated} reactions fall into {_groups(result.groups)}.")
+    return [" ".join(sentences)]
+
+
+def _groups(groups: Groups) -> str:
+    return f"{groups.num} groups that share no compound, the largest of {groups.largest}; {independent_groups(groups)}"
+
+
 def tables(result: Reactions) -> list[Table]:
     """Errors of energies where these are known, or else the norms of the reaction vectors."""
-    if result.errors:
+    if result.groups:
         rows = [(name, with_interval(entry)) for name, entry in result.errors.items()]
-        num = result.groups
-        title = f"{num['reactions']} reactions: mean absolute error, eV per atom [95 % CI]"
-        caption = f"{num['num']} groups that share no compound, the largest of {num['largest']}; {meaning(num)}"
+        title = f"{result.num_evaluated} reactions: mean absolute error, eV per atom (95 % CI)"
+        caption = _groups(result.groups)
         return [Table(title, ("readout of", "MAE"), rows, caption=caption)]
     rows = [
         (equation, *(f"{norm[i]:.4f}" for norm in result.norms.values())) for i, equation in enumerate(result.equations)

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from platonic_jax.analyses import ReadoutTransfer
+from platonic_jax.analyses import Estimate, ReadoutTransfer, Transfer
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Strong, Table, with_interval
 
-NAME = "stitching"
+NAME = "readout_transfer"
 _MILLI = 1e-3
 
 
@@ -20,10 +20,45 @@ def intro(result: ReadoutTransfer) -> str:
     """Summarise the input in a sentence."""
     num = result.num
     return (
-        f"Maps fitted on {num['fitted']:,} atoms, one of them chosen on {num['validated']:,} of other chemical "
-        f"systems, and evaluated on {num['judged']:,} atoms of {num['structures']:,} structures of {num['systems']:,} "
+        f"Maps fitted on {num['fitted']:,} atoms, one chosen on {num['validated']:,} of other chemical systems, and "
+        f"evaluated on {num['evaluated']:,} atoms of {num['structures']:,} structures of {num['systems']:,} "
         "more."
     )
+
+
+def verdict(result: ReadoutTransfer) -> list[str]:
+    """State the unexplained variance and the energy errors of the chosen map, beside anchors alone and baselines."""
+    best, zero, element = result.methods[result.best], result.methods["zero-shot"], result.baselines["element"]
+    text = (
+        f"On unseen chemical systems the {result.best} map from {result.source}, chosen on others, leaves a fraction "
+        f"of variance unexplained of {best.unexplained:.2f} of the embeddings of {result.target}; anchors alone leave "
+        f"{zero.unexplained:.2f}, the element-only baseline {element.unexplained:.2f}."
+    )
+    if not result.readout:
+        return [f"{text} The store of {result.target} has no readout, so energies were not evaluated."]
+    composition = result.baselines["composition"]
+    controls = {name: methods[result.chosen[name]] for name, methods in result.controls.items()}
+    text += (
+        f" The energy readout of {result.target} has an MAE of {_milli(best)} meV/atom on them, {_milli(zero)} with "
+        f"anchors alone; the composition baseline has {_milli(composition)}"
+        + "".join(f", {name} {_milli(entry)}" for name, entry in controls.items())
+        + "."
+    )
+    rivals = [entry.mae for entry in (composition, element, *controls.values()) if entry.mae]
+    if best.mae is None or not all(error.bounded for error in (best.mae, *rivals)):
+        few = f"There are too few chemical systems ({result.num['systems']}) for a significant comparison."
+        return [f"{text} {few}"]
+    if best.mae.high < min(rival.low for rival in rivals):
+        return [f"{text} The mapped embeddings beat every baseline."]
+    return [f"{text} This is no significant improvement over the baselines."]
+
+
+def _milli(figures: Transfer) -> str:
+    return "undefined" if figures.mae is None else f"{figures.mae.scaled(1 / _MILLI):.0f}"
+
+
+def _milli_cell(error: Estimate | None) -> str:
+    return "–" if error is None else with_interval(error, unit=_MILLI)
 
 
 def tables(result: ReadoutTransfer) -> list[Table]:
@@ -39,16 +74,16 @@ def tables(result: ReadoutTransfer) -> list[Table]:
     entries |= {f"{name} alone": entry for name, entry in result.baselines.items()}
     rows = []
     for name, entry in entries.items():
-        cells = [with_interval(entry["left"]) if "left" in entry else "–"]
-        if result.read_out:
-            cells += [with_interval(entry[figure], unit=_MILLI) for figure in ("mae", "median", "rmse")]
+        cells = [with_interval(entry.unexplained) if entry.unexplained else "–"]
+        if result.readout:
+            cells += [_milli_cell(error) for error in (entry.mae, entry.median, entry.rmse)]
         rows.append((Strong(name) if name == result.best else name, *cells))
     errors = ", ".join(f"{name.upper()} {with_interval(entry)}" for name, entry in result.reconstruction.items())
-    energies = ("energy, MAE in meV/atom", "median", "RMSE") if result.read_out else ()
+    energies = ("energy, MAE in meV/atom", "median", "RMSE") if result.readout else ()
     return [
         Table(
-            f"{result.source} → {result.target}: {num['judged']} atoms of {num['structures']} structures, "
-            f"{num['systems']} unseen chemical systems [95 % CI]",
+            f"{result.source} → {result.target}: {num['evaluated']} atoms of {num['structures']} structures, "
+            f"{num['systems']} unseen chemical systems (95 % CI)",
             ("embeddings", "variance unexplained", *energies),
             rows,
             caption=f"{errors}; {result.settings['k']} anchors",
@@ -61,10 +96,10 @@ def charts(result: ReadoutTransfer) -> list[tuple[str, _charts.Spec]]:
     specs = [
         (
             "Fraction of variance unexplained of the target's embeddings.",
-            _chart(result, "left", axis="fraction of variance unexplained", marks={"constant mean": 1.0}),
+            _chart(result, "unexplained", axis="fraction of variance unexplained", marks={"constant mean": 1.0}),
         )
     ]
-    if result.read_out:
+    if result.readout:
         caption = f"Errors of the energy readout of {result.target} on the mapped embeddings."
         axis = "mean absolute error of energies, meV/atom"
         specs.append((caption, _chart(result, "mae", axis=axis, unit=_MILLI, log=True)))
@@ -80,9 +115,9 @@ def _chart(
     log: bool = False,
     marks: Mapping[str, float] | None = None,
 ) -> Any:
-    baselines = {f"{name} alone": entry for name, entry in result.baselines.items() if figure in entry}
+    baselines = {f"{name} alone": entry for name, entry in result.baselines.items() if getattr(entry, figure)}
     rows = [*result.methods, *baselines]
-    values_of = lambda entries: [entries[row][figure] if row in entries else None for row in rows]
+    values_of = lambda entries: [getattr(entries[row], figure) if row in entries else None for row in rows]
     series = [_charts.entries(result.source, values_of(result.methods), unit=unit)]
     series += [
         _charts.entries(name, values_of(entries), style="random", unit=unit)

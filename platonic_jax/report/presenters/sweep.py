@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from platonic_jax.analyses import PCA, Layers, Sweep
+from platonic_jax.analyses import PCA, Estimate, Layers, Sweep
 from platonic_jax.report import _charts
-from platonic_jax.report._table import Table
+from platonic_jax.report._table import Table, with_interval
 from platonic_jax.report._texts import measure_text, number
 
 NAME = "sweep"
@@ -23,21 +23,21 @@ def intro(result: Sweep) -> str:
     )
 
 
-def verdicts(result: Sweep) -> list[str]:
-    """A paragraph a measure."""
-    return [" ".join(_told(result, name)) for name in result.curves]
+def verdict(result: Sweep) -> list[str]:
+    """State value and stability of each measure, a paragraph for each."""
+    return [" ".join(_sentences(result, name)) for name in result.curves]
 
 
-def _told(result: Sweep, name: str) -> Iterator[str]:
+def _sentences(result: Sweep, name: str) -> Iterator[str]:
     most = result.ks[-1]
     for method, curve in result.curves[name].items():
         if method == PCA:
             continue
-        value, low, high = (getattr(curve, end)[-1, -1] for end in ("value", "low", "high"))
+        estimate = Estimate(curve.value[-1, -1], curve.low[-1, -1], curve.high[-1, -1])
         stable = curve.stable_from[-1]
         text = f"{measure_text(name).title} with {most} anchors, {_method(method)}"
         says = f"stable from {stable} anchors on" if stable else "not stable: use more anchors"
-        yield f"{text}: {value:.2f} (95 % CI {low:.2f} to {high:.2f}), {says}."
+        yield f"{text}: {estimate:.2f}, {says}."
 
 
 def tables(result: Sweep) -> list[Table]:
@@ -71,20 +71,19 @@ def tables(result: Sweep) -> list[Table]:
 def _layers(result: Layers) -> Table:
     rows = []
     for name, entry in result.measures.items():
-        first, second = entry["best"]
+        (first, second), best = entry.best, entry.best_estimate
         rows.append(
             (
                 measure_text(name).title,
                 f"{result.names[0][first]} – {result.names[1][second]}",
-                number(entry["best_value"]),
-                f"{number(entry['low'])} to {number(entry['high'])}",
-                number(entry["best_effect"]),
-                number(entry["p_of_best"]),
+                with_interval(best),
+                number(best.value - best.null) if best.null is not None else "–",
+                number(best.p) if best.p is not None else "–",
             )
         )
     return Table(
         f"Layers of {result.models[0]} and {result.models[1]}: the pair that agrees most beyond the element",
-        ("measure", "layers", "value", "95 % CI", "effect beyond the element", "p, corrected"),
+        ("measure", "layers", "value (95 % CI)", "effect beyond the element", "p, corrected"),
         rows,
         words=(0, 1),
     )

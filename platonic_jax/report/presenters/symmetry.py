@@ -1,25 +1,24 @@
-"""Symmetry: a result for each model."""
+"""Presenter of symmetry tests, a result for each model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from platonic_jax.analyses import Symmetry
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Table
-from platonic_jax.report._texts import number
+from platonic_jax.report._texts import number, series
 
 NAME = "symmetry"
+SEVERAL = True  # A list of results, one for each model.
 _MOST = 12  # Elements that the chart shows.
 _NAMED = 8  # Elements that the table names.
-_TOLERANCE = {"tolerance": 1e-5}
 
 
 def title(results: Sequence[Symmetry]) -> str:
     """Return the heading."""
-    return (
-        f"Invariance of {_named(results)} under symmetry operations"
-        if len(results) > 1
-        else f"Invariance of {_named(results)} under symmetry operations"
-    )
+    return f"Invariance of {series([result.model for result in results])} under symmetry operations"
 
 
 def intro(results: Sequence[Symmetry]) -> str:
@@ -31,9 +30,93 @@ def intro(results: Sequence[Symmetry]) -> str:
     )
 
 
-def verdicts(results: Sequence[Symmetry]) -> list[str]:
-    """A paragraph a model."""
-    return [entry.verdict for entry in results]
+def verdict(results: Sequence[Symmetry]) -> list[str]:
+    """Name the symmetries that each model breaks, a paragraph for each."""
+    return [_model_verdict(result) for result in results]
+
+
+def _model_verdict(result: Symmetry) -> str:
+    name = f"{result.model} ({'random weights, ' if result.kind == 'random' else ''}layer {result.layer})"
+    images = result.images["raw"]
+    collapse = _collapse(result.orbits["raw"])
+    if not result.broken:
+        largest = max(entry["largest"] for entry in images.values())
+        return (
+            f"{name} is invariant under every symmetry tested, to numerical precision: no embedding changes by "
+            f"more than {largest:.0e} of its norm (tolerance {result.noise['tolerance']:.0e}). {collapse}"
+        )
+    worst = max(result.broken, key=lambda kind: images[kind]["largest"])
+    entry = images[worst]
+    kept = [kind for kind in images if kind not in result.broken]
+    against = (
+        f", {_short(entry['median_against'])} and {_short(entry['largest_against'])} of the distance between "
+        "distinct environments"
+        if np.isfinite(entry["median_against"])
+        else ""
+    )
+    sentences = [
+        f"{name} is not invariant under {_plural(result.broken)}{f', but under {_plural(kept)}' if kept else ''}.",
+        f"Under a {worst} embeddings change by {_short(entry['median'])} of their norm at the median, "
+        f"{_short(entry['largest'])} at most ({_atom(entry['worst'])}){against}.",
+        collapse,
+        _advice(result.broken, images),
+    ]
+    return " ".join(sentences)
+
+
+def _collapse(orbits: Mapping[str, Any]) -> str:
+    if not orbits["num_orbits"]:
+        return "No structure has symmetry-equivalent atoms, so their agreement was not tested."
+    number, collapsed = orbits["num_orbits"], round(orbits["collapsed"] * orbits["num_orbits"])
+    if collapsed == number:
+        return f"Symmetry-equivalent atoms coincide in all {number} orbits of several atoms."
+    return (
+        f"Symmetry-equivalent atoms coincide in {collapsed} of {number} orbits; the spread within an orbit is "
+        f"{_short(orbits['ratio'])} of that between orbits, largest in the orbit of {_atom(orbits['worst'])}."
+    )
+
+
+def _advice(broken: list[str], images: Mapping[str, Mapping[str, Any]]) -> str:
+    """Advise on each broken invariance."""
+    sentences = []
+    if {"translation", "permutation"} & set(broken):
+        sentences.append(
+            "Dependence on the origin or on the order of atoms means that rounding decides between equally distant "
+            "neighbours (a fixed number of neighbours, or a sharp cutoff): smaller differences of embeddings are not "
+            "meaningful."
+        )
+    if rotations := {"cube rotation", "rotation"} & set(broken):
+        misassigned = max(images[kind]["misassigned"] for kind in rotations)
+        if misassigned > 0:
+            sentences.append(
+                f"{100 * misassigned:.0f} % of rotated atoms are displaced by more than half the distance to the "
+                "nearest other environment."
+            )
+        sentences.append(
+            "Embed with `--orbit-average` before comparing embeddings, or keep every crystal in the same orientation, "
+            "and test the forces with `platonic phonons`."
+        )
+    elif "reflection" in broken:
+        sentences.append(
+            "It distinguishes mirror images, as SO(3)-equivariant networks do: atoms that are equivalent only by a "
+            "mirror or an inversion have different embeddings. Rotating a crystal is safe, and `--orbit-average` "
+            "would not help."
+        )
+    elif broken == ["supercell"]:
+        sentences.append("It depends on the choice of the cell: compare it on primitive cells only.")
+    return " ".join(sentences)
+
+
+def _atom(where: Mapping[str, Any]) -> str:
+    return f"{where['element']} {where['atom']} of {where['structure']}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}" if value >= 0.01 else f"{value:.0e}"
+
+
+def _plural(items: list[str]) -> str:
+    return series([f"{item}s" for item in items])
 
 
 def tables(results: Sequence[Symmetry]) -> list[Table]:
@@ -55,18 +138,19 @@ def tables(results: Sequence[Symmetry]) -> list[Table]:
             figures = (number(orbit["ratio"]), number(orbit["largest"]))
             orbits.append((entry.model, space, str(orbit["num_orbits"]), collapsed, *figures))
         parts = [
-            f"{element}: {number(moved['turned'])} ({number(moved['largest'])})"
+            f"{element}: {number(moved['median'])} ({number(moved['largest'])})"
             for element, moved in list(entry.elements.items())[:_NAMED]
         ]
         elements.append((entry.model, ", ".join(parts)))
-    noise = results[0].noise["storage"]
+    noise = results[0].noise
     return [
         Table(
             "Largest distance of an image to its atom, relative to its norm (to other environments)",
             ("model", "space", *kinds),
             images,
             words=(0, 1),
-            caption=f"rounding of stored embeddings: {noise:.0e} of the norm; tolerance 1e-05",
+            caption=f"rounding of stored embeddings: {noise['storage']:.0e} of the norm; tolerance "
+            f"{noise['tolerance']:.0e}",
         ),
         Table(
             "Orbits of symmetry-equivalent atoms",
@@ -87,6 +171,7 @@ def charts(results: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
     """Every kind of image, and the most sensitive elements."""
     kinds = list(results[0].images["raw"])
     symbols = list(dict.fromkeys(symbol for entry in results for symbol in entry.elements))[:_MOST]
+    tolerance = {"tolerance": results[0].noise["tolerance"]}
     style = lambda entry: "random" if entry.kind == "random" else "model"
     return [
         (
@@ -103,7 +188,7 @@ def charts(results: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
                 ],
                 axis="distance relative to the norm",
                 log=True,
-                marks=_TOLERANCE,
+                marks=tolerance,
             ),
         ),
         (
@@ -120,12 +205,7 @@ def charts(results: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
                 ],
                 axis="distance relative to the norm",
                 log=True,
-                marks=_TOLERANCE,
+                marks=tolerance,
             ),
         ),
     ]
-
-
-def _named(results: Sequence[Symmetry]) -> str:
-    *others, last = (entry.model for entry in results)
-    return f"{', '.join(others)} and {last}" if others else last

@@ -1,11 +1,10 @@
 """Presenter of learned anchors and their results on held-out structures."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from platonic_jax.analyses import Training
+from platonic_jax.analyses import Agreement, Estimate, Task, Training
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Table, with_interval
 from platonic_jax.report._texts import measure_text
@@ -52,63 +51,63 @@ def intro(result: Training) -> str:
     return f"{len(result.anchors)} anchors; training ended: {result.stopped}."
 
 
-def verdicts(result: Training) -> list[str]:
-    """A paragraph for each measure of agreement, and one for each task."""
+def verdict(result: Training) -> list[str]:
+    """State what learning adds, a paragraph for each measure of agreement and one for each task."""
     paragraphs = [
-        _agreement_verdict(result.judged[place], name, place_text)
+        _agreement_verdict(result.agreement[place], name, place_text)
         for place, place_text in result.places.items()
-        for name in result.judged[place]["learned"]
+        for name in result.agreement[place].spaces["learned"]
     ]
     paragraphs += [_task_verdict(task, name) for name, task in result.tasks.items()]
     return paragraphs or ["Nothing was evaluated: agreement needs two trained models, and a task its targets."]
 
 
-def _agreement_verdict(scores: Mapping[str, Any], measure: str, place_text: str) -> str:
+def _agreement_verdict(agreement: Agreement, measure: str, place_text: str) -> str:
     title = measure_text(measure).title
-    figures = {space: scores[space][measure] for space in ("learned", *_COMPARED) if space in scores}
+    spaces = agreement.spaces
+    figures = {space: spaces[space][measure].means for space in ("learned", *_COMPARED) if space in spaces}
     text = (
         f"{title} of trained models on unseen chemical systems, {place_text}: "
         f"{_series({space: figure['trained'] for space, figure in figures.items()})}."
     )
     if "excess" not in figures["learned"]:
         return f"{text} No untrained control is among the stores, so what any network would share is unknown."
-    gains = {space: scores["gains"][space][measure]["excess"] for space in figures if space != "learned"}
+    gains = {space: agreement.gains[space][measure]["excess"] for space in figures if space != "learned"}
     excess = {space: figure["excess"] for space, figure in figures.items()}
     return f"{text} Excess over the untrained control: {_series(excess)}. {_gain_sentences(gains)}"
 
 
-def _task_verdict(task: Mapping[str, Any], name: str) -> str:
-    figures = {space: task[space] for space in ("learned", *_COMPARED)}
-    reduction, baseline = task["reduction"]["start"]["trained"], with_interval(task["baselines"]["composition"])
-    change, low, high = (f"{-100 * reduction[end]:+.0f}" for end in ("value", "high", "low"))
+def _task_verdict(task: Task, name: str) -> str:
+    figures = {space: task.spaces[space].means for space in ("learned", *_COMPARED)}
+    change, baseline = -task.reduction["start"]["trained"], with_interval(task.baselines["composition"])
     text = (
-        f"{name}: {task['unit']} of a linear readout of trained models on unseen chemical systems: "
+        f"{name}: {task.unit} of a linear readout of trained models on unseen chemical systems: "
         f"{_series({space: figure['trained'] for space, figure in figures.items()})}; composition baseline {baseline}. "
-        f"Learning itself changes the error at its start by {change} % (95 % CI {low} to {high} %)."
+        f"Learning itself changes the error at its start by {change:+.0%}."
     )
-    if "gains" not in task:
+    if not task.gains:
         return text
     excess = {space: figure["excess"] for space, figure in figures.items()}
-    gains = {space: task["gains"][space]["excess"] for space in _COMPARED}
+    gains = {space: task.gains[space] for space in _COMPARED}
     return f"{text} Excess of the untrained control's error: {_series(excess)}. {_gain_sentences(gains)}"
 
 
-def _series(entries: Mapping[str, Mapping[str, float]]) -> str:
+def _series(entries: Mapping[str, Estimate]) -> str:
     """The learned space's figure, then those of the others."""
     others = [f"{with_interval(entry)} {_COMPARED[space]}" for space, entry in entries.items() if space != "learned"]
     return f"{with_interval(entries['learned'])} after learning; {', '.join(others)}"
 
 
-def _gain_sentences(gains: Mapping[str, Mapping[str, float]]) -> str:
+def _gain_sentences(gains: Mapping[str, Estimate]) -> str:
     """Sentences on what learning adds to the excess over the control, and where the excess falls."""
     sentences = []
-    if gains["start"]["low"] > 0:
+    if gains["start"].low > 0:
         sentences.append(f"Learning itself adds {with_interval(gains['start'])} to the excess at its start.")
-    falls = {space: gain for space, gain in gains.items() if gain["high"] < 0}
+    falls = {space: gain for space, gain in gains.items() if gain.high < 0}
     if falls:
         changes = " and ".join(f"{with_interval(gain)} from that {_COMPARED[space]}" for space, gain in falls.items())
         sentences.append(f"The excess falls under learning: a change of {changes}.")
-    unsure = {space: gain for space, gain in gains.items() if not (gain["low"] > 0 or gain["high"] < 0)}
+    unsure = {space: gain for space, gain in gains.items() if not (gain.low > 0 or gain.high < 0)}
     if unsure:
         changes = ", ".join(f"{_COMPARED[space]} (change {with_interval(gain)})" for space, gain in unsure.items())
         sentences.append(f"It is not certain that learning changes the excess from that {changes}.")
@@ -124,19 +123,20 @@ def tables(result: Training) -> list[Table]:
 
 
 def _agreement(result: Training, place: str, place_text: str) -> Table:
-    scores = result.judged[place]
-    shown = [kind for kind in _KINDS if kind in scores["learned"]["procrustes"]]
+    agreement = result.agreement[place]
+    spaces = agreement.spaces
+    shown = [kind for kind in _KINDS if kind in spaces["learned"]["procrustes"].means]
     rows = [
         (measure_text(name).title, text, *(with_interval(figures[kind]) for kind in shown))
-        for name in scores["learned"]
+        for name in spaces["learned"]
         for text, figures in (
-            *((_SPACES[space], scores[space][name]) for space in _spaces(scores)),
-            *((_GAINS[space], scores["gains"][space][name]) for space in _GAINS),
+            *((_SPACES[space], spaces[space][name].means) for space in _spaces(agreement)),
+            *((_GAINS[space], agreement.gains[space][name]) for space in _GAINS),
         )
     ]
     alone = "No untrained control is among the stores: what any network would share is unknown."
     return Table(
-        f"{scores['num_atoms']} held-out atoms, {place_text}: mean over pairs of models [95 % interval]",
+        f"{agreement.num_atoms} held-out atoms, {place_text}: mean over pairs of models (95 % CI)",
         ("measure", "space", *(_KINDS[kind] for kind in shown)),
         rows,
         words=(0, 1),
@@ -146,16 +146,16 @@ def _agreement(result: Training, place: str, place_text: str) -> Table:
 
 def _task(result: Training, name: str) -> Table:
     task = result.tasks[name]
-    shown = [kind for kind in _MODELS if kind in task["learned"]]
+    shown = [kind for kind in _MODELS if kind in task.spaces["learned"].means]
 
-    def row(text: str, figures: Mapping[str, Any]) -> tuple[str, ...]:
+    def row(text: str, figures: Mapping[str, Estimate]) -> tuple[str, ...]:
         return (text, *(with_interval(figures[kind]) if kind in figures else "" for kind in shown))
 
-    rows = [row(text, task[space]) for space, text in _SPACES.items()]
-    rows += [row(f"reduction, learned from {_SPACES[space]}", entry) for space, entry in task["reduction"].items()]
+    rows = [row(text, task.spaces[space].means) for space, text in _SPACES.items()]
+    rows += [row(f"reduction, learned from {_SPACES[space]}", entry) for space, entry in task.reduction.items()]
     of_models = [kind for kind in _MODELS if kind != "excess"]
-    rows += [row(_BASELINES[which], dict.fromkeys(of_models, entry)) for which, entry in task["baselines"].items()]
-    title = f"{name}: {task['unit']} of a linear readout, {task['num']['judged']} held out [95 % interval]"
+    rows += [row(_BASELINES[which], dict.fromkeys(of_models, entry)) for which, entry in task.baselines.items()]
+    title = f"{name}: {task.unit} of a linear readout, {task.num['evaluated']} held out (95 % CI)"
     return Table(title, ("space", *(_MODELS[kind] for kind in shown)), rows)
 
 
@@ -163,11 +163,15 @@ def charts(result: Training) -> list[tuple[str, _charts.Spec]]:
     """Agreement in every space, and the course of training."""
     specs = []
     for place, place_text in result.places.items():
-        scores = result.judged[place]
-        names = list(scores["learned"])
+        agreement = result.agreement[place]
+        names = list(agreement.spaces["learned"])
         series = [
-            _charts.entries(_SPACES[space], [scores[space][name]["trained"] for name in names], style=_STYLES[space])
-            for space in _spaces(scores)
+            _charts.entries(
+                _SPACES[space],
+                [agreement.spaces[space][name].means["trained"] for name in names],
+                style=_STYLES[space],
+            )
+            for space in _spaces(agreement)
         ]
         rows = [measure_text(name).title for name in names]
         specs.append(
@@ -182,5 +186,5 @@ def charts(result: Training) -> list[tuple[str, _charts.Spec]]:
     return specs
 
 
-def _spaces(scores: Mapping[str, Any]) -> list[str]:
-    return [space for space in _SPACES if space in scores]
+def _spaces(agreement: Agreement) -> list[str]:
+    return [space for space in _SPACES if space in agreement.spaces]

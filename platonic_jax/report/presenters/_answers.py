@@ -1,4 +1,4 @@
-"""The verdict in plain sentences, each with its numbers.
+"""Verdict on a comparison in plain sentences, each with its numbers.
 
 Only pairs of trained models are tested, against four baselines: permutation of whole structures, permutation within
 each element, the element-only baseline, and an untrained network.
@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from platonic_jax import _html, plots, statistics
-from platonic_jax.analyses import Comparison, Matrix
+from platonic_jax import _html, statistics
+from platonic_jax.analyses import Comparison, Matrix, arrangement
+from platonic_jax.report._texts import series
 
-__all__ = ["Answer", "Verdict", "verdict"]
+__all__ = ["Answer", "answers"]
 
 SIGNIFICANT = 0.05
 
@@ -31,66 +32,56 @@ class Answer(NamedTuple):
     detail: str
     command: str = ""
 
-
-class Verdict(NamedTuple):
-    """Leading sentence, and the answers that support it."""
-
-    lead: str
-    answers: list[Answer]
-
-    def _repr_html_(self) -> str:
-        facts = [(answer.question, self._answer(answer)) for answer in self.answers]
-        return _html.record(self.lead, _html.facts(facts) if facts else "")
-
-    @staticmethod
-    def _answer(answer: Answer) -> str:
-        text = f"<strong>{_html.prose(answer.answer)}</strong> {_html.prose(answer.detail)}"
-        return text + (f" <code>{_html.text(answer.command)}</code>" if answer.command else "")
+    @property
+    def html(self) -> str:
+        """The answer, its sentences and the command as HTML."""
+        command = f"<pre>{_html.text(self.command)}</pre>" if self.command else ""
+        return f"<p><b>{_html.prose(self.answer)}</b> {_html.prose(self.detail)}</p>{command}"
 
 
-def verdict(comparison: Comparison) -> Verdict:
+def answers(comparison: Comparison) -> tuple[str, list[Answer]]:
     """Summarise a comparison in plain sentences, for a reader who has not seen its figures.
 
     Args:
         comparison: the result.
 
     Returns:
-        Plain text throughout: nothing is escaped.
+        The leading sentences, and the answers that support them; plain text throughout.
     """
-    trained = [(i, j) for i, j, kind in plots.pairs(comparison) if kind == "model"]
+    trained = [(i, j) for i, j, kind in arrangement.pairs(comparison) if kind == "model"]
     if not trained:
         lead = "Fewer than two trained models are compared, so the numbers below show controls, not agreement."
-        return Verdict(lead, [])
-    names = plots.labels(comparison)
+        return lead, []
+    names = arrangement.labels(comparison)
     elements, untrained = ([i for i, kind in enumerate(comparison.kinds) if kind == k] for k in ("element", "random"))
-    lead, answers = [], []
+    lead, supporting = [], []
     chosen = next((name for name in _GLOBAL if name in comparison.measures), None)
     if chosen:
         measure = comparison.measures[chosen]
         beyond = {"the element": _beyond(measure, trained, "_within_element")}
-        answers += [_extremes(measure, trained, names, chosen), *_relatives(comparison, trained, names)]
-        answers.append(_against_exchange(measure, trained))
-        answers.append(_against_element(measure, trained, elements))
+        supporting += [_extremes(measure, trained, names, chosen), *_relatives(comparison, trained, names)]
+        supporting.append(_against_exchange(measure, trained))
+        supporting.append(_against_element(measure, trained, elements))
         if untrained:
             beyond["an untrained network"] = _above(measure, trained, untrained)
-            answers.append(_against_random(measure, trained, untrained, names, beyond["an untrained network"]))
+            supporting.append(_against_random(measure, trained, untrained, names, beyond["an untrained network"]))
         lead.append(f"In global geometry, {_claim(beyond, trained, names)}.")
     if not untrained:
-        answers.append(_no_control(comparison))
+        supporting.append(_no_control(comparison))
     if "mutual_knn" in comparison.measures:
         measure = comparison.measures["mutual_knn"]
         beyond = {"the element": _beyond(measure, trained, "_within_element")}
         if untrained:
             beyond["an untrained network"] = _above(measure, trained, untrained)
-        answers.append(_neighbours(measure, trained, names, untrained, beyond))
+        supporting.append(_neighbours(measure, trained, names, untrained, beyond))
         lead.append(f"In nearest neighbours, {_claim(beyond, trained, names)}.")
     if "mutual_knn_other_structures" in comparison.measures:
         measure = comparison.measures["mutual_knn_other_structures"]
         beyond = {"the element": _beyond(measure, trained, "_within_element")}
         if untrained:
             beyond["an untrained network"] = _above(measure, trained, untrained)
-        answers.append(_neighbours(measure, trained, names, untrained, beyond, others=True))
-    return Verdict(" ".join(lead) or "Neither global geometry nor neighbours were compared; see the figures.", answers)
+        supporting.append(_neighbours(measure, trained, names, untrained, beyond, others=True))
+    return " ".join(lead) or "Neither global geometry nor neighbours were compared; see the figures.", supporting
 
 
 def _beyond(measure: Matrix, trained: list[tuple[int, int]], suffix: str) -> int | None:
@@ -144,15 +135,15 @@ def _claim(counts: Mapping[str, int | None], trained: list[tuple[int, int]], nam
     untested = [what for what, count in counts.items() if count is None]
     beyond = {what: count for what, count in counts.items() if count is not None}
     if untested:
-        unknown = f"whether models agree beyond {_series(untested)} cannot be tested"
+        unknown = f"whether models agree beyond {series(untested)} cannot be tested"
         return f"{unknown}; {_claim(beyond, trained, names)}" if beyond else unknown
     if total == 1:
         i, j = trained[0]
         yes = [f"beyond {what}" for what, count in beyond.items() if count]
         no = [f"beyond {what}" for what, count in beyond.items() if not count]
         if not yes:
-            return f"{names[i]} and {names[j]} do not agree {_series(no, 'or')}"
-        return f"{names[i]} and {names[j]} agree {_series(yes)}" + (f", but not {_series(no, 'or')}" if no else "")
+            return f"{names[i]} and {names[j]} do not agree {series(no, 'or')}"
+        return f"{names[i]} and {names[j]} agree {series(yes)}" + (f", but not {series(no, 'or')}" if no else "")
     (what, count), *others = beyond.items()
     first = f"{_count(count, total)} of models {'agree' if count else 'agrees'} beyond {what}"
     return "; ".join([first, *(f"{_count(count, total)} beyond {what}" for what, count in others)])
@@ -165,12 +156,12 @@ def _extremes(measure: Matrix, trained: list[tuple[int, int]], names: list[str],
         return Answer("How far do they agree?", "Undefined.", f"{title} is undefined if all embeddings are equal.")
     most, least = _most_and_least(measure, trained)
     first = f"{names[most[0]]} and {names[most[1]]}"
-    text = f"{title} {measure.value[most]:.2f} (95 % CI {measure.low[most]:.2f}–{measure.high[most]:.2f})"
+    text = f"{title} {measure.value[most]:.2f} (95 % CI {measure.low[most]:.2f} to {measure.high[most]:.2f})"
     if len(trained) == 1:
         return Answer("How far do they agree?", f"{measure.value[most]:.2f}.", f"{first}: {text}; {meaning}.")
     last = (
         f"The least: {names[least[0]]} and {names[least[1]]}, {measure.value[least]:.2f} "
-        f"({measure.low[least]:.2f}–{measure.high[least]:.2f})."
+        f"({measure.low[least]:.2f} to {measure.high[least]:.2f})."
     )
     return Answer("Which models agree most?", f"{first}.", f"{text}; {meaning}. {last}")
 
@@ -211,7 +202,7 @@ def _against_random(
     measure: Matrix, trained: list[tuple[int, int]], controls: list[int], names: list[str], count: int
 ) -> Answer:
     reached = _span(measure.value, _with(controls, trained))
-    who = _series([names[i] for i in controls])
+    who = series([names[i] for i in controls])
     return Answer(
         "More than an untrained network?",
         _yes(count, len(trained)),
@@ -244,7 +235,7 @@ def _neighbours(
 
     def share(pair: tuple[int, int]) -> str:
         value, low, high = (100 * a[pair] for a in (measure.value, measure.low, measure.high))
-        return f"{names[pair[0]]} and {names[pair[1]]} share {value:.0f} % (95 % CI {low:.0f}–{high:.0f} %)"
+        return f"{names[pair[0]]} and {names[pair[1]]} share {value:.0f} % (95 % CI {low:.0f} to {high:.0f} %)"
 
     shares = share(most) + ("" if len(trained) == 1 else f", {share(least)}")
     among = " in other structures" if others else ""
@@ -282,7 +273,7 @@ def _relatives(comparison: Comparison, trained: list[tuple[int, int]], names: li
     related = _related(comparison, trained)
     if not related:
         return []
-    pairs = _series([f"{names[i]} and {names[j]}" for i, j in related])
+    pairs = series([f"{names[i]} and {names[j]}" for i, j in related])
     reason = "share weights, data or code (for example, one is a fine-tune of the other)"
     return [
         Answer(
@@ -336,7 +327,3 @@ def _yes(count: int, total: int) -> str:
     if total == 1:
         return "Yes." if count else "No."
     return f"Yes, {_count(count, total)}." if count == total else f"{_count(count, total).capitalize()}."
-
-
-def _series(items: list[str], word: str = "and") -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {word} {items[-1]}"

@@ -1,0 +1,13 @@
+from ._page import page as page
+from ._part import Part as Part
+from ._table import Strong as Strong
+from ._table import Table as Table
+from ._write import save as save
+from ._write import write as write
+from ._write import write_files as write_files
+from .presenters import name as name
+from .presenters import part as part
+from .presenters import tables as tables
+from .presenters import verdict as verdict
+from .presenters.comparison import Answer as Answer
+from .presenters.comparison import answers as answers
