@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ GRACE = 20  # s that a child has to say its last sentence
 _POSIX = os.name == "posix"
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1  # of Linux
+_AGAIN = 3.0  # s after which an interruption is repeated, unless the work has begun to end
+_again: list[threading.Timer] = []
 
 
 class Terminated(KeyboardInterrupt):
@@ -45,6 +48,7 @@ def signals() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)  # `start` begins a child with them held back
         yield
     finally:
+        _do_not_repeat()
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -81,6 +85,7 @@ def wait(process: subprocess.Popen[bytes]) -> int:
         try:
             code = process.wait()
         except KeyboardInterrupt as error:
+            _do_not_repeat()
             # The terminal may have told it, too: it listens once.
             process.send_signal(signal.SIGTERM if isinstance(error, Terminated) or not _POSIX else signal.SIGINT)
             try:
@@ -151,13 +156,34 @@ def _alive(process: int) -> bool:
 
 def _terminate(_number: int, _frame: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _quiet()
-    raise Terminated
+    _unwind(Terminated)
 
 
 def _interrupt(_number: int, _frame: object) -> None:
+    _unwind(KeyboardInterrupt)
+
+
+def _unwind(error: type[KeyboardInterrupt]) -> None:
+    """Interrupt the work, again and again until it ends.
+
+    Python drops what is raised while it runs a finaliser or a callback of the garbage collector, and a signal that
+    comes just then would be lost.
+    """
     _quiet()
-    raise KeyboardInterrupt
+    _do_not_repeat()
+    if _POSIX:
+        signal.signal(signal.SIGINT, lambda *_: _unwind(error))
+        main = threading.main_thread().ident
+        timer = threading.Timer(_AGAIN, signal.pthread_kill, (main, signal.SIGINT))
+        timer.daemon = True
+        _again.append(timer)
+        timer.start()
+    raise error
+
+
+def _do_not_repeat() -> None:
+    while _again:
+        _again.pop().cancel()
 
 
 def _interrupt_once(_number: int, _frame: object) -> None:
@@ -167,8 +193,10 @@ def _interrupt_once(_number: int, _frame: object) -> None:
 
 
 def _quiet() -> None:
-    """Zarr writes in threads of asyncio, which would tell of everything that an end cuts short."""
+    """Zarr writes in threads of asyncio, which would report everything that an end cuts short."""
     logging.getLogger("asyncio").disabled = True
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+    sys.unraisablehook = lambda _: None
 
 
 def _end_with_stdin() -> None:

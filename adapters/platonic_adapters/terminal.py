@@ -13,7 +13,7 @@ def say(text: str) -> None:
 
 
 def printable(text: str) -> str:
-    """The text with signs that could steer a terminal written out: control characters, and those that turn its order.
+    """Write out what could steer a terminal: control characters, and those that change the direction of text.
 
     Every word that goes to a terminal passes here: names of structures and files are not ours.
     """

@@ -31,6 +31,37 @@ with processes.signals():
 """
 
 
+# Python drops what is raised in a finaliser.
+DROPS = """
+import sys, time
+from platonic_adapters import processes
+
+class Slow:
+    def __del__(self):
+        print("ready", flush=True)
+        time.sleep(0.5)
+
+try:
+    with processes.signals():
+        slow = Slow()
+        del slow
+        time.sleep(60)
+except KeyboardInterrupt as error:
+    print(*processes.ending(error), flush=True)
+    sys.exit(processes.ending(error)[1])
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(signal.SIGINT, "interrupted 130\n"), (signal.SIGTERM, "terminated 143\n")]
+)
+def test_a_signal_that_python_drops_is_repeated(number, said):
+    process = subprocess.Popen([sys.executable, "-c", DROPS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    assert process.communicate(timeout=30) == (said, "")
+
+
 @pytest.fixture
 def pair():
     """A parent and the child that it waits for."""
