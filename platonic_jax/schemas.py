@@ -17,8 +17,7 @@ from platonic_adapters.export import Summary
 from platonic_adapters.registry import Model
 from platonic_adapters.store import Verification
 
-from platonic_jax import analyses
-from platonic_jax.analyses import Comparison, Sweep, Training
+from platonic_jax.analyses import ANALYSES, Analysis
 
 __all__ = ["COMMANDS", "schema"]
 
@@ -27,10 +26,10 @@ class _Document(NamedTuple):
     """A record as a command writes it.
 
     Attributes:
-        record: its class.
-        without: fields that are for Python alone.
-        also: properties that are written beside the fields.
-        listed: whether the command writes a list of them.
+        record: Its class.
+        without: Fields that are not written.
+        also: Properties that are written beside the fields.
+        listed: Whether the command writes a list of them.
     """
 
     record: type
@@ -39,29 +38,19 @@ class _Document(NamedTuple):
     listed: bool = False
 
 
-_VERDICT = ("verdict",)
-_OF_MAPS = ("maps", "rows", "neighbours", "overlaps", "species", "structure_index", "atom_index", "structures")
-_COMPARISON = (_Document(Comparison, without=_OF_MAPS),)
-_DOCUMENTS: Mapping[str, Sequence[_Document]] = {
-    "demo": _COMPARISON,
-    "models": (_Document(Model, listed=True),),
-    "embed": (_Document(Summary),),
-    "verify": (_Document(Verification, also=("intact",), listed=True),),
-    "compare": _COMPARISON,
-    "sweep": (_Document(Sweep),),
-    "learn": (_Document(Training, without=("anchors",)),),
-    "symmetry": (_Document(analyses.Symmetry, also=_VERDICT, listed=True),),
-    "phonons": (_Document(analyses.Phonons, also=_VERDICT),),
-    "typicality": (_Document(analyses.Typicality, also=_VERDICT),),
-    "calibrate": (_Document(analyses.ErrorRanking, also=_VERDICT),),
-    "drift": (_Document(analyses.Drift, also=_VERDICT),),
-    "arithmetic": tuple(
-        _Document(record, also=_VERDICT)
-        for record in (analyses.Expression, analyses.Analogies, analyses.Polymorphs, analyses.Reactions)
-    ),
-    "stitch": (_Document(analyses.ReadoutTransfer, without=("maps",), also=("best", *_VERDICT)),),
+def _document(analysis: Analysis) -> _Document:
+    record = analysis.record
+    several = getattr(analysis.presenter, "SEVERAL", False)
+    return _Document(record, tuple(record.UNSAVED), (*record.DERIVED, "verdict"), listed=several)
+
+
+_COMPUTED = {analysis.command: analysis for analysis in ANALYSES}
+_OTHERS: Mapping[str, _Document] = {
+    "models": _Document(Model, listed=True),
+    "embed": _Document(Summary),
+    "verify": _Document(Verification, also=("intact",), listed=True),
 }
-COMMANDS = tuple(_DOCUMENTS)
+COMMANDS = ("demo", *_OTHERS, *_COMPUTED)
 
 # What is not finite is written as null.
 _NUMBER = {"type": ["number", "null"]}
@@ -94,11 +83,11 @@ def schema(command: str) -> dict[str, Any]:
         >>> schema("drift")["properties"]["before"]
         {'type': 'string', 'description': 'name of the earlier model.'}
     """
-    if command not in _DOCUMENTS:
+    if command not in COMMANDS:
         raise ValueError(f"`command` must be among {', '.join(COMMANDS)}, got {command!r}.")
     definitions: dict[str, Any] = {}
-    documents = [_root(document, definitions) for document in _DOCUMENTS[command]]
-    body = documents[0] if len(documents) == 1 else {"anyOf": documents}
+    document = _OTHERS.get(command) or _document(_COMPUTED["compare" if command == "demo" else command])
+    body = _root(document, definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"platonic {command} --json",

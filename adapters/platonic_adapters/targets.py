@@ -1,13 +1,20 @@
-"""Checks of output paths before the work begins."""
+"""Output of commands: checks of paths before the work begins, and JSON to a file or to stdout."""
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 from platonic_adapters.errors import UserError
 
-__all__ = ["check_file", "check_folder"]
+__all__ = ["STDOUT", "check_file", "check_folder", "json_alone", "write_json"]
+
+STDOUT = "-"
 
 
 def check_file(option: str, path: str | Path | None) -> None:
@@ -20,7 +27,7 @@ def check_file(option: str, path: str | Path | None) -> None:
     Raises:
         UserError: something else stands there, or the folder takes no files.
     """
-    if path is None:
+    if path is None or path == STDOUT:
         return
     path = Path(path)
     if path.exists() and not path.is_file():
@@ -49,6 +56,41 @@ def check_folder(option: str, path: str | Path | None, *, files: tuple[str, ...]
     for name in files:
         if path.joinpath(name).is_dir():
             raise UserError(f"`{option}` must be a folder for {name}, got `{path}`, where that is a folder.")
+
+
+@contextmanager
+def json_alone(path: str | None) -> Iterator[None]:
+    """Send everything but `write_json` to stderr while JSON goes to stdout."""
+    if path != STDOUT:
+        yield
+        return
+    _stdout.append(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _stdout.pop()
+
+
+_stdout: list[Any] = []
+
+
+def write_json(content: Any, path: str | None) -> None:
+    """Write JSON to a file, whole or not at all, or to stdout; nowhere if there is no path.
+
+    Args:
+        content: Dictionaries, lists, numbers and texts.
+        path: Of the file, or `-`.
+    """
+    if not path:
+        return
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    if path == STDOUT:
+        (_stdout[-1] if _stdout else sys.stdout).write(text)
+        return
+    partial = Path(path).with_name(f".{os.getpid()}.{Path(path).name}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
 
 
 def _try(option: str, folder: Path, name: str) -> None:

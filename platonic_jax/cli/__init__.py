@@ -9,80 +9,33 @@ import errno
 import sys
 from collections.abc import Sequence
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
 from platonic_adapters import cli as adapters_cli
-from platonic_adapters import processes
+from platonic_adapters import processes, targets
 from platonic_adapters.terminal import printable
 
-from platonic_jax.cli import (
-    _arithmetic,
-    _command,
-    _comparison,
-    _completion,
-    _demo,
-    _drift,
-    _embed,
-    _error_ranking,
-    _models,
-    _phonons,
-    _readout_transfer,
-    _run,
-    _schema,
-    _sweep,
-    _symmetry,
-    _training,
-    _typicality,
-    _verify,
-)
+from platonic_jax.analyses import ANALYSES
+from platonic_jax.cli import _command, _completion, _demo, _embed, _models, _run, _schema, _verify
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main"]
 
-TASKS = """\
-Compare the learned representations of interatomic potentials.
-
-  try an example          platonic demo
-  choose models           platonic models
-  embed structures        platonic embed MODEL INPUT -o OUT.zarr
-  check stores            platonic verify STORE.zarr …
-  compare models          platonic compare A.zarr B.zarr … -o report/
-  vary the anchors        platonic sweep A.zarr B.zarr … -o sweep/
-  learn the anchors       platonic learn A.zarr B.zarr … -o anchors.safetensors
-  test symmetry           platonic symmetry MODEL STRUCTURES
-  test phonons            platonic phonons MODEL CRYSTAL
-  detect outliers         platonic typicality --reference R.zarr QUERY.zarr …
-  rank errors             platonic calibrate A.zarr B.zarr --labels DFT.extxyz
-  measure training drift  platonic drift BEFORE.zarr AFTER.zarr --seen Cu
-  add crystal vectors     platonic arithmetic "TiO2 - Ti + Zr" A.zarr
-  transfer readouts       platonic stitch FROM.zarr TO.zarr
-  run a whole study       platonic run STUDY.toml
-  describe JSON output    platonic schema COMMAND
-  complete commands       platonic completion SHELL
-
-Help and examples of a command: platonic COMMAND --help
-"""
-# Each has `add`, and either `run`, or `find` if its result is written, printed and reported in the common way.
+# Each has `DESCRIPTION`, `TASK`, `USAGE`, `EXAMPLES` and `add`, and either `run`, or `find` if its result is written,
+# printed and reported in the common way.
 COMMANDS: dict[str, ModuleType] = {
     "demo": _demo,
     "models": _models,
     "embed": _embed,
     "verify": _verify,
-    "compare": _comparison,
-    "sweep": _sweep,
-    "learn": _training,
-    "symmetry": _symmetry,
-    "phonons": _phonons,
-    "typicality": _typicality,
-    "calibrate": _error_ranking,
-    "drift": _drift,
-    "arithmetic": _arithmetic,
-    "stitch": _readout_transfer,
+    **{analysis.command: analysis.arguments for analysis in ANALYSES},
     "run": _run,
     "schema": _schema,
     "completion": _completion,
 }
+GROUPS = {"arithmetic": "Crystals as vectors: sums, analogies, phases and reactions."}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with processes.signals(), adapters_cli.stores_warn_in_sentences():
             args = _parser().parse_args(argv)
-            with _command.within_memory(getattr(args, "memory", None)):
+            alone = targets.json_alone(getattr(args, "json", None))
+            with alone, _command.within_memory(getattr(args, "memory", None)):
                 return args.run(args)
     except ValueError as error:
         return _say(str(error), code=2)
@@ -124,12 +78,17 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="platonic", usage="platonic COMMAND …", add_help=False)
     parser.add_argument("-h", "--help", action="store_true")
-    parser.set_defaults(run=_map)
+    parser.add_argument("--version", action="version", version=f"platonic {version('platonic-jax')}")
+    parser.set_defaults(run=_overview)
     commands = parser.add_subparsers(prog="platonic", metavar="COMMAND")
-    parsers = {}
+    groups, parsers = {}, {}
     for name, module in COMMANDS.items():
-        parsers[name] = commands.add_parser(
-            name,
+        group, _, command = name.rpartition(" ")
+        if group and group not in groups:
+            owner = commands.add_parser(group, help=GROUPS[group], description=GROUPS[group])
+            groups[group] = owner.add_subparsers(prog=f"platonic {group}", metavar="COMMAND", required=True)
+        parsers[name] = groups.get(group, commands).add_parser(
+            command,
             help=module.DESCRIPTION.partition(".")[0],  # For shells that complete commands.
             description=module.DESCRIPTION,
             epilog=f"example:\n{module.EXAMPLES}",
@@ -142,8 +101,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _map(args: argparse.Namespace) -> int:
-    sys.stdout.write(TASKS)
+def _overview(args: argparse.Namespace) -> int:
+    width = max(len(module.TASK) for module in COMMANDS.values())
+    lines = [f"  {module.TASK:{width}}  platonic {module.USAGE}" for module in COMMANDS.values()]
+    sys.stdout.write(
+        "\n".join(
+            [
+                "Compare the learned representations of interatomic potentials.\n",
+                *lines,
+                "\nHelp and examples of a command: platonic COMMAND --help",
+                "",
+            ]
+        )
+    )
     return 0
 
 

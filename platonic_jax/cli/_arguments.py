@@ -70,10 +70,10 @@ def add_seed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of all random draws (default: 0)")
 
 
-def add_report(parser: argparse.ArgumentParser, *, flags: tuple[str, ...] = ("-o", "--output"), more: str = "") -> None:
+def add_report(parser: argparse.ArgumentParser, *, more: str = "") -> None:
     """Add the options for the report, the result as JSON and the memory, which every command that computes has."""
     parser.add_argument(
-        *flags, dest="folder", metavar="DIR", help=f"folder for report.html and the result as JSON{more}"
+        "-o", "--output", dest="folder", metavar="DIR", help=f"folder for report.html and the result as JSON{more}"
     )
     add_memory(parser)
     add_json(parser)
@@ -92,7 +92,7 @@ def add_memory(parser: argparse.ArgumentParser) -> None:
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add the option for the result as JSON."""
-    parser.add_argument("--json", metavar="PATH", help="file for the result as JSON")
+    parser.add_argument("--json", metavar="PATH", help="file for the result as JSON, or - for stdout")
 
 
 def check_targets(json: str | None = None, folder: str | Path | None = None, *, output: str | None = None) -> None:
@@ -101,14 +101,14 @@ def check_targets(json: str | None = None, folder: str | Path | None = None, *, 
     Args:
         json: The file of `--json`.
         folder: The folder of the report.
-        output: Any other file.
+        output: Another file, of the option `--save`.
 
     Raises:
         ValueError: something else stands there, or it cannot be written.
     """
     targets.check_file("--json", json)
     targets.check_folder("--output", folder, files=("report.html",))
-    targets.check_file("--output", output)
+    targets.check_file("--save", output)
 
 
 def check_stores(stores: list[str]) -> None:

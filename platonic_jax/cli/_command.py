@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from platonic_adapters import targets
+
 from platonic_jax import _memory
 from platonic_jax.cli import _arguments, _print
 
@@ -72,8 +74,7 @@ def deliver(result: Any, args: argparse.Namespace) -> None:
     """Write the result, then print its tables and the verdict."""
     from platonic_jax import report
 
-    if args.json:
-        report.save(result, args.json)
+    targets.write_json(report.to_json(result), args.json)
     written = report.write(result, args.folder) if args.folder else None
     console = _print.console()
     for table in report.tables(result):

@@ -13,6 +13,7 @@ DESCRIPTION = (
     "Compare the embeddings of models for the same atoms in a shared space of anchors: every measure for every pair\n"
     "of models, with 95 % intervals and permutation nulls (global and within each element)."
 )
+TASK, USAGE = "compare models", "compare A.zarr B.zarr … -o report/"
 EXAMPLES = """\
   platonic compare a.zarr b.zarr random.zarr --anchors direct -k 100 --json out.json -o report/
   platonic compare a.zarr b.zarr --by element --nulls all,element,coordination --measures cka,mutual_knn

@@ -6,6 +6,7 @@ import sys
 from platonic_jax.cli import _arguments
 
 DESCRIPTION = "Print the script that lets a shell complete commands, options and files."
+TASK, USAGE = "complete commands", "completion SHELL"
 EXAMPLES = """\
   platonic completion bash > ~/.local/share/bash-completion/completions/platonic
   platonic completion zsh > ~/.zfunc/_platonic

@@ -16,6 +16,7 @@ DESCRIPTION = (
     f"({', '.join(MODELS)}),\n"
     "compare them, and write a report. Existing stores are kept: the same command resumes where it stopped."
 )
+TASK, USAGE = "try an example", "demo"
 EXAMPLES = "  platonic demo -o demo\n"
 
 

@@ -13,6 +13,7 @@ DESCRIPTION = (
     "median distance between environments and to numerical noise (float32, other devices, half precision), and\n"
     "which elements outside the fine-tuning set were displaced. The two models must be versions of one model."
 )
+TASK, USAGE = "measure training drift", "drift BEFORE.zarr AFTER.zarr --seen Cu"
 EXAMPLES = """\
   platonic drift before.zarr after.zarr --seen Cu
   platonic drift before.zarr after.zarr --seen Cu --reseeded after-seed1.zarr --reseeded after-seed2.zarr
@@ -48,7 +49,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", metavar="FILE", help="file of the embedded structures with reference energies: adds energy errors"
     )
-    _arguments.add_count(parser, "--k", default=100, what="number of anchors")
+    _arguments.add_count(parser, "-k", default=100, what="number of anchors")
     _arguments.add_seed(parser)
     _arguments.add_report(parser)
 

@@ -8,6 +8,7 @@ DESCRIPTION = (
     "Embed every atom of a set of structures with one model. Each family of models has its own environment, created\n"
     "on first use."
 )
+TASK, USAGE = "embed structures", "embed MODEL INPUT -o OUT.zarr"
 EXAMPLES = """\
   platonic embed 7net-0 structures.extxyz -o a.zarr
   platonic embed "random:7net-0?seed=0" structures.extxyz -o random.zarr

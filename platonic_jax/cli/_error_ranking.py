@@ -1,4 +1,4 @@
-"""`platonic calibrate`: rank errors of forces and energies by scores of the embeddings."""
+"""`platonic rank-errors`: rank errors of forces and energies by scores of the embeddings."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -15,9 +15,10 @@ DESCRIPTION = (
     "between models and the distance from a reference, compared with baselines that need no embeddings (force\n"
     "magnitude and its spread between models)."
 )
+TASK, USAGE = "rank errors", "rank-errors A.zarr B.zarr --labels DFT.extxyz"
 EXAMPLES = """\
-  platonic calibrate a.zarr b.zarr --labels dft.extxyz
-  platonic calibrate a.zarr b.zarr --labels dft.extxyz --reference mp20-a.zarr --reference mp20-b.zarr
+  platonic rank-errors a.zarr b.zarr --labels dft.extxyz
+  platonic rank-errors a.zarr b.zarr --labels dft.extxyz --reference mp20-a.zarr --reference mp20-b.zarr
 """
 
 

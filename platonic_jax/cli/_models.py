@@ -1,12 +1,13 @@
 """`platonic models`: list of the available models."""
 
 import argparse
-import json
 
-from platonic_jax._files import replacing
+from platonic_adapters import targets
+
 from platonic_jax.cli import _arguments, _print
 
 DESCRIPTION = "List the models, each with its family, licence and training data."
+TASK, USAGE = "choose models", "models"
 EXAMPLES = "  platonic models\n"
 
 
@@ -22,10 +23,7 @@ def run(args: argparse.Namespace) -> int:
 
     _arguments.check_targets(args.json)
     models = caches.described_models()
-    if args.json:
-        listed = json.dumps(models, indent=1, ensure_ascii=False)
-        with replacing(args.json) as partial:
-            partial.write_text(f"{listed}\n")
+    targets.write_json(models, args.json)
     heads = ("family", "weights", "licence", "trained on", "features, forces", "relatives", "note")
     table = Table(Column("model", no_wrap=True), *heads, box=None, padding=(0, 2, 0, 0))
     for model in models:

@@ -14,6 +14,7 @@ DESCRIPTION = (
     "frequencies are invariant under rotation, reflection and translation, and whether symmetry-degenerate modes\n"
     "stay degenerate; with a reference, reports the frequency errors."
 )
+TASK, USAGE = "test phonons", "phonons MODEL CRYSTAL"
 EXAMPLES = """\
   platonic phonons 7net-0 NaCl.cif
   platonic phonons 7net-0 phonopy/NaCl --json phonons.json

@@ -8,16 +8,15 @@ from platonic_jax.cli import _arguments, _stores
 if TYPE_CHECKING:
     from platonic_jax.analyses import ReadoutTransfer
 
-    pass
-
 DESCRIPTION = (
     "Map the embeddings of one model to the space of another, with several kinds of fitted maps and with anchors\n"
     "alone. The best map is chosen on validation chemical systems and evaluated on test systems: the fraction of\n"
     "variance unexplained, and the errors of the other model's energy readout on the mapped embeddings."
 )
+TASK, USAGE = "transfer readouts", "stitch FROM.zarr TO.zarr"
 EXAMPLES = """\
   platonic stitch 7net-0.zarr 7net-l3i5.zarr
-  platonic stitch 7net-0.zarr chgnet-0.3.0.zarr --control random.zarr --json stitching.json -o stitching/
+  platonic stitch 7net-0.zarr chgnet-0.3.0.zarr --control random.zarr --json transfer.json -o transfer/
 """
 
 
@@ -32,7 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a store of another source to compare with, such as an untrained control; may be given several times",
     )
-    _arguments.add_count(parser, "--k", default=300, what="number of anchors")
+    _arguments.add_count(parser, "-k", default=300, what="number of anchors")
     parser.add_argument(
         "--held-out",
         metavar="SHARE",

@@ -17,6 +17,7 @@ DESCRIPTION = (
     "that embeddings are reproducible bit for bit. Unchanged steps are skipped. A lock file next to the study\n"
     "records versions, inputs and hashes of the numbers, so that a later run can verify that it reproduces them."
 )
+TASK, USAGE = "run a whole study", "run STUDY.toml"
 EXAMPLES = """\
   platonic run study.toml
   platonic run study.toml --locked --fresh -o again/

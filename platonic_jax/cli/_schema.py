@@ -1,36 +1,31 @@
 """`platonic schema`: JSON Schema of a command's output."""
 
 import argparse
-import json
-import sys
 
-from platonic_jax.cli import _arguments, _study
+from platonic_adapters import targets
+
+from platonic_jax.analyses import ANALYSES
+from platonic_jax.cli import _arguments
 
 DESCRIPTION = "Print the JSON Schema of a command's output with --json: every name, its type and its meaning."
+TASK, USAGE = "describe JSON output", "schema COMMAND"
 EXAMPLES = """\
   platonic schema compare
-  platonic schema typicality --json typicality.schema.json
+  platonic schema arithmetic analogies --json analogies.schema.json
 """
-# `arithmetic` writes one of four.
-COMMANDS = ("demo", "models", "embed", "verify", *_study.COMMANDS)
+COMMANDS = ("demo", "models", "embed", "verify", *(analysis.command for analysis in ANALYSES))
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=f"command: {', '.join(COMMANDS)}")
+    parser.add_argument("command", nargs="+", metavar="COMMAND", help=f"command: {', '.join(COMMANDS)}")
     _arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the schema."""
     from platonic_jax import schemas
-    from platonic_jax._files import replacing
 
     _arguments.check_targets(args.json)
-    text = json.dumps(schemas.schema(args.command), indent=1, ensure_ascii=False) + "\n"
-    if args.json:
-        with replacing(args.json) as partial:
-            partial.write_text(text, encoding="utf-8")
-    else:
-        sys.stdout.write(text)
+    targets.write_json(schemas.schema(" ".join(args.command)), args.json or targets.STDOUT)
     return 0

@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from platonic_jax.analyses import ANALYSES
+
 # What numbers depend on, where it is installed.
 _PACKAGES = (
     "platonic-jax",
@@ -32,18 +34,8 @@ _PACKAGES = (
 _OWN = ("help", "folder", "json", "extend", "memory")
 # How commands call what is a store.
 _STORES = ("STORE", "QUERY", "BEFORE", "AFTER", "FROM", "TO")
-COMMANDS = (
-    "learn",
-    "compare",
-    "sweep",
-    "symmetry",
-    "phonons",
-    "typicality",
-    "calibrate",
-    "drift",
-    "arithmetic",
-    "stitch",
-)
+# In the order in which they run: what is learned comes first.
+COMMANDS = tuple(sorted((analysis.command for analysis in ANALYSES), key=lambda command: command != "learn"))
 
 
 @dataclass(frozen=True)
@@ -101,7 +93,7 @@ class Step:
     @property
     def outputs(self) -> list[str]:
         """Files that other steps may read."""
-        return [self.args.output] if getattr(self.args, "output", None) else []
+        return [self.args.save] if getattr(self.args, "save", None) else []
 
 
 def read(path: Path) -> Study:
@@ -116,17 +108,20 @@ def read(path: Path) -> Study:
         raise ValueError(f"`{path.name}` must be UTF-8, got another encoding.") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"`{path.name}` must be TOML, got a mistake: {error}.") from None
-    known = ("title", "stores", "embed", *COMMANDS)
+    asked = _flat(asked, path)
+    known = ("title", "stores", "embed", *(_heading(command) for command in COMMANDS))
     for name in asked:
-        if name not in known:
-            raise ValueError(f"`{path.name}` must hold {', '.join(known)}, got `{name}`.")
+        if name not in ("title", "stores", "embed", *COMMANDS):
+            raise ValueError(f"`{path.name}` must hold {', '.join(known)}, got `{_heading(name)}`.")
     tables = []
     for command in (name for name in asked if name in COMMANDS):
         several = asked[command] if isinstance(asked[command], list) else [asked[command]]
         for i, options in enumerate(several, 1):
+            heading = _heading(command)
             if not isinstance(options, dict):
-                raise ValueError(f"`{command}` in `{path.name}` must be a table, [{command}], got {options!r}.")
-            tables.append(Table(command if len(several) == 1 else f"{command}-{i}", command, options))
+                raise ValueError(f"`{heading}` in `{path.name}` must be a table, [{heading}], got {options!r}.")
+            name = command.replace(" ", "-")
+            tables.append(Table(name if len(several) == 1 else f"{name}-{i}", command, options))
     if not tables:
         raise ValueError(f"`{path.name}` must hold a table of a command, such as [compare], got none.")
     if [table.command for table in tables].count("compare") > 1:
@@ -143,6 +138,25 @@ def read(path: Path) -> Study:
     if embed and not (_texts(embed["models"]) and embed["models"] and isinstance(embed["structures"], str)):
         raise ValueError(f"[embed] in `{path.name}` must have a list of `models`, and `structures` as one text.")
     return Study(title, tuple(stores), embed, tuple(tables))
+
+
+def _heading(command: str) -> str:
+    """How TOML writes a command with a subcommand: `arithmetic.analogies`."""
+    return command.replace(" ", ".")
+
+
+def _flat(asked: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Replace the tables of a group of commands by those of its commands."""
+    groups = {command.partition(" ")[0] for command in COMMANDS if " " in command}
+    flat = {}
+    for name, value in asked.items():
+        if name not in groups:
+            flat[name] = value
+        elif isinstance(value, dict):
+            flat |= {f"{name} {command}": options for command, options in value.items()}
+        else:
+            raise ValueError(f"`{name}` in `{path.name}` must be tables, such as [{name}.analogies], got {value!r}.")
+    return flat
 
 
 def _texts(value: Any) -> bool:

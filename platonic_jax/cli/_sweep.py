@@ -15,6 +15,7 @@ DESCRIPTION = (
     "compare every layer of one model with every layer of another, and test the best pair against the maximum over\n"
     "pairs under permutation."
 )
+TASK, USAGE = "vary the anchors", "sweep A.zarr B.zarr … -o sweep/"
 EXAMPLES = """\
   platonic sweep a.zarr b.zarr --ks 10,30,100,300 --methods random,direct -o sweep/
   platonic sweep a.zarr b.zarr --ks 100 --methods random --layers --json sweep.json

@@ -13,6 +13,7 @@ DESCRIPTION = (
     "atom's embedding moves, relative to its norm and to the distance between distinct environments. Also test\n"
     "whether symmetry-equivalent atoms of a crystal have the same embedding."
 )
+TASK, USAGE = "test symmetry", "symmetry MODEL STRUCTURES"
 EXAMPLES = """\
   platonic symmetry 7net-0 structures.extxyz
   platonic symmetry 7net-0 chgnet-0.3.0 "random:orb-v3-direct-20-omat?seed=0" structures.extxyz --json symmetry.json

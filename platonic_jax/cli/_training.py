@@ -13,11 +13,12 @@ DESCRIPTION = (
     "task, the anchors and their weights. It is evaluated on unseen chemical systems and compared with the start\n"
     "of the training, random anchors, the raw embeddings, and untrained controls, if given, fitted in the same way."
 )
+TASK, USAGE = "learn the anchors", "learn A.zarr B.zarr … --save anchors.safetensors"
 EXAMPLES = """\
-  platonic learn a.zarr b.zarr random.zarr -k 100 -o anchors.safetensors --report report/
-  platonic learn a.zarr b.zarr --objective task:e_form --targets energies.csv -k 32 -o anchors.safetensors
-  platonic learn a.zarr --objective task:coordination,0.1*sparsity -k 64 -o anchors.safetensors
-  platonic learn unseen.zarr --extend anchors.safetensors -o extended.safetensors
+  platonic learn a.zarr b.zarr random.zarr -k 100 --save anchors.safetensors -o report/
+  platonic learn a.zarr b.zarr --objective task:e_form --targets energies.csv -k 32 --save anchors.safetensors
+  platonic learn a.zarr --objective task:coordination,0.1*sparsity -k 64 --save anchors.safetensors
+  platonic learn unseen.zarr --extend anchors.safetensors --save extended.safetensors
 """
 
 
@@ -63,8 +64,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--checkpoints", metavar="DIR", help="folder of checkpoints, from which an interrupted run resumes"
     )
     _arguments.add_seed(parser)
-    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="file of anchors to write")
-    _arguments.add_report(parser, flags=("--report",))
+    parser.add_argument("--save", metavar="FILE", required=True, help="file of anchors to write")
+    _arguments.add_report(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if args.extend:
         return _extend(args)
     code = _command.run(find, args)
-    _print.say_file("The anchors are in", args.output)
+    _print.say_file("The anchors are in", args.save)
     return code
 
 
@@ -80,7 +81,7 @@ def find(args: argparse.Namespace) -> "Training":
     """Learn, and write the anchors."""
     from platonic_jax import analyses
 
-    _arguments.check_targets(output=args.output)
+    _arguments.check_targets(output=args.save)
     tables = [_stores.load(path, limit=args.limit) for path in args.stores]
     targets = None if args.targets is None else analyses.read_targets(args.targets, tables[0])
     with _print.progress_bar() as progress:
@@ -97,21 +98,21 @@ def find(args: argparse.Namespace) -> "Training":
             checkpoints=args.checkpoints,
             progress=progress,
         )
-    result.anchors.save(args.output)
+    result.anchors.save(args.save)
     return result
 
 
 def _extend(args: argparse.Namespace) -> int:
-    _arguments.check_targets(output=args.output)
+    _arguments.check_targets(output=args.save)
     _command.keep_compiled()
     from platonic_jax import analyses
     from platonic_jax.anchors import Anchors
 
     if args.json or args.folder:
-        raise ValueError("`--json` and `--report` must be left out with `--extend`, got one: nothing is judged.")
+        raise ValueError("`--json` and `-o` must be left out with `--extend`, got one: nothing is evaluated.")
     extended = analyses.extend(
         Anchors.load(args.extend), [_stores.load(path, limit=args.limit) for path in args.stores]
     )
-    extended.save(args.output)
-    _print.say_file(f"{len(extended)} anchors for {', '.join(extended.metrics)} are in", args.output)
+    extended.save(args.save)
+    _print.say_file(f"{len(extended)} anchors for {', '.join(extended.metrics)} are in", args.save)
     return 0

@@ -18,6 +18,7 @@ DESCRIPTION = (
     "with the same name (by default that of the embedded file) are several models of the same structures, and are\n"
     "combined."
 )
+TASK, USAGE = "detect outliers", "typicality --reference R.zarr QUERY.zarr …"
 EXAMPLES = """\
   platonic typicality --reference mp20.zarr heated.zarr generated.zarr --json typicality.json
   platonic typicality --reference relaxed=mp20.zarr --reference surfaces=slabs.zarr queries=mine.zarr -o typicality/

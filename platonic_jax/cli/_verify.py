@@ -5,6 +5,7 @@ import argparse
 from platonic_adapters import cli as adapters_cli
 
 DESCRIPTION = adapters_cli.VERIFY
+TASK, USAGE = "check stores", "verify STORE.zarr …"
 EXAMPLES = """\
   platonic verify a.zarr
   platonic verify *.zarr --json damage.json

@@ -3,6 +3,7 @@ from ._part import Part as Part
 from ._table import Strong as Strong
 from ._table import Table as Table
 from ._write import save as save
+from ._write import to_json as to_json
 from ._write import write as write
 from ._write import write_files as write_files
 from .presenters import name as name

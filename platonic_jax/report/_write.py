@@ -63,9 +63,14 @@ def write_files(result: Any, folder: str | Path, *, name: str) -> None:
         plots.save(_PAGES[type(result)](result), folder / "figures" / f"{name}.png")
 
 
+def to_json(result: Any) -> Any:
+    """Return a result as plain lists and numbers; of symmetry, a list of them."""
+    return [entry.to_json() for entry in result] if isinstance(result, Sequence) else result.to_json()
+
+
 def save(result: Any, path: str | Path) -> None:
     """Write a result as JSON, whole or not at all; of symmetry, a list."""
-    write_json([entry.to_json() for entry in result] if isinstance(result, Sequence) else result.to_json(), path)
+    write_json(to_json(result), path)
 
 
 def _day(result: Any) -> str:
