@@ -147,7 +147,7 @@ def _registered() -> tuple[dict[str, Family], dict[str, Model]]:
     families: dict[str, Family] = {}
     models: dict[str, Model] = {}
     for family, table in tomllib.loads(DATA.read_text(encoding="utf-8")).items():
-        shared, rows = table.pop("shared"), table.pop("models")
+        shared, rows = table.pop("shared", {}), table.pop("models")
         families[family] = Family(family, module=f"platonic_adapters.families.{family}", **_frozen(table))
         for name, row in rows.items():
             models[name.lower()] = Model(name, family, **_frozen({"checkpoint": name, **shared, **row}))
