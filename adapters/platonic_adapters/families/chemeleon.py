@@ -1,6 +1,6 @@
-"""Chemeleon-DNG (Park et al. 2025, doi:10.1038/s41467-025-59636-y): a diffusion model that makes crystals.
+"""Chemeleon-DNG (Park et al. 2025, doi:10.1038/s41467-025-59636-y): a diffusion model that generates crystals.
 
-It knows no energies: it learned to take noise from crystals, so it is the control for what energies and forces teach.
+It was trained to denoise crystals, without energies: a control for what training on energies and forces contributes.
 The network is CSPNet of DiffCSP, fully connected inside the cell. Its view of an atom depends on the diffusion time
 `t`, 0 (the crystal itself) by default and asked for as `NAME?t=N`; training draws t from 1 up. It is invariant under
 rotations but *not* under the choice of cell: the cell is taken as given (training saw Niggli-reduced ones), and a
