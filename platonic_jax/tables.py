@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from platonic_adapters import reading
 from platonic_adapters import store as _store
-from platonic_adapters.protocol import Readout
+from platonic_adapters.readout import Readout
 from platonic_adapters.structures import Structures
 
 from platonic_jax import _html, _memory

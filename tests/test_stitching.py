@@ -11,7 +11,7 @@ import reports
 import schemed
 from ase import Atoms
 from platonic_adapters import store
-from platonic_adapters.protocol import Readout, by_number
+from platonic_adapters.readout import Readout, by_number
 from platonic_adapters.structures import Structures
 from sklearn.linear_model import LinearRegression, RidgeCV
 

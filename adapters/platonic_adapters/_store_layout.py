@@ -12,7 +12,7 @@ import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from platonic_adapters.averaging import SPREAD
-from platonic_adapters.protocol import Readout
+from platonic_adapters.readout import Readout
 from platonic_adapters.structures import Structures
 
 SCHEMA = 2

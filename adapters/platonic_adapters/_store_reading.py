@@ -18,7 +18,7 @@ from platonic_adapters import replacing
 from platonic_adapters.averaging import SPREAD
 from platonic_adapters.errors import DamagedStoreError, StoreError, StoreWarning, first_line
 from platonic_adapters.integrity import checksum, is_sealed
-from platonic_adapters.protocol import Readout
+from platonic_adapters.readout import Readout
 from platonic_adapters.structures import Structures, content_hashes
 
 # Attributes that are about the files, not about the rows.

@@ -19,7 +19,7 @@ from platonic_adapters._store_checking import Damage, survey
 from platonic_adapters._store_reading import OF_THE_FILES, Store, flag, flags, load, looks_like_a_store, read_attributes
 from platonic_adapters.errors import DamagedStoreError, StoreError
 from platonic_adapters.integrity import checksum, sealed, sync
-from platonic_adapters.protocol import Readout
+from platonic_adapters.readout import Readout
 from platonic_adapters.replacing import Beside, Lock, collect, recover
 from platonic_adapters.structures import Structures
 

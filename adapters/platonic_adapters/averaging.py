@@ -19,7 +19,7 @@ from platonic_adapters.structures import turned
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from platonic_adapters.protocol import Adapter
+    from platonic_adapters.families import Adapter
 
 __all__ = ["SPREAD", "OrbitAverage", "rotations"]
 
@@ -44,7 +44,7 @@ def rotations(number: int) -> np.ndarray:
 
 
 class OrbitAverage:
-    """A model averaged over rotations of its input; see `protocol.Adapter`, which it wraps and is.
+    """A model averaged over rotations of its input; see `families.Adapter`, which it wraps and is.
 
     Besides what the model gives, `embed` gives `orbit_spread` (rows,) on request: the root mean square over the
     rotations of ‖x_g − x̄‖ / ‖x̄‖, of the default layer.

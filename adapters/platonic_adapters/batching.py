@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from platonic_adapters.errors import ExportError, first_line
-from platonic_adapters.protocol import Adapter
+from platonic_adapters.families import Adapter
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -69,7 +69,7 @@ def embed(
         properties: those of energy, forces and stress that are wanted too.
 
     Returns:
-        As `protocol.Adapter.embed`.
+        As `families.Adapter.embed`.
 
     Raises:
         DoesNotFit: one structure alone does not; named.

@@ -6,25 +6,24 @@ import dataclasses
 import functools
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from platonic_adapters import registry
 from platonic_adapters.registry import ModelSpec
 
-__all__ = ["code_digest", "described_models", "directory", "mattersim", "nequix", "notes", "table_row", "weights_state"]
-
-ORB_RELEASE = "https://orbitalmaterials-public-models.s3.us-west-1.amazonaws.com/forcefields/orb-v3/{}-20250404.ckpt"
-# The eSEN files that are not called like the models.
-ESEN = {
-    "esen-md-direct-all-omol": "esen_md_direct_all.pt",
-    "esen-sm-conserving-all-omol": "esen_sm_conserving_all.pt",
-    "esen-sm-direct-all-omol": "esen_sm_direct_all.pt",
-    "esen-sm-conserving-all-oc25": "esen_sm_conserve.pt",
-    "esen-md-direct-all-oc25": "esen_md_direct.pt",
-    "esen-sm-filtered-odac25": "esen_sm_odac25_filtered.pt",
-    "esen-sm-full-odac25": "esen_sm_odac25_full.pt",
-}
+__all__ = [
+    "code_digest",
+    "code_files",
+    "described_models",
+    "directory",
+    "notes",
+    "table_row",
+    "weights_path",
+    "weights_state",
+]
 
 
 def directory() -> Path:
@@ -36,22 +35,18 @@ def directory() -> Path:
     return user_cache_path("platonic")
 
 
-def mattersim() -> Path:
-    """Folder in which MatterSim's library keeps downloads."""
-    return Path.home() / ".local/mattersim/pretrained_models"
-
-
-def nequix() -> Path:
-    """Folder in which Nequix's library keeps downloads."""
-    return Path.home() / ".cache/nequix/models"
+def code_files() -> list[Path]:
+    """This package's files that an export needs, relative to the package: its code and the registry's data."""
+    package = Path(__file__).parent
+    return sorted(file.relative_to(package) for file in (*package.rglob("*.py"), registry.DATA))
 
 
 @functools.cache  # Asked for at every block that a worker writes.
 def code_digest() -> str:
     """Digest of this package's code: the content of its files at the first call."""
     digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(file.name.encode() + file.read_bytes())
+    for file in code_files():
+        digest.update(file.as_posix().encode() + (Path(__file__).parent / file).read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -79,30 +74,31 @@ def notes() -> list[str]:
 def weights_state(spec: ModelSpec) -> str:
     """State of a model's weights: `in the package`, `cached`, `to be downloaded`, or `local file`.
 
-    Looks for files alone: no library is imported, no network asked.
+    Looks for files alone: no library is imported, no network asked. `unknown` if the family does not state where its
+    library keeps them.
     """
     if spec.path:
         return "local file"
     if spec.model.packaged:
         return "in the package"
-    folder, pattern = _cached(spec.family.name, spec.model.checkpoint)
-    return "cached" if next(folder.glob(pattern), None) else "to be downloaded"
+    if (folder := _weights_folder(spec.family)) is None:
+        return "unknown"
+    return "cached" if next(folder.glob(_weights_file(spec)), None) else "to be downloaded"
 
 
-def _cached(family: str, checkpoint: str) -> tuple[Path, str]:
-    """The folder and the pattern under which the library of a family keeps a checkpoint."""
-    home = Path.home() / ".cache"
-    if family == "mace":
-        name = "".join(c for c in checkpoint.rsplit("/", 1)[-1] if c.isalnum() or c == "_")
-        return Path(os.environ.get("XDG_CACHE_HOME", home)) / "mace", name
-    if family == "orb":
-        name = hashlib.sha256(ORB_RELEASE.format(checkpoint).encode()).hexdigest()
-        return Path(os.environ.get("CACHED_PATH_CACHE_ROOT", home / "cached_path")), f"{name}.*"
-    if family == "fairchem":
-        name = ESEN.get(checkpoint, f"{checkpoint}.pt")
-        return Path(os.environ.get("FAIRCHEM_CACHE_DIR", home / "fairchem")), f"models--*/snapshots/*/*/{name}"
-    if family == "sevennet":
-        return home / "sevennet", f"*/checkpoint_seven{checkpoint.removeprefix('7').replace('-', '_')}.pth"
-    if family == "chemeleon":
-        return directory() / "checkpoints", checkpoint
-    return (mattersim(), checkpoint) if family == "mattersim" else (nequix(), f"{checkpoint}.nqx")
+def weights_path(spec: ModelSpec) -> Path:
+    """Return the path at which a family that states one keeps a model's weights, whether they are there or not."""
+    return (_weights_folder(spec.family) or Path()) / _weights_file(spec)
+
+
+def _weights_folder(family: registry.Family) -> Path | None:
+    """The first of `Family.cache` whose variables are set."""
+    variables = {**os.environ, "PLATONIC_CACHE": str(directory())}
+    for folder in family.cache:
+        with suppress(KeyError):
+            return Path(Template(folder).substitute(variables)).expanduser()
+    return None
+
+
+def _weights_file(spec: ModelSpec) -> str:
+    return spec.family.files.replace("{}", spec.model.file or spec.model.checkpoint)

@@ -120,9 +120,9 @@ def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", metavar="N", type=_positive, help="CPU threads of each process (default: all cores)"
     )
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--workers", metavar="N", type=_positive, help="embed with N processes on this machine (Dask)")
-    where.add_argument(
+    workers = parser.add_mutually_exclusive_group()
+    workers.add_argument("--workers", metavar="N", type=_positive, help="embed with N processes on this machine (Dask)")
+    workers.add_argument(
         "--scheduler", metavar="ADDRESS", help="embed with the workers of a Dask scheduler, such as tcp://host:8786"
     )
     parser.add_argument("--limit", metavar="N", type=_positive, help="use the first N structures only (default: all)")
@@ -240,10 +240,8 @@ def _pool(args: argparse.Namespace) -> DaskPool | None:
 
 def _threads_each(args: argparse.Namespace) -> int | None:
     """An equal share of the cores for every worker of this machine; one core for a worker elsewhere."""
-    from platonic_adapters.protocol import num_cores
-
     if args.workers:
-        return max(1, num_cores() // args.workers)
+        return max(1, processes.num_cores() // args.workers)
     return 1 if args.scheduler else None
 
 
@@ -355,8 +353,8 @@ def _explain(error: OSError, args: argparse.Namespace) -> str:
             output = getattr(args, "output", None)
             return f"the disk is full; free some space and run the same command again: `{output}` will go on."
         cause = cause.__cause__ or cause.__context__
-    place = f"`{error.filename}`: " if error.filename else ""
-    return f"{place}{error.strerror or error}; check that the place exists and that you may use it."
+    name = f"`{error.filename}`: " if error.filename else ""
+    return f"{name}{error.strerror or error}; check that the place exists and that you may use it."
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -76,19 +76,19 @@ def ensure(family: Family) -> Path:
     Raises:
         ExportError: uv is not there or could not make it.
     """
-    place = caches.directory() / "environments" / f"{family.name}-{key(family)}"
-    python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    path = caches.directory() / "environments" / f"{family.name}-{key(family)}"
+    python = path / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if python.exists():
         return python
-    say(f"making the environment for {family.name} ({', '.join(family.requirements)}), once, in {place} …")
-    shutil.rmtree(place, ignore_errors=True)  # left without its interpreter
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with processes.temporary(f".{family.name}-", place.parent) as folder:
+    say(f"making the environment for {family.name} ({', '.join(family.requirements)}), once, in {path} …")
+    shutil.rmtree(path, ignore_errors=True)  # left without its interpreter
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with processes.temporary(f".{family.name}-", path.parent) as folder:
         environment = folder / "environment"
         for step in _uv_commands(family, folder, environment):
             _uv(step, family, folder)
         try:
-            environment.rename(place)
+            environment.rename(path)
         except OSError:
             if not python.exists():  # else another run was faster
                 raise
@@ -151,7 +151,7 @@ def lock(family: Family) -> Path:
     target = lock_file(family)
     target.parent.mkdir(exist_ok=True)
     with processes.temporary("platonic-") as folder:
-        wanted, resolved = folder / "wanted.in", folder / "found.txt"
+        wanted, resolved = folder / "wanted.in", folder / "resolved.txt"
         wanted.write_text("\n".join(_wanted(family)) + "\n")
         silent = ("--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links")
         resolve = ["pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", *silent]
@@ -200,21 +200,21 @@ def _uv(arguments: list[str], family: Family, folder: Path) -> None:
 def _code() -> Path:
     """A folder with a copy of this package, keyed by its content."""
     package = Path(__file__).parent
-    files = sorted(package.glob("*.py"))
-    place = caches.directory() / "code" / caches.code_digest()
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with processes.temporary(".code-", place.parent) as folder:
+    path = caches.directory() / "code" / caches.code_digest()
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with processes.temporary(".code-", path.parent) as folder:
             copy = folder / "code"
-            (copy / package.name).mkdir(parents=True)
-            for file in files:
-                shutil.copyfile(file, copy / package.name / file.name)
+            for file in caches.code_files():
+                target = copy / package.name / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(package / file, target)
             try:
-                copy.rename(place)
+                copy.rename(path)
             except OSError:
-                if not place.exists():
+                if not path.exists():
                     raise
-    return place
+    return path
 
 
 def _run(arguments: list[str]) -> int:

@@ -18,7 +18,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Terminated", "bound_to_parent", "ending", "signals", "start", "temporary", "wait", "with_parent"]
+__all__ = [
+    "Terminated",
+    "bound_to_parent",
+    "ending",
+    "num_cores",
+    "signals",
+    "start",
+    "temporary",
+    "wait",
+    "with_parent",
+]
 
 # Set, to its own number, by the process that starts this one for itself.
 PARENT = "PLATONIC_ENDS_WITH_PARENT"
@@ -131,15 +141,20 @@ def temporary(prefix: str, parent: str | Path | None = None) -> Iterator[Path]:
         prefix: What its name begins with.
         parent: Where it is; the folder of the system for such things if None.
     """
-    place = Path(tempfile.gettempdir() if parent is None else parent)
+    base = Path(tempfile.gettempdir() if parent is None else parent)
     prefix = f"{prefix}{socket.gethostname()}-"
-    for left in place.iterdir():
+    for left in base.iterdir():
         owner = left.name.removeprefix(prefix).partition("-")[0]
         if left.name.startswith(prefix) and owner.isdecimal() and not _alive(int(owner)):
             shutil.rmtree(left, ignore_errors=True)
     prefix += f"{os.getpid()}-"
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=base, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+
+
+def num_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _alive(process: int) -> bool:

@@ -1,12 +1,12 @@
-"""The models, as data: what each is, and what its family needs to run. Nothing here imports a model.
+"""The registry of models: data about each, and what its family needs to run. Nothing here imports a model.
 
 A name is looked up as `NAME`, as `FAMILY:PATH` or `FAMILY:NAME@PATH` (weights in a local file, in the architecture of
 NAME where the file does not tell it), or as `random:NAME?seed=0`, the same architecture with re-drawn weights: the
 control that every comparison needs.
 A family's own options follow in the same place, as in `NAME?t=10` and `random:NAME?seed=0&t=10`; so does
 `orbit_average=24`, the model averaged over the rotations of the cube.
-To add a family, add a `Family` and its `Model`s here and a module beside the others that keeps the contract of
-`protocol.py`; or do it in another package, with an entry point of the group `platonic_adapters`.
+Families and models of this package are in `models.toml`; other packages add theirs by an entry point of the group
+`platonic_adapters`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib.metadata
+import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from platonic_adapters.errors import UnknownModelError, UserError, first_line
 from platonic_adapters.trust import VARIABLE, foreign_code, trusted
@@ -42,6 +44,9 @@ class Family:
         options: what a name may carry behind `?`, with the value where it does not.
         weights_only: whether `load` reads a checkpoint as arrays and plain settings, by `torch.load` or without any
             pickle. Files of any other family may run code, and need a word of trust.
+        cache: folders in which the library keeps what it downloads, with `~` and `$VARIABLE`; the first whose variables
+            are set counts. `$PLATONIC_CACHE` is the folder of `caches.directory`.
+        files: pattern of a checkpoint's path in there, with `{}` for `Model.file` and `*` for anything.
     """
 
     name: str
@@ -53,6 +58,8 @@ class Family:
     architecture: str | None = None
     options: tuple[tuple[str, str], ...] = ()
     weights_only: bool = False
+    cache: tuple[str, ...] = ()
+    files: str = "{}"
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ class Model:
         sha256: of the checkpoint file, hex, where it is known: other weights are refused.
         options: values of the family's options that differ from the family's own.
         packaged: whether the library's package brings the weights; others have to be fetched.
+        file: its name in `Family.files`, if it is not that of the checkpoint.
     """
 
     name: str
@@ -84,6 +92,7 @@ class Model:
     sha256: str | None = None
     options: tuple[tuple[str, str], ...] = ()
     packaged: bool = False
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,339 +136,7 @@ class ModelSpec:
         return self.seed is not None
 
 
-EQUIVARIANT, INVARIANT = "equivariant, conservative", "invariant, conservative"
-UNCONSTRAINED, DIRECT = "unconstrained, conservative", "unconstrained, direct"
-ORB_SHA256 = {"conservative-inf-omat": "0a41ef1132ad9c41ee0c7b9d855fccabfefb97abe04625c97ec0d07930b6c0f0"}
-
-UMA_1P1 = "OMat24, OMol25, OC20, OMC25, ODAC23"
-UMA_1P2 = f"{UMA_1P1}, OC22, OC25"
-MOLECULES = "molecules: no crystal was seen in training"
-
-# torch is exact because a range would take the registry's build with 4 GB of CUDA where a local CPU wheel of this
-# version is offered.
-FAMILIES = (
-    Family(
-        "sevennet",
-        "platonic_adapters.sevennet",
-        "sevenn",
-        ("torch==2.13.0", "sevenn==0.13.0"),
-        architecture=EQUIVARIANT,
-        options=(("modality", "none"),),
-        weights_only=True,
-    ),
-    Family(
-        "chgnet",
-        "platonic_adapters.chgnet",
-        "chgnet",
-        ("torch==2.13.0", "chgnet==0.4.2"),
-        architecture=INVARIANT,
-        weights_only=True,
-    ),
-    Family("mace", "platonic_adapters.mace", "mace", ("torch==2.13.0", "mace-torch==0.3.16"), architecture=EQUIVARIANT),
-    Family(
-        "orb",
-        "platonic_adapters.orb",
-        "orb_models",
-        (
-            "torch==2.13.0",
-            "orb-models==0.5.5 ; python_version < '3.12'",
-            "orb-models==0.7.0 ; python_version >= '3.12'",
-        ),
-        weights_only=True,
-    ),
-    Family(
-        "fairchem",
-        "platonic_adapters.fairchem",
-        "fairchem",
-        ("torch==2.13.0", "fairchem-core==2.24.0"),
-        architecture="equivariant, forces as in the file",
-        options=(("task", "auto"),),
-    ),
-    # Of these two, the registry's builds do not fit a CPU build of torch, and nothing in MatterSim's M3GNet uses them.
-    Family(
-        "mattersim",
-        "platonic_adapters.mattersim",
-        "mattersim",
-        ("torch==2.13.0", "mattersim==1.2.3"),
-        overrides=("torchvision ; python_version < '3'", "torchaudio ; python_version < '3'"),
-        architecture=INVARIANT,
-        weights_only=True,
-    ),
-    Family(
-        "chemeleon",
-        "platonic_adapters.chemeleon",
-        "chemeleon_dng",
-        ("torch==2.13.0", "chemeleon-dng==0.1.5"),
-        architecture="invariant, generative",
-        options=(("t", "0"),),
-    ),
-    # A plain jax in place of `jax[cuda12]`, which the library asks for on Linux.
-    Family(
-        "nequix",
-        "platonic_adapters.nequix",
-        "nequix",
-        ("nequix==0.4.5",),
-        overrides=("jax!=0.10.2",),
-        architecture=EQUIVARIANT,
-        weights_only=True,
-    ),
-)
-
-MODELS = (
-    Model(
-        "7net-0", "sevennet", "MIT", "MPtrj", EQUIVARIANT, "7net-0", note="SevenNet-0 of 11 July 2024", packaged=True
-    ),
-    Model(
-        "7net-l3i5",
-        "sevennet",
-        "MIT",
-        "MPtrj",
-        EQUIVARIANT,
-        "7net-l3i5",
-        note="as 7net-0 with angular order up to 3",
-        packaged=True,
-    ),
-    Model(
-        "7net-0_22may2024",
-        "sevennet",
-        "MIT",
-        "MPF.2021.2.8",
-        EQUIVARIANT,
-        "7net-0_22May2024",
-        note="architecture of 7net-0, M3GNet's data",
-        packaged=True,
-    ),
-    *(
-        Model(
-            f"7net-mf-0:{modality}",
-            "sevennet",
-            "MIT",
-            "Materials Project relaxations (PBE+U, r2SCAN)",
-            EQUIVARIANT,
-            "7net-mf-0",
-            relatives=(f"7net-mf-0:{other}",),
-            note=f"the same weights as 7net-mf-0:{other}, told that energies are {modality}'s",
-            options=(("modality", modality),),
-            packaged=True,
-        )
-        for modality, other in (("PBE", "R2SCAN"), ("R2SCAN", "PBE"))
-    ),
-    Model(
-        "7net-omat",
-        "sevennet",
-        "MIT",
-        "OMat24",
-        EQUIVARIANT,
-        "7net-omat",
-        note="angular order up to 3; random:7net-omat needs the file too, for its architecture",
-    ),
-    Model(
-        "chgnet-0.3.0",
-        "chgnet",
-        "BSD-3-Clause",
-        "MPtrj",
-        INVARIANT,
-        "0.3.0",
-        relatives=("chgnet-r2scan",),
-        packaged=True,
-    ),
-    Model(
-        "chgnet-0.2.0",
-        "chgnet",
-        "BSD-3-Clause",
-        "MPtrj",
-        INVARIANT,
-        "0.2.0",
-        note="smaller cutoff (5 Å) and bases than 0.3.0",
-        packaged=True,
-    ),
-    Model(
-        "chgnet-r2scan",
-        "chgnet",
-        "BSD-3-Clause",
-        "MPtrj, then MP r2SCAN",
-        INVARIANT,
-        "r2scan",
-        relatives=("chgnet-0.3.0",),
-        note="fine-tuned from chgnet-0.3.0",
-        packaged=True,
-    ),
-    Model(
-        "mace-mp-0-small",
-        "mace",
-        "MIT",
-        "MPtrj",
-        EQUIVARIANT,
-        "mace_mp_0/2023-12-10-mace-128-L0_energy_epoch-249.model",
-        relatives=("mace-mp-0-medium", "mace-mp-0-large"),
-        note="scalar messages; MACE-MP-0a",
-        sha256="2ddb079cee0e131eaaf6912ba581b394551ead283e95c99cfe78c605d10b5736",
-    ),
-    Model(
-        "mace-mp-0-medium",
-        "mace",
-        "MIT",
-        "MPtrj",
-        EQUIVARIANT,
-        "mace_mp_0/2023-12-03-mace-128-L1_epoch-199.model",
-        relatives=("mace-mp-0-small", "mace-mp-0-large"),
-        note="messages up to l = 1; MACE-MP-0a",
-        sha256="01bfe22100139f424713cf921144e5509cbe353d67aa9fa1be9c6e1e0ed35845",
-    ),
-    Model(
-        "mace-mp-0-large",
-        "mace",
-        "MIT",
-        "MPtrj",
-        EQUIVARIANT,
-        "mace_mp_0/2024-01-07-mace-128-L2_epoch-199.model",
-        relatives=("mace-mp-0-small", "mace-mp-0-medium"),
-        note="messages up to l = 2; MACE-MP-0a; not the file that the library's alias `large` loads",
-        sha256="514bd2f1938653c37929f7c275a489378f03a7e3ffb27aa2ae0ddce8d0c859c8",
-    ),
-    Model(
-        "mace-omat-0",
-        "mace",
-        "ASL (academic use)",
-        "OMat24",
-        EQUIVARIANT,
-        "mace_omat_0/mace-omat-0-medium.model",
-        relatives=("mace-mpa-0",),
-        note="medium, messages up to l = 1; architecture of mace-mpa-0",
-        sha256="d4b14be9afa294eebdbe31a0280b26a0fa29715771e978cbfd3ca24e0d90307a",
-    ),
-    Model(
-        "mace-mpa-0",
-        "mace",
-        "MIT",
-        "MPtrj, sAlex",
-        EQUIVARIANT,
-        "mace_mpa_0/mace-mpa-0-medium.model",
-        note="medium, messages up to l = 1",
-        sha256="75428afe3a1d7d8062e19bcaabd5c433623cabf308242ec9fb493e38604fb638",
-    ),
-    *(
-        Model(
-            f"orb-v3-{forces}-{neighbours}-{data}",
-            "orb",
-            "Apache-2.0",
-            {"omat": "OMat24", "mpa": "MPtrj, Alexandria"}[data],
-            {"conservative": UNCONSTRAINED, "direct": DIRECT}[forces],
-            f"orb-v3-{forces}-{neighbours}-{data}",
-            note="not invariant under rotation; "
-            + {
-                "inf": "every neighbour within 6 Å, up to 120",
-                "20": "the 20 nearest neighbours within 6 Å: of a shell that is cut, an arbitrary part",
-            }[neighbours],
-            sha256=ORB_SHA256.get(f"{forces}-{neighbours}-{data}"),
-        )
-        for data in ("omat", "mpa")
-        for forces in ("conservative", "direct")
-        for neighbours in ("inf", "20")
-    ),
-    *(
-        Model(
-            name,
-            "fairchem",
-            "FAIR Chemistry License v1 (gated)",
-            data,
-            EQUIVARIANT if "direct" not in name else "equivariant, direct",
-            name,
-            relatives=relatives,
-            note=note,
-            options=(("task", task),),
-        )
-        for name, task, data, relatives, note in (
-            (
-                "uma-s-1p2p1",
-                "omat",
-                UMA_1P2,
-                ("uma-s-1p2", "uma-s-1p2p1-ft-d4rev", "uma-s-1p2p1-ft-r2scan"),
-                "UMA-S-1.2.1, 64 experts",
-            ),
-            ("uma-s-1p2", "omat", UMA_1P2, ("uma-s-1p2p1",), "UMA-S-1.2; its mixture of experts is not size-extensive"),
-            ("uma-s-1p1", "omat", UMA_1P1, ("uma-m-1p1",), "UMA-S-1.1, 32 experts"),
-            ("uma-m-1p1", "omat", UMA_1P1, ("uma-s-1p1",), "UMA-M-1.1, 1.4 billion parameters"),
-            (
-                "uma-s-1p2p1-ft-d4rev",
-                "omat",
-                f"{UMA_1P2}, then as the name says",
-                ("uma-s-1p2p1",),
-                "fine-tuned from uma-s-1p2p1",
-            ),
-            (
-                "uma-s-1p2p1-ft-r2scan",
-                "omat",
-                f"{UMA_1P2}, then as the name says",
-                ("uma-s-1p2p1",),
-                "fine-tuned from uma-s-1p2p1",
-            ),
-            ("esen-sm-conserving-all-omol", "omol", "OMol25", ("esen-sm-direct-all-omol",), MOLECULES),
-            ("esen-sm-direct-all-omol", "omol", "OMol25", ("esen-sm-conserving-all-omol",), MOLECULES),
-            ("esen-md-direct-all-omol", "omol", "OMol25", (), MOLECULES),
-            ("esen-sm-conserving-all-oc25", "oc25", "OC25", (), "solid-liquid interfaces"),
-            ("esen-md-direct-all-oc25", "oc25", "OC25", (), "solid-liquid interfaces"),
-            (
-                "esen-sm-filtered-odac25",
-                "odac",
-                "ODAC25 (filtered)",
-                ("esen-sm-full-odac25",),
-                "adsorption in frameworks",
-            ),
-            ("esen-sm-full-odac25", "odac", "ODAC25", ("esen-sm-filtered-odac25",), "adsorption in frameworks"),
-        )
-    ),
-    *(
-        Model(
-            f"mattersim-{size}",
-            "mattersim",
-            "MIT",
-            f"MatterSim ({data} PBE structures)",
-            INVARIANT,
-            f"mattersim-v1.0.0-{size.upper()}.pth",
-            relatives=(f"mattersim-{other}",),
-            note=f"MatterSim-v1.0.0-{size.upper()}, an M3GNet",
-        )
-        for size, other, data in (("1m", "5m", "3 million"), ("5m", "1m", "6 million"))
-    ),
-    *(
-        Model(
-            f"chemeleon-dng-{data}",
-            "chemeleon",
-            "MIT",
-            name,
-            "invariant, generative",
-            f"chemeleon_dng_{file}_v0.0.2.ckpt",
-            note="knows structures and no energies; depends on the choice of cell and on the diffusion time, `?t=0`",
-        )
-        for data, name, file in (("mp20", "MP-20", "mp_20"), ("alex-mp20", "Alex-MP-20", "alex_mp_20"))
-    ),
-    *(
-        Model(
-            f"nequix-{name}-1",
-            "nequix",
-            "MIT",
-            data,
-            EQUIVARIANT,
-            f"nequix-{name}-1",
-            relatives=relatives,
-            note=note,
-            sha256=sha256,
-        )
-        for name, data, relatives, note, sha256 in (
-            ("mp", "MPtrj", (), "", "1647af8e627e1afa11e2bfadeab0797326513a521afd7dd01606a96f56783eee"),
-            (
-                "omat",
-                "OMat24",
-                ("nequix-oam-1",),
-                "",
-                "2d0802ae7f5915cb488c44d25649d98404a103697e6500abb40f515e003a46a6",
-            ),
-            ("oam", "OMat24, sAlex, MPtrj", ("nequix-omat-1",), "fine-tuned from nequix-omat-1", None),
-        )
-    ),
-)
-
+DATA = Path(__file__).parent / "models.toml"
 # The group of entry points through which other packages add families: each names a pair (Family, models).
 ENTRY_POINTS = "platonic_adapters"
 
@@ -467,7 +144,20 @@ ENTRY_POINTS = "platonic_adapters"
 @cache
 def _registered() -> tuple[dict[str, Family], dict[str, Model]]:
     """Our families by name, and our models by name in lower case."""
-    return {family.name: family for family in FAMILIES}, {model.name.lower(): model for model in MODELS}
+    families: dict[str, Family] = {}
+    models: dict[str, Model] = {}
+    for family, table in tomllib.loads(DATA.read_text(encoding="utf-8")).items():
+        shared, rows = table.pop("shared", {}), table.pop("models")
+        families[family] = Family(family, module=f"platonic_adapters.families.{family}", **_frozen(table))
+        for name, row in rows.items():
+            models[name.lower()] = Model(name, family, **_frozen({"checkpoint": name, **shared, **row}))
+    return families, models
+
+
+def _frozen(table: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a record: lists as tuples, tables as tuples of pairs."""
+    plain = {key: tuple(value.items()) if isinstance(value, dict) else value for key, value in table.items()}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
 
 
 def families() -> list[Family]:

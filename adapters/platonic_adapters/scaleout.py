@@ -16,9 +16,9 @@ from typing import NamedTuple
 import distributed
 from distributed.security import Security
 
-from platonic_adapters import caches, export, protocol, store
+from platonic_adapters import blocks, caches, loading, store
 from platonic_adapters.errors import ExportError, UserError
-from platonic_adapters.protocol import Adapter
+from platonic_adapters.families import Adapter
 from platonic_adapters.registry import ModelSpec
 from platonic_adapters.terminal import say
 
@@ -61,12 +61,12 @@ class DaskPool:
             ExportError: a block failed, or kept killing its workers.
             UserError: no scheduler or no worker there.
         """
-        blocks = list(writer.pending())
-        if not blocks:
+        numbers = list(writer.pending())
+        if not numbers:
             return
         job = _Job(writer.path.absolute(), str(writer.run), spec, device, threads, batch_atoms, caches.code_digest())
         with self._client() as client:
-            chains = export.chains(writer, blocks)
+            chains = blocks.chains(writer, numbers)
             tasks = client.map(functools.partial(_embed_blocks, job), chains, pure=False, key="blocks")
             chain_of = dict(zip([task.key for task in tasks], chains, strict=True))
             for task in distributed.as_completed(tasks):
@@ -120,7 +120,7 @@ class DaskPool:
             yield client
 
 
-def _embed_blocks(job: _Job, blocks: list[int]) -> None:
+def _embed_blocks(job: _Job, chain: list[int]) -> None:
     """The task: runs in a worker."""
     if job.code != caches.code_digest():
         raise ExportError(
@@ -128,14 +128,14 @@ def _embed_blocks(job: _Job, blocks: list[int]) -> None:
         )
     adapter = _adapter(job.spec, job.device, job.threads)
     writer = _writer(job.path, job.run)
-    pending = (block for block in blocks if not writer.is_done(block))
-    export.fill(writer, adapter, pending, batch_atoms=job.batch_atoms, advance=lambda _structures, _atoms: None)
+    pending = (block for block in chain if not writer.is_done(block))
+    blocks.fill(writer, adapter, pending, batch_atoms=job.batch_atoms, advance=lambda _structures, _atoms: None)
 
 
 # Loaded once by a worker, for all its blocks.
 @functools.lru_cache(1)
 def _adapter(spec: ModelSpec, device: str, threads: int | None) -> Adapter:
-    return protocol.load(spec, device=device, threads=threads)
+    return loading.load(spec, device=device, threads=threads)
 
 
 @functools.lru_cache(1)

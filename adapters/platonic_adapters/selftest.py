@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from platonic_adapters import batching
-from platonic_adapters.protocol import Adapter
+from platonic_adapters.families import Adapter
 from platonic_adapters.structures import Structures, turned
 
 if TYPE_CHECKING:

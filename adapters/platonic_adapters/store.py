@@ -5,7 +5,7 @@
     every direction has no stress (NaN)
     optional orbit_spread (n,) float32: of a model averaged over rotations, see `averaging`
     optional readout/{weights/<i>, biases/<i>, scale, shift} float32, its attributes layer and activation: the model's
-    energy read-out, see `protocol.Readout`
+    energy readout, see `readout.Readout`
     by_row/{energy, stress}, the same at the first row of each structure, for writers
     structures/{ids, hashes, formulas, num_atoms, positions, cells, pbc, charge, spin} · done (blocks, arrays) int64
     (stores of schema 1 may have neither charge nor spin, which read as 0)

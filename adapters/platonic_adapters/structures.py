@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["Structures", "content_hash", "content_hashes", "turned", "wrapped"]
+__all__ = ["Structures", "boxed", "content_hash", "content_hashes", "turned", "wrapped"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +162,26 @@ def turned(atoms: Atoms, turn: np.ndarray) -> Atoms:
     copy.set_cell(copy.cell.array @ turn.T)
     copy.positions = copy.positions @ turn.T
     return copy
+
+
+def boxed(atoms: Atoms, cutoff: float) -> Atoms:
+    """Put atoms into a fully periodic cell with the same neighbourhoods, by a vacuum wider than the cutoff.
+
+    Args:
+        atoms: with any periodicity.
+        cutoff: Å.
+    """
+    if atoms.pbc.all():
+        return atoms
+    from ase.geometry import complete_cell
+
+    free = ~atoms.pbc
+    cell = complete_cell(np.where(free[:, None], 0.0, atoms.cell.array))  # unit vectors, orthogonal to the rest
+    cell[free] *= (np.ptp(atoms.positions @ cell[free].T, axis=0) + cutoff + 1)[:, None]
+    box = atoms.copy()
+    box.set_cell(cell)
+    box.pbc = True
+    return box
 
 
 def wrapped(atoms: Atoms) -> Atoms:

@@ -10,7 +10,8 @@ import torch
 from ase import Atoms
 from chemeleon_dng.script_util import create_diffusion_module
 from in_common import load, offline, refusal, relative
-from platonic_adapters import caches, chemeleon, reading, selftest
+from platonic_adapters import caches, reading, selftest
+from platonic_adapters.families import chemeleon
 
 
 def checkpoint(path):

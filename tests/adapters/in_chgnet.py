@@ -9,14 +9,14 @@ import torch
 from ase import Atoms
 from chgnet.model import CHGNet
 from in_common import alone, read_out, redrawn
-from platonic_adapters import protocol, registry, store
+from platonic_adapters import loading, registry, store
 from platonic_adapters.errors import UserError
 from pymatgen.core import Structure
 
 
 def main(name: str, path: str) -> None:
     found = store.open(path)
-    adapter = protocol.load(registry.resolve(name), device="cpu", threads=1)
+    adapter = loading.load(registry.resolve(name), device="cpu", threads=1)
     model = CHGNet.load(model_name=name.removeprefix("chgnet-"), use_device="cpu", verbose=False)
     structures = [found.structures.atoms(i) for i in range(4)]
     seen = {"energy": [], "forces": [], "stress": [], "from_last": [], "atom_fea": [], "from_readout": []}
@@ -49,10 +49,10 @@ def local(name: str, model: CHGNet, atoms: Atoms) -> dict:
         broken.write_bytes(b"nothing")
         structure = Structure(atoms.cell.array, list(atoms.numbers), atoms.positions, coords_are_cartesian=True)
         own = float(model.predict_graph(model.graph_converter(structure), task="e")["e"]) * len(atoms)
-        read = protocol.load(registry.resolve(f"chgnet:{name}@{file}"), device="cpu", threads=1)
+        read = loading.load(registry.resolve(f"chgnet:{name}@{file}"), device="cpu", threads=1)
         _, found = read.embed([read.prepare(atoms)], ("energy",))
         try:
-            protocol.load(registry.resolve(f"chgnet:{name}@{broken}"), device="cpu", threads=1)
+            loading.load(registry.resolve(f"chgnet:{name}@{broken}"), device="cpu", threads=1)
         except UserError as error:
             return {"own": own, "adapter": float(found["energy"][0]), "refusal": str(error)}
     raise AssertionError("a file that is no checkpoint was taken")

@@ -1,12 +1,12 @@
 """Shared by the scripts that run inside a family's environment."""
 
 import numpy as np
-from platonic_adapters import protocol, registry
+from platonic_adapters import loading, registry
 from platonic_adapters.errors import ExportError, UserError
 
 
 def load(name):
-    return protocol.load(registry.resolve(name), device="cpu", threads=1)
+    return loading.load(registry.resolve(name), device="cpu", threads=1)
 
 
 def refusal(call, *arguments):

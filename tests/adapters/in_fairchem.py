@@ -13,7 +13,8 @@ from fairchem.core.units.mlip_unit import load_predict_unit
 from fairchem.core.units.mlip_unit.api.inference import MLIPInferenceCheckpoint
 from hydra.utils import instantiate
 from in_common import load, offline, refusal
-from platonic_adapters import fairchem, selftest
+from platonic_adapters import selftest
+from platonic_adapters.families import fairchem
 from platonic_adapters.structures import Structures
 
 

@@ -13,7 +13,8 @@ from mace.calculators import MACECalculator  # isort: skip
 from e3nn import o3  # isort: skip
 
 from in_common import deviation, load, offline, refusal
-from platonic_adapters import mace, protocol, registry, selftest
+from platonic_adapters import loading, registry, selftest
+from platonic_adapters.families import mace
 from platonic_adapters.structures import Structures
 
 
@@ -24,7 +25,7 @@ def main(folder: Path) -> None:
     seen = {"parameters": sum(p.numel() for p in small.model.parameters())}
 
     spec = registry.resolve(f"mace:{folder / 'small.model'}")
-    loaded = protocol.load(spec, device="cpu", threads=1)
+    loaded = loading.load(spec, device="cpu", threads=1)
     seen |= {
         "name": spec.name,
         "checkpoint": loaded.checkpoint,
@@ -44,7 +45,7 @@ def main(folder: Path) -> None:
     loaded.default_layer = "invariants"
     seen["vector_self_test_of_all"] = selftest.run(loaded, structures)
     redrawn = registry.resolve(f"random:mace:{folder / 'vectors.model'}?seed=3")
-    one, two = (protocol.load(redrawn, device="cpu", threads=1) for _ in range(2))
+    one, two = (loading.load(redrawn, device="cpu", threads=1) for _ in range(2))
     seen["redrawn"] = [redrawn.name, one.checkpoint["sha256"] == two.checkpoint["sha256"], one.checkpoint["name"]]
     graphs = [loaded.prepare(a) for a in crystals()]
     seen["redrawn_moves"] = deviation(one.embed(graphs)[0]["layer0"], loaded.embed(graphs)[0]["layer0"])

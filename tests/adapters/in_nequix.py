@@ -12,13 +12,13 @@ from ase import Atoms
 from ase.build import bulk
 from in_common import load, offline, read_out, refusal
 from nequix.calculator import NequixCalculator
-from platonic_adapters import protocol, registry, selftest
+from platonic_adapters import loading, registry, selftest
 from platonic_adapters.structures import Structures
 
 
 def main(weights, folder):
     spec = registry.resolve(f"nequix:nequix-mp-1@{weights}")
-    adapter = protocol.load(spec, device="cpu", threads=1)
+    adapter = loading.load(spec, device="cpu", threads=1)
     rattled = bulk("NaCl", "rocksalt", 5.6, cubic=True)
     rattled.rattle(0.1, seed=0)
     crystals = [bulk("Cu", "fcc", 3.6), bulk("GaAs", "zincblende", 5.7), bulk("Ti", "hcp", 2.95, 4.7), rattled]

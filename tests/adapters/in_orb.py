@@ -11,7 +11,8 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from in_common import deviation, load, offline, refusal, relative
 from orb_models.forcefield import pretrained
-from platonic_adapters import averaging, orb, protocol, registry, selftest
+from platonic_adapters import averaging, loading, registry, selftest
+from platonic_adapters.families import orb
 from platonic_adapters.structures import Structures, turned
 from scipy.spatial.transform import Rotation
 
@@ -25,7 +26,7 @@ def main(folder: Path) -> None:
         path = folder / f"{name}.ckpt"
         torch.save(drawn.model.state_dict(), path)
         spec = registry.resolve(f"orb:{name}@{path}")
-        loaded = protocol.load(spec, device="cpu", threads=1)
+        loaded = loading.load(spec, device="cpu", threads=1)
         graphs = [loaded.prepare(a) for a in crystals()]
         layers, _ = loaded.embed(graphs)
         drawn_layers, _ = drawn.embed(graphs)

@@ -5,13 +5,13 @@ import sys
 
 import torch
 from in_common import alone, read_out, redrawn
-from platonic_adapters import protocol, registry, store
+from platonic_adapters import loading, registry, store
 from sevenn.calculator import SevenNetCalculator
 
 
 def main(name: str, path: str) -> None:
     found = store.open(path)
-    adapter = protocol.load(registry.resolve(name), device="cpu", threads=1)
+    adapter = loading.load(registry.resolve(name), device="cpu", threads=1)
     calculator = SevenNetCalculator(name, device="cpu")
     structures = [found.structures.atoms(i) for i in range(4)]
     seen = {"energy": [], "forces": [], "stress": [], "from_last": [], "from_hidden": [], "from_readout": []}

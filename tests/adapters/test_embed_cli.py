@@ -13,7 +13,7 @@ import pytest
 import schemed
 from ase import Atoms
 from ase.build import bulk
-from platonic_adapters import cli, export, protocol, reading, registry, selftest, store
+from platonic_adapters import blocks, cli, export, loading, reading, registry, selftest, store
 from platonic_adapters.errors import ExportError
 
 
@@ -48,7 +48,7 @@ class Toy:
 @pytest.fixture
 def toy(monkeypatch):
     adapter = Toy()
-    monkeypatch.setattr(protocol, "load", lambda _spec, **_options: adapter)
+    monkeypatch.setattr(loading, "load", lambda _spec, **_options: adapter)
     monkeypatch.setitem(sys.modules, "sevenn", ModuleType("sevenn"))
     sys.modules["sevenn"].__spec__ = object()
     return adapter
@@ -187,7 +187,7 @@ def test_a_molecule_has_no_supercell(toy):
 def test_an_average_over_rotations_stores_its_spread(toy, input_, tmp_path, capsys, monkeypatch):
     from platonic_adapters.averaging import OrbitAverage
 
-    monkeypatch.setattr(protocol, "load", lambda spec, **_options: OrbitAverage(toy, spec.orbit_average))
+    monkeypatch.setattr(loading, "load", lambda spec, **_options: OrbitAverage(toy, spec.orbit_average))
     assert run("7net-0", input_, "-o", tmp_path / "o.zarr", "--orbit-average", "--limit", 6) == 0
     found = store.open(tmp_path / "o.zarr")
     assert found.provenance["model"] == "7net-0?orbit_average=24"
@@ -285,12 +285,12 @@ def test_a_structure_longer_than_a_block_is_embedded_once(toy, tmp_path, backwar
         properties=["energy"],
         block_rows=8,
     )
-    blocks = sorted(writer.pending(), reverse=backwards)
-    chains = export.chains(writer, blocks)
+    numbers = sorted(writer.pending(), reverse=backwards)
+    chains = blocks.chains(writer, numbers)
     assert sorted(map(sorted, chains)) == [[0, 1, 2, 3, 4], [5, 6, 7]]
-    assert [block for chain in chains for block in chain] == blocks
+    assert [block for chain in chains for block in chain] == numbers
     toy.prepare = monkey
-    export.fill(writer, toy, blocks, batch_atoms=64, advance=lambda _structures, _atoms: None)
+    blocks.fill(writer, toy, numbers, batch_atoms=64, advance=lambda _structures, _atoms: None)
     writer.finish()
     assert (prepared.count(36), prepared.count(16)) == (1, 1)
     found = store.open(tmp_path / "o.zarr")

@@ -90,8 +90,11 @@ def test_the_code_travels_by_its_content(cache):
     assert place.parent == cache / "code"
     assert environments._code() == place
     package = Path(environments.__file__).parent
-    copied = {p.name: p.read_bytes() for p in (place / "platonic_adapters").iterdir()}
-    assert copied == {p.name: p.read_bytes() for p in package.glob("*.py")}
+    copy = place / "platonic_adapters"
+    copied = {p.relative_to(copy): p.read_bytes() for p in copy.rglob("*") if p.is_file()}
+    needed = [*package.rglob("*.py"), package / "models.toml"]
+    assert copied == {p.relative_to(package): p.read_bytes() for p in needed}
+    assert Path("families/mace.py") in copied
 
 
 def test_the_command_carries_every_option_that_is_not_of_the_input():

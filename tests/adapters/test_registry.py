@@ -1,8 +1,10 @@
 """The registry: names, nearest names, and that what it asks uv for is what pyproject offers."""
 
+import dataclasses
 import importlib.util
 import re
 import tomllib
+import typing
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,26 @@ def test_every_model_resolves_to_itself():
         assert spec.model.licence
         assert spec.model.training_data
         assert spec.random_weights is False
+
+
+def test_the_data_are_of_the_types_of_the_records():
+    for record in [*registry.families(), *(spec.model for spec in registry.models())]:
+        kinds = typing.get_type_hints(type(record))
+        for field in dataclasses.fields(record):
+            value = getattr(record, field.name)
+            if typing.get_origin(kinds[field.name]) is tuple:
+                assert isinstance(value, tuple), field.name
+                leaves = [leaf for entry in value for leaf in (entry if field.name == "options" else [entry])]
+                assert all(isinstance(leaf, str) for leaf in leaves), field.name
+            else:
+                assert isinstance(value, kinds[field.name]), field.name
+    for spec in registry.models():
+        features, forces = spec.model.architecture.split(", ")
+        assert features in ("equivariant", "invariant", "unconstrained")
+        assert forces in ("conservative", "direct", "generative")
+        assert spec.model.sha256 is None or re.fullmatch("[0-9a-f]{64}", spec.model.sha256)
+        assert set(dict(spec.model.options)) <= set(dict(spec.family.options))
+        assert spec.model.packaged or spec.family.cache
 
 
 def test_relatives_and_modules_exist():

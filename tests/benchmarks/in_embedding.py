@@ -13,13 +13,13 @@ import warnings
 from pathlib import Path
 
 import torch
-from platonic_adapters import export, protocol, reading, registry, store
+from platonic_adapters import export, loading, processes, reading, registry, store
 
 BATCH = 6  # structures: about the 64 atoms of our batches
 
 
 def ours(name):
-    adapter = protocol.load(registry.resolve(name), device="cpu", threads=None)
+    adapter = loading.load(registry.resolve(name), device="cpu", threads=None)
 
     def embed(some):
         with tempfile.TemporaryDirectory() as folder:
@@ -84,7 +84,7 @@ def mace(name, way):
     from mace.tools.torch_geometric import Batch
     from mace.tools.utils import AtomicNumberTable
 
-    model = protocol.load(registry.resolve(name), device="cpu", threads=None).model
+    model = loading.load(registry.resolve(name), device="cpu", threads=None).model
     if way == "usual":
         calculator = MACECalculator(models=model, device="cpu", default_dtype="float32")
         return lambda atoms: calculator.get_descriptors(atoms, num_layers=1)
@@ -102,7 +102,7 @@ FAMILIES = {"chgnet": chgnet, "sevennet": sevennet, "mace": mace}
 
 def main(name, way, source):
     warnings.simplefilter("ignore")
-    torch.set_num_threads(protocol.num_cores())
+    torch.set_num_threads(processes.num_cores())
     found, _ = reading.read(source)
     spec = registry.resolve(name)
     if way == "ours":

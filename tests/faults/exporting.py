@@ -10,7 +10,7 @@ import time
 from types import ModuleType
 
 import numpy as np
-from platonic_adapters import cli, export, protocol, selftest
+from platonic_adapters import cli, export, loading, selftest
 
 PAUSE = float(os.environ.get("PLATONIC_TOY_PAUSE", "0"))  # s for each batch
 
@@ -36,7 +36,7 @@ class Toy:
         return {"all": rows}, {name: values[name] for name in properties}
 
 
-protocol.load = lambda _spec, **_options: Toy()
+loading.load = lambda _spec, **_options: Toy()
 selftest.run = lambda _adapter, _structures, **_options: {}
 export.export = functools.partial(export.export, block_rows=32)
 sys.modules["sevenn"] = ModuleType("sevenn")

@@ -19,7 +19,7 @@ from ase import Atoms
 from ase.build import bulk
 from platonic_adapters import reading, replacing, store
 from platonic_adapters.errors import StoreError, StoreWarning
-from platonic_adapters.protocol import Readout
+from platonic_adapters.readout import Readout
 
 REPEATS = int(os.environ.get("PLATONIC_FAULTS", "1"))
 BLOCK = 16

@@ -1,7 +1,7 @@
 """MatterSim (Yang et al. 2024, arXiv:2405.04967): the released models are M3GNets, invariant messages over triplets.
 
 Layers: `layer0`, `layer1`, …, the atom features behind each block. The default is the last one, which the energy
-read-out sees as it is.
+readout sees as it is.
 """
 
 from __future__ import annotations
@@ -21,18 +21,17 @@ from mattersim.forcefield.potential import Potential, batch_to_dict  # pyright: 
 from mattersim.utils.download_utils import download_checkpoint  # pyright: ignore[reportMissingImports]
 from torch_geometric.data import Batch  # pyright: ignore[reportMissingImports]
 
-from platonic_adapters import _torch, caches
-from platonic_adapters._elements import MATERIALS_PROJECT
-from platonic_adapters.errors import DownloadError, UserError, first_line
-from platonic_adapters.protocol import boxed
+from platonic_adapters import caches
+from platonic_adapters.errors import DownloadError
+from platonic_adapters.families import _torch
+from platonic_adapters.families._common import MATERIALS_PROJECT, readable
 from platonic_adapters.registry import ModelSpec
+from platonic_adapters.structures import boxed
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 PUBLISHER = "Microsoft at https://github.com/microsoft/mattersim/tree/main/pretrained_models"
-# Where the library keeps what it downloads.
-CACHE = caches.mattersim()
 # Found by the number of parameters: with these, and the library's own defaults for the rest, 890,034 and 4,548,930,
 # where the model card says 880 thousand and 4.5 million.
 ARCHITECTURES = {
@@ -47,15 +46,13 @@ def load(spec: ModelSpec, *, device: str, threads: int | None) -> MatterSim:
 
 
 class MatterSim:
-    """One MatterSim; see `protocol.Adapter`."""
+    """One MatterSim; see `families.Adapter`."""
 
     elements = MATERIALS_PROJECT
 
     def __init__(self, spec: ModelSpec, device: str, threads: int | None) -> None:
         logger.disable("mattersim")
-        self.hardware = _torch.set_up(device, threads)
-        self._device = "cpu" if self.hardware["device"] == "cpu" else "cuda"
-        self.batch_atoms = _torch.BATCH_ATOMS[self._device]
+        self.hardware, self._device, self.batch_atoms = _torch.set_up(device, threads)
         if spec.seed is None:
             path = spec.path or _download(spec)
             self.potential = _read(path, self._device)
@@ -70,13 +67,13 @@ class MatterSim:
         three_body = float(self.model.model_args["threebody_cutoff"])
         self._graphs = GraphConvertor("m3gnet", self.cutoff, has_threebody=True, threebody_cutoff=three_body)
 
-        self._seen: dict[str, Any] = {}
+        self._outputs: dict[str, Any] = {}
         width = int(self.model.model_args["units"])
         self.layers: dict[str, dict[str, Any]] = {}
         for i, block in enumerate(self.model.graph_conv):
             name = f"layer{i}"
             self.layers[name] = {"width": width, "what": f"atom features behind block {i}", "irreps": f"{width}x0e"}
-            block.register_forward_hook(lambda _module, _args, out, name=name: self._seen.update({name: out[0]}))
+            block.register_forward_hook(lambda _module, _args, out, name=name: self._outputs.update({name: out[0]}))
         self.default_layer = list(self.layers)[-1]
 
     def prepare(self, atoms: Atoms) -> Any:
@@ -94,37 +91,29 @@ class MatterSim:
         inputs = batch_to_dict(Batch.from_data_list(list(prepared)), device=self._device)
         with torch.set_grad_enabled(forces):
             out = self.potential(inputs, include_forces=forces, include_stresses=stress)
-        layers = {name: _numpy(self._seen[name]) for name in self.layers}
-        self._seen.clear()
-        outputs = {"energy": _numpy(out["total_energy"])}
+        layers = {name: _torch.to_numpy(self._outputs[name]) for name in self.layers}
+        self._outputs.clear()
+        outputs = {"energy": _torch.to_numpy(out["total_energy"])}
         if forces:
-            outputs["forces"] = _numpy(out["forces"])
+            outputs["forces"] = _torch.to_numpy(out["forces"])
         if stress:
-            outputs["stress"] = _numpy(out["stresses"]) * GPa
+            outputs["stress"] = _torch.to_numpy(out["stresses"]) * GPa
         return layers, {name: outputs[name] for name in properties}
 
 
 def _download(spec: ModelSpec) -> Path:
     """The published file, from the library's cache or fetched into it."""
-    path = CACHE / spec.model.checkpoint
+    path = caches.weights_path(spec)
     if not path.exists():
         try:
-            download_checkpoint(spec.model.checkpoint, save_folder=str(CACHE))
+            download_checkpoint(path.name, save_folder=str(path.parent))
         except OSError as error:  # requests' errors are of this kind
-            form = "mattersim:PATH"
-            raise DownloadError(spec.name, spec.model.checkpoint, PUBLISHER, form, error) from error
+            raise DownloadError(spec.name, path.name, PUBLISHER, "mattersim:PATH", error) from error
     return path
 
 
 def _read(path: Path, device: str) -> Any:
     """A potential as MatterSim saves it: `torch.load` with its safe unpickler."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Potential.from_checkpoint(str(path), device=device, load_training_state=False)
-    except Exception as error:
-        raise UserError(f"`{path}` is not a MatterSim checkpoint that can be loaded ({first_line(error)}).") from error
-
-
-def _numpy(x: Any) -> np.ndarray:
-    return x.detach().cpu().numpy().copy()
+    with readable(path, "MatterSim"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Potential.from_checkpoint(str(path), device=device, load_training_state=False)

@@ -5,7 +5,7 @@ default and asked for as `NAME?task=omc`. Its mixture of linear experts is mixed
 structure, so an atom's row knows the formula of its crystal.
 
 Layers: `layer0`, `layer1`, …, the scalar (l = 0) channels behind each block, and the default `node_embedding`, those
-behind the final norm: what every read-out sees. Channels with l > 0 turn with the structure and are never exported.
+behind the final norm: what every readout sees. Channels with l > 0 turn with the structure and are never exported.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from fairchem.core.datasets.atomic_data import (  # pyright: ignore[reportMissin
 from fairchem.core.units.mlip_unit import InferenceSettings, load_predict_unit  # pyright: ignore[reportMissingImports]
 from hydra.utils import instantiate  # pyright: ignore[reportMissingImports]
 
-from platonic_adapters import _torch
-from platonic_adapters._elements import MATERIALS_PROJECT
-from platonic_adapters.errors import DownloadError, UserError, first_line
-from platonic_adapters.protocol import boxed
+from platonic_adapters.errors import DownloadError, UserError
+from platonic_adapters.families import _torch
+from platonic_adapters.families._common import MATERIALS_PROJECT, readable
 from platonic_adapters.registry import ModelSpec
+from platonic_adapters.structures import boxed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,14 +92,12 @@ def load(spec: ModelSpec, *, device: str, threads: int | None) -> FairChem:
 
 
 class FairChem:
-    """One eSEN or UMA; see `protocol.Adapter`."""
+    """One eSEN or UMA; see `families.Adapter`."""
 
     default_layer = "node_embedding"
 
     def __init__(self, spec: ModelSpec, device: str, threads: int | None) -> None:
-        self.hardware = _torch.set_up(device, threads)
-        self._device = "cpu" if self.hardware["device"] == "cpu" else "cuda"
-        self.batch_atoms = _torch.BATCH_ATOMS[self._device]
+        self.hardware, self._device, self.batch_atoms = _torch.set_up(device, threads)
         self._name = spec.name
         if spec.seed is None:
             path = spec.path or _download(spec)
@@ -122,7 +120,7 @@ class FairChem:
         self.elements = MOLECULAR if known == ["omol"] else MATERIALS_PROJECT
         self.charged = self.task == "omol"
 
-        self._seen: dict[str, Any] = {}
+        self._outputs: dict[str, Any] = {}
         self.layers: dict[str, dict[str, Any]] = {}
         width, irreps = (
             backbone.sphere_channels,
@@ -137,14 +135,14 @@ class FairChem:
                 "irreps": f"{width}x0 of {irreps}",
                 "task": self.task,
             }
-            following.register_forward_pre_hook(lambda _module, args, name=name: self._seen.update({name: args[0]}))
+            following.register_forward_pre_hook(lambda _module, args, name=name: self._outputs.update({name: args[0]}))
         self.layers["node_embedding"] = {
             "width": width,
-            "what": "scalars behind the final norm, the input of every read-out",
+            "what": "scalars behind the final norm, the input of every readout",
             "irreps": f"{width}x0 of {irreps}",
             "task": self.task,
         }
-        backbone.norm.register_forward_hook(lambda _module, _args, out: self._seen.update({"node_embedding": out}))
+        backbone.norm.register_forward_hook(lambda _module, _args, out: self._outputs.update({"node_embedding": out}))
 
     def prepare(self, atoms: Atoms) -> Any:
         """The input of one structure; its graph is built on the device.
@@ -173,8 +171,8 @@ class FairChem:
         with _torch.seeded(0), torch.set_grad_enabled(forces):
             data = atomicdata_list_to_batch([one.clone() for one in prepared]).to(self._device)
             out = self.model(data) if properties else self.model.backbone(data)
-        layers = {name: _numpy(self._seen[name][:, 0]) for name in self.layers}
-        self._seen.clear()
+        layers = {name: _torch.to_numpy(self._outputs[name][:, 0]) for name in self.layers}
+        self._outputs.clear()
         return layers, {name: self._property(tasks[name], out, data) for name in properties}
 
     def _property(self, task: Any, out: dict[str, Any], data: Any) -> np.ndarray:
@@ -183,7 +181,7 @@ class FairChem:
         if task.element_references is not None:
             value = task.element_references.to(self._device).undo_refs(data, value)
         shape = {"energy": (-1,), "forces": (-1, 3), "stress": (-1, 3, 3)}[task.property]
-        return _numpy(value.reshape(shape))
+        return _torch.to_numpy(value.reshape(shape).float())
 
 
 def architecture(name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -264,37 +262,29 @@ def _download(spec: ModelSpec) -> Path:
     try:
         return Path(pretrained_mlip.pretrained_checkpoint_path_from_name(name))
     except Exception as error:  # noqa: BLE001 - whatever keeps the network or the gate closed
-        place = pretrained_mlip._MODEL_CKPTS.checkpoints[name]
-        publisher = f"FAIR at https://huggingface.co/{place.repo_id} (accept its licence, then `hf auth login`)"
-        raise DownloadError(spec.name, place.filename, publisher, f"fairchem:{name}@PATH", error) from error
+        source = pretrained_mlip._MODEL_CKPTS.checkpoints[name]
+        publisher = f"FAIR at https://huggingface.co/{source.repo_id} (accept its licence, then `hf auth login`)"
+        raise DownloadError(spec.name, source.filename, publisher, f"fairchem:{name}@PATH", error) from error
 
 
 def _read(path: Path, device: str) -> Any:
     """A model through the library's own predict unit, which unpickles the file: as trustworthy as whoever wrote it."""
-    try:
+    with readable(path, "fairchem"):
         return load_predict_unit(str(path), SETTINGS, device=device).model.module
-    except Exception as error:
-        raise UserError(f"`{path}` is not a fairchem checkpoint that can be loaded ({first_line(error)}).") from error
 
 
 def _saved_architecture(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    try:
+    with readable(path, "fairchem"):
         saved = torch.load(path, map_location="cpu", weights_only=False)
         return saved.model_config, saved.tasks_config
-    except Exception as error:
-        raise UserError(f"`{path}` is not a fairchem checkpoint that can be loaded ({first_line(error)}).") from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without what the library says through the root logger while it loads."""
-    before = logging.root.manager.disable
+    level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         yield
     finally:
-        logging.disable(before)
-
-
-def _numpy(x: Any) -> np.ndarray:
-    return x.detach().cpu().numpy().astype(np.float32)
+        logging.disable(level)

@@ -1,20 +1,18 @@
-"""Chemeleon-DNG (Park et al. 2025, doi:10.1038/s41467-025-59636-y): a diffusion model that makes crystals.
+"""Chemeleon-DNG (Park et al. 2025, doi:10.1038/s41467-025-59636-y): a diffusion model that generates crystals.
 
-It knows no energies: it learned to take noise from crystals, so it is the control for what energies and forces teach.
+It was trained to denoise crystals, without energies: a control for what training on energies and forces contributes.
 The network is CSPNet of DiffCSP, fully connected inside the cell. Its view of an atom depends on the diffusion time
 `t`, 0 (the crystal itself) by default and asked for as `NAME?t=N`; training draws t from 1 up. It is invariant under
 rotations but *not* under the choice of cell: the cell is taken as given (training saw Niggli-reduced ones), and a
 supercell of the same crystal is another point of its space.
 
 Layers: `layer0` … `layer5`, the residual stream behind each message-passing layer, and the default `node_features`,
-behind the final norm: what every read-out sees.
+behind the final norm: what every readout sees.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +25,10 @@ from chemeleon_dng.download_util import (  # pyright: ignore[reportMissingImport
 )
 from chemeleon_dng.script_util import create_model  # pyright: ignore[reportMissingImports]
 
-from platonic_adapters import _torch, caches, processes
-from platonic_adapters._elements import MATERIALS_PROJECT
-from platonic_adapters.errors import DownloadError, InputError, UserError, first_line
+from platonic_adapters import caches, processes
+from platonic_adapters.errors import DownloadError, InputError, UserError
+from platonic_adapters.families import _torch
+from platonic_adapters.families._common import MATERIALS_PROJECT, readable, silence
 from platonic_adapters.registry import ModelSpec
 
 if TYPE_CHECKING:
@@ -60,15 +59,13 @@ def load(spec: ModelSpec, *, device: str, threads: int | None) -> Chemeleon:
 
 
 class Chemeleon:
-    """One Chemeleon-DNG; see `protocol.Adapter`."""
+    """One Chemeleon-DNG; see `families.Adapter`."""
 
     elements = MATERIALS_PROJECT
     default_layer = "node_features"
 
     def __init__(self, spec: ModelSpec, device: str, threads: int | None) -> None:
-        self.hardware = _torch.set_up(device, threads)
-        self._device = "cpu" if self.hardware["device"] == "cpu" else "cuda"
-        self.batch_atoms = _torch.BATCH_ATOMS[self._device]
+        self.hardware, self._device, self.batch_atoms = _torch.set_up(device, threads)
         if spec.seed is None:
             path = spec.path or _download(spec)
             module = _read(path)
@@ -85,7 +82,7 @@ class Chemeleon:
         self.model.eval().to(self._device)
         self.time = _time(spec.options["t"], timesteps)
 
-        self._seen: dict[str, Any] = {}
+        self._outputs: dict[str, Any] = {}
         width, note = (
             self.model.hidden_dim,
             {"diffusion_time": self.time, "diffusion_times_of_training": [1, timesteps], "cell": "as given"},
@@ -100,8 +97,8 @@ class Chemeleon:
                 **note,
             }
             layer = self.model._modules[f"csp_layer_{i}"]
-            layer.register_forward_hook(lambda _module, _args, out, name=name: self._seen.update({name: out}))
-        what = "node features behind the final norm, the input of every read-out"
+            layer.register_forward_hook(lambda _module, _args, out, name=name: self._outputs.update({name: out}))
+        what = "node features behind the final norm, the input of every readout"
         self.layers["node_features"] = {"width": width, "what": what, "irreps": f"{width}x0e", **note}
 
     def prepare(self, atoms: Atoms) -> Any:
@@ -135,9 +132,9 @@ class Chemeleon:
         }
         with torch.no_grad():
             out = self.model(**{name: x.to(self._device) for name, x in inputs.items()})
-        self._seen["node_features"] = out.node_features
-        layers = {name: _numpy(self._seen[name]) for name in self.layers}
-        self._seen.clear()
+        self._outputs["node_features"] = out.node_features
+        layers = {name: _torch.to_numpy(self._outputs[name]) for name in self.layers}
+        self._outputs.clear()
         return layers, {}
 
 
@@ -149,30 +146,21 @@ def _time(text: str, timesteps: int) -> int:
 
 def _download(spec: ModelSpec) -> Path:
     """The published file, fetched by the library once, in an archive of four, and kept in our cache."""
-    name = spec.model.checkpoint
-    place = caches.directory() / "checkpoints" / name
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with processes.temporary(".chemeleon-", place.parent) as folder:
+    path = caches.weights_path(spec)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with processes.temporary(".chemeleon-", path.parent) as folder:
             try:
-                with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # it talks on stdout
+                with silence():
                     ensure_checkpoints_downloaded(f"{folder}/ckpts")
             except OSError as error:  # requests' errors are of this kind
                 publisher = f"its authors in the archive {FIGSHARE_URL}"
-                raise DownloadError(spec.name, name, publisher, "chemeleon:PATH", error) from error
-            (folder / "ckpts" / name).replace(place)
-    return place
+                raise DownloadError(spec.name, path.name, publisher, "chemeleon:PATH", error) from error
+            (folder / "ckpts" / path.name).replace(path)
+    return path
 
 
 def _read(path: Path) -> Any:
     """A diffusion module as Lightning saves it, pickled: as trustworthy as whoever wrote the file."""
-    try:
+    with readable(path, "Chemeleon-DNG"):
         return DiffusionModule.load_from_checkpoint(path, map_location="cpu", weights_only=False)
-    except Exception as error:
-        raise UserError(
-            f"`{path}` is not a Chemeleon-DNG checkpoint that can be loaded ({first_line(error)})."
-        ) from error
-
-
-def _numpy(x: Any) -> np.ndarray:
-    return x.detach().cpu().numpy().copy()

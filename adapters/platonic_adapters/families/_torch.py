@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 
 from platonic_adapters.errors import UserError
-from platonic_adapters.protocol import file_checkpoint, num_cores
+from platonic_adapters.families._common import file_checkpoint, random_checkpoint
+from platonic_adapters.processes import num_cores
 
 # Atoms a batch: more does not pay on a CPU (the caches), while a GPU wants many.
 BATCH_ATOMS = {"cpu": 64, "cuda": 4096}
 
 
-def set_up(device: str, threads: int | None) -> dict[str, Any]:
-    """Choose the device, fix threads and precision, and say what they are, as `Adapter.hardware` wants it."""
+def set_up(device: str, threads: int | None) -> tuple[dict[str, Any], str, int]:
+    """Choose the device, fix threads and precision.
+
+    Returns:
+        `Adapter.hardware`, the device (`cpu` or `cuda`) and `Adapter.batch_atoms`.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -30,8 +35,15 @@ def set_up(device: str, threads: int | None) -> dict[str, Any]:
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
-    return {"device": name, "dtype": "float32", "precision": "highest (no TF32)", "threads": threads}
+    kind = "cuda" if device.startswith("cuda") else "cpu"
+    name = torch.cuda.get_device_name(device) if kind == "cuda" else kind
+    hardware = {"device": name, "dtype": "float32", "precision": "highest (no TF32)", "threads": threads}
+    return hardware, kind, BATCH_ATOMS[kind]
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """Copy a tensor to an array."""
+    return x.detach().cpu().numpy().copy()
 
 
 @contextmanager
@@ -47,7 +59,5 @@ def checkpoint(path: str | Path, model: Any, seed: int | None) -> dict[str, str]
     path = Path(path)
     if seed is None:
         return file_checkpoint(path)
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return {"name": f"random weights, seed {seed}, in the architecture of {path.name}", "sha256": digest.hexdigest()}
+    state = sorted(model.state_dict().items())
+    return random_checkpoint(path.name, seed, (name.encode() + to_numpy(value).tobytes() for name, value in state))

@@ -2,15 +2,13 @@
 
 Layers: `layer0`, `layer1`, then `atom_fea`, the output of the third of four convolutions, which the library returns
 under this name and reads magnetic moments from; `layer3`, the last convolution; and the default `readout`, its
-normalised form, the input of the energy read-out. Without a norm (0.2.0) the last two are one.
+normalised form, the input of the energy readout. Without a norm (0.2.0) the last two are one.
 """
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +18,16 @@ from chgnet.model import CHGNet as Network  # pyright: ignore[reportMissingImpor
 from chgnet.model import model as network_module  # pyright: ignore[reportMissingImports]
 from pymatgen.core import Structure
 
-from platonic_adapters import _torch
-from platonic_adapters.errors import UserError, first_line
-from platonic_adapters.protocol import Readout, boxed, by_number
+from platonic_adapters.families import _torch
+from platonic_adapters.families._common import MATERIALS_PROJECT, readable, silence
+from platonic_adapters.readout import Readout, by_number
 from platonic_adapters.registry import ModelSpec
+from platonic_adapters.structures import boxed
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 GPA = 160.21766208  # GPa in an eV/Å³, the library's own figure
-# The table has 94 rows, but no training structure holds Po, At, Rn, Fr or Ra: their rows were never trained.
-ELEMENTS = frozenset(range(1, 95)) - frozenset(range(84, 89))
 
 
 def load(spec: ModelSpec, *, device: str, threads: int | None) -> CHGNet:
@@ -39,18 +36,17 @@ def load(spec: ModelSpec, *, device: str, threads: int | None) -> CHGNet:
 
 
 class CHGNet:
-    """One CHGNet; see `protocol.Adapter`."""
+    """One CHGNet; see `families.Adapter`."""
 
-    elements = ELEMENTS
+    # The table has 94 rows, but no training structure holds Po, At, Rn, Fr or Ra: their rows were never trained.
+    elements = MATERIALS_PROJECT
     default_layer = "readout"
 
     def __init__(self, spec: ModelSpec, device: str, threads: int | None) -> None:
-        self.hardware = _torch.set_up(device, threads)
+        self.hardware, self._device, self.batch_atoms = _torch.set_up(device, threads)
         self.hardware["precision"] += ", geometry in float64"
-        self._device = "cpu" if self.hardware["device"] == "cpu" else "cuda"
-        self.batch_atoms = _torch.BATCH_ATOMS[self._device]
         warnings.filterwarnings("ignore", "No Pauling electronegativity")  # pymatgen, for each noble gas it counts
-        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # it greets on stdout
+        with silence():  # it greets on stdout
             if spec.path is None:
                 self.model = Network.load(model_name=spec.model.checkpoint, use_device=self._device, verbose=False)
             else:
@@ -73,7 +69,7 @@ class CHGNet:
 
         bond_parameters = dict(self.model.bond_conv_layers.named_parameters())
         self._biased = any("mlp_out" in name and name.endswith("bias") for name in bond_parameters)
-        self._seen: dict[str, Any] = {}
+        self._outputs: dict[str, Any] = {}
         width, last = self.model.atom_fea_dim, len(self.model.atom_conv_layers) - 1
         self.layers: dict[str, dict[str, Any]] = {}
         for i, convolution in enumerate(self.model.atom_conv_layers):
@@ -85,13 +81,13 @@ class CHGNet:
                 "what": f"output of atom convolution {i}{note}",
                 "irreps": f"{width}x0e",
             }
-            convolution.register_forward_hook(lambda _module, _args, out, name=name: self._seen.update({name: out}))
+            convolution.register_forward_hook(lambda _module, _args, out, name=name: self._outputs.update({name: out}))
         self.layers["readout"] = {
             "width": width,
-            "what": "input of the energy read-out, behind the last convolution and its norm",
+            "what": "input of the energy readout, behind the last convolution and its norm",
             "irreps": f"{width}x0e",
         }
-        self.model.mlp.register_forward_pre_hook(lambda _module, args: self._seen.update({"readout": args[0]}))
+        self.model.mlp.register_forward_pre_hook(lambda _module, args: self._outputs.update({"readout": args[0]}))
 
     def prepare(self, atoms: Atoms) -> Any:
         """Build the graph of one structure, with its geometry in float64."""
@@ -115,12 +111,12 @@ class CHGNet:
         task = "efs" if {"forces", "stress"} & set(properties) else "e"
         with torch.set_grad_enabled(task == "efs"):
             out = self.model([graph.to(self._device) for graph in prepared], task=task)
-        layers = {name: _numpy(self._seen[name]) for name in self.layers}
-        self._seen.clear()
-        outputs = {"energy": _numpy(out["e"] * out["atoms_per_graph"])}
+        layers = {name: _torch.to_numpy(self._outputs[name]) for name in self.layers}
+        self._outputs.clear()
+        outputs = {"energy": _torch.to_numpy(out["e"] * out["atoms_per_graph"])}
         if task == "efs":
-            outputs["forces"] = np.concatenate([_numpy(f) for f in out["f"]])
-            outputs["stress"] = np.stack([_numpy(s) for s in out["s"]]) / GPA
+            outputs["forces"] = np.concatenate([_torch.to_numpy(f) for f in out["f"]])
+            outputs["stress"] = np.stack([_torch.to_numpy(s) for s in out["s"]]) / GPA
         return layers, {name: outputs[name] for name in properties}
 
     def readout(self) -> Readout | None:
@@ -130,15 +126,15 @@ class CHGNet:
         between = {type(layer).__name__.lower() for layer in layers} - {"linear", "dropout"}
         if not (self.model.mlp_first and self.model.is_intensive and dense and len(between) <= 1):
             return None
-        composition = self.model.composition_model
-        shift = 0.0 if composition is None else _numpy(composition.fc.weight)[0][[z - 1 for z in sorted(ELEMENTS)]]
+        composition, numbers = self.model.composition_model, sorted(self.elements)
+        shift = 0.0 if composition is None else _torch.to_numpy(composition.fc.weight)[0][[z - 1 for z in numbers]]
         return Readout(
             layer=self.default_layer,
-            weights=[_numpy(layer.weight).T.copy() for layer in dense],
-            biases=[_numpy(layer.bias) for layer in dense],
+            weights=[_torch.to_numpy(layer.weight).T.copy() for layer in dense],
+            biases=[_torch.to_numpy(layer.bias) for layer in dense],
             activation=between.pop() if between else "identity",
-            scale=by_number(sorted(ELEMENTS), 1.0),
-            shift=by_number(sorted(ELEMENTS), shift),
+            scale=by_number(numbers, 1.0),
+            shift=by_number(numbers, shift),
         )
 
 
@@ -148,11 +144,5 @@ def _checkpoint_file(version: str) -> Path:
 
 def _read(path: Path) -> Any:
     """A network as CHGNet's trainer saves it, by the safe unpickler."""
-    try:
+    with readable(path, "CHGNet"):
         return Network.from_dict(torch.load(path, map_location="cpu", weights_only=True)["model"])
-    except Exception as error:
-        raise UserError(f"`{path}` is not a CHGNet checkpoint that can be loaded ({first_line(error)}).") from error
-
-
-def _numpy(x: Any) -> np.ndarray:
-    return x.detach().cpu().numpy().copy()

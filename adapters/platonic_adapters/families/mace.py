@@ -7,10 +7,8 @@ that Li and Walsh (arXiv:2512.05349) read. Channels with l > 0 turn with the str
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +26,11 @@ with warnings.catch_warnings():
 import torch  # pyright: ignore[reportMissingImports]
 from e3nn import o3  # pyright: ignore[reportMissingImports]
 
-from platonic_adapters import _torch
-from platonic_adapters._elements import MATERIALS_PROJECT
-from platonic_adapters.errors import DownloadError, UserError, first_line
-from platonic_adapters.protocol import boxed
+from platonic_adapters.errors import DownloadError, UserError
+from platonic_adapters.families import _torch
+from platonic_adapters.families._common import MATERIALS_PROJECT, readable, silence
 from platonic_adapters.registry import ModelSpec
+from platonic_adapters.structures import boxed
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -79,14 +77,12 @@ def load(spec: ModelSpec, *, device: str, threads: int | None) -> MACE:
 
 
 class MACE:
-    """One MACE; see `protocol.Adapter`."""
+    """One MACE; see `families.Adapter`."""
 
     default_layer = "layer0"
 
     def __init__(self, spec: ModelSpec, device: str, threads: int | None) -> None:
-        self.hardware = _torch.set_up(device, threads)
-        self._device = "cpu" if self.hardware["device"] == "cpu" else "cuda"
-        self.batch_atoms = _torch.BATCH_ATOMS[self._device]
+        self.hardware, self._device, self.batch_atoms = _torch.set_up(device, threads)
         if spec.seed is not None:
             self.model = _random(spec)
             self.checkpoint = _torch.checkpoint(spec.model.checkpoint, self.model, spec.seed)
@@ -144,9 +140,9 @@ class MACE:
         data = Batch.from_data_list(list(prepared)).to(self._device).to_dict()
         with torch.set_grad_enabled(forces):
             out = self.model(data, compute_force=forces, compute_stress=stress)
-        invariants = [_numpy(out["node_feats"][:, columns]) for columns in self._columns]
+        invariants = [_torch.to_numpy(out["node_feats"][:, columns]) for columns in self._columns]
         layers = {f"layer{i}": x for i, x in enumerate(invariants)} | {"invariants": np.concatenate(invariants, axis=1)}
-        return layers, {name: _numpy(out[name]) for name in properties}
+        return layers, {name: _torch.to_numpy(out[name]) for name in properties}
 
 
 def _random(spec: ModelSpec) -> Any:
@@ -177,7 +173,7 @@ def _download(spec: ModelSpec) -> Path:
     """The published file, from MACE's cache or fetched into it; by address, as the alias `large` is another file."""
     address = f"{RELEASES}/{spec.model.checkpoint}"
     try:
-        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        with silence():
             return Path(download_mace_mp_checkpoint(address))
     except Exception as error:  # noqa: BLE001 - whatever keeps the network away
         file = spec.model.checkpoint.rsplit("/", 1)[-1]
@@ -186,16 +182,10 @@ def _download(spec: ModelSpec) -> Path:
 
 def _read(path: Path) -> Any:
     """A model as MACE saves it, whole and pickled: as trustworthy as whoever wrote the file."""
-    try:
+    with readable(path, "MACE"):
         model = torch.load(path, map_location="cpu", weights_only=False)
-    except Exception as error:  # noqa: BLE001 - unpickling raises anything
-        raise UserError(f"`{path}` is not a MACE checkpoint that can be loaded ({first_line(error)}).") from error
     if not isinstance(model, modules.MACE):
         raise UserError(
             f"`{path}` must hold a whole MACE model, as `mace_run_train` saves it, got {type(model).__name__}."
         )
     return model
-
-
-def _numpy(x: Any) -> np.ndarray:
-    return x.detach().cpu().numpy().copy()

@@ -2,14 +2,12 @@
 
 Layers: `layer0` … `layer4`, the scalar (l = 0) channels behind the gate of each interaction block, and `hidden`, the
 linear reduction before the energy. The last block is scalar alone, so the default `layer4` is the whole of what the
-read-out sees. Of a multi-fidelity model, the modality chosen (`?modality=`) enters every block.
+readout sees. Of a multi-fidelity model, the modality chosen (`?modality=`) enters every block.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +21,12 @@ from sevenn.train.dataload import unlabeled_atoms_to_graph  # pyright: ignore[re
 from sevenn.util import load_checkpoint  # pyright: ignore[reportMissingImports]
 from torch_geometric.loader.dataloader import Collater  # pyright: ignore[reportMissingImports]
 
-from platonic_adapters import _torch
-from platonic_adapters.errors import DownloadError, UserError, first_line
-from platonic_adapters.protocol import Readout, boxed, by_number
+from platonic_adapters.errors import DownloadError, UserError
+from platonic_adapters.families import _torch
+from platonic_adapters.families._common import readable, silence
+from platonic_adapters.readout import Readout, by_number
 from platonic_adapters.registry import ModelSpec
+from platonic_adapters.structures import boxed
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -56,12 +56,10 @@ def load(spec: ModelSpec, *, device: str, threads: int | None) -> SevenNet:
 
 
 class SevenNet:
-    """One SevenNet; see `protocol.Adapter`."""
+    """One SevenNet; see `families.Adapter`."""
 
     def __init__(self, spec: ModelSpec, device: str, threads: int | None) -> None:
-        self.hardware = _torch.set_up(device, threads)
-        self._device = "cpu" if self.hardware["device"] == "cpu" else "cuda"
-        self.batch_atoms = _torch.BATCH_ATOMS[self._device]
+        self.hardware, self._device, self.batch_atoms = _torch.set_up(device, threads)
         file = _read(spec)
         self.model = file.build_model()
         self._modality = _modality(spec, self.model)
@@ -126,15 +124,15 @@ class SevenNet:
                         data[key] = data[key].float()
                 elif name in self._gates:
                     layer, scalars = self._gates[name]
-                    layers[layer] = _numpy(data[KEY.NODE_FEATURE][:, :scalars])
+                    layers[layer] = _torch.to_numpy(data[KEY.NODE_FEATURE][:, :scalars])
                 elif name == HIDDEN:
-                    layers["hidden"] = _numpy(data[KEY.NODE_FEATURE])
+                    layers["hidden"] = _torch.to_numpy(data[KEY.NODE_FEATURE])
                     if not properties:
                         return layers, {}
-        xx, yy, zz, xy, yz, zx = _numpy(-data[KEY.PRED_STRESS]).T
+        xx, yy, zz, xy, yz, zx = _torch.to_numpy(-data[KEY.PRED_STRESS]).T
         outputs = {
-            "energy": _numpy(data[KEY.PRED_TOTAL_ENERGY]).reshape(-1),
-            "forces": _numpy(data[KEY.PRED_FORCE]),
+            "energy": _torch.to_numpy(data[KEY.PRED_TOTAL_ENERGY]).reshape(-1),
+            "forces": _torch.to_numpy(data[KEY.PRED_FORCE]),
             "stress": np.stack([xx, xy, zx, xy, yy, yz, zx, yz, zz], axis=1).reshape(-1, 3, 3),
         }
         return layers, {name: outputs[name] for name in properties}
@@ -145,12 +143,12 @@ class SevenNet:
         modality = None if self._modality is None else modal[self._modality]
         dense = [_dense(modules[name], modality) for name in (HIDDEN, ENERGY)]
         numbers, types = zip(*self.model.type_map.items(), strict=True)
-        place = torch.tensor(types, device=self._device)
-        state = {KEY.ATOM_TYPE: place, KEY.BATCH: torch.zeros_like(place)}
+        index = torch.tensor(types, device=self._device)
+        state = {KEY.ATOM_TYPE: index, KEY.BATCH: torch.zeros_like(index)}
         if modality is not None:
             state[KEY.MODAL_TYPE] = torch.tensor([modality], device=self._device)
         shift, whole = (
-            _numpy(
+            _torch.to_numpy(
                 modules[RESCALE](
                     state | {KEY.SCALED_ATOMIC_ENERGY: torch.full((len(types), 1), x, device=self._device)}
                 )[KEY.ATOMIC_ENERGY]
@@ -177,26 +175,31 @@ def _dense(module: Any, modality: int | None) -> tuple[np.ndarray, np.ndarray]:
     width = inputs - (module.num_modalities if module.num_modalities > 1 else 0)
     if width < inputs and modality is not None:
         bias = bias + weights[width + modality]
-    return _numpy(weights[:width]), _numpy(bias[0])
+    return _torch.to_numpy(weights[:width]), _torch.to_numpy(bias[0])
 
 
 def _read(spec: ModelSpec) -> Any:
-    """The checkpoint: a local file, one of the package, or one that the library fetches, with a word on stdout."""
+    """The checkpoint: a local file, one of the package, or one that the library fetches."""
+    if spec.path:
+        with readable(spec.path, "SevenNet"):
+            return _quietly(spec.path)
     name = spec.model.checkpoint
     try:
-        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-            file = load_checkpoint(spec.path or name)
-            file.config  # noqa: B018 - now, not later, the file is read
-            return file
+        return _quietly(name)
     except Exception as error:
-        if spec.path:
-            reason = f"is not a SevenNet checkpoint that can be loaded ({first_line(error)})"
-            raise UserError(f"`{spec.path}` {reason}.") from error
         if name not in FETCHED:
             raise
         address = CHECKPOINT_DOWNLOAD_LINKS[FETCHED[name]]
         form = f"sevennet:{name}@PATH"
         raise DownloadError(spec.name, Path(address).name, f"MDIL-SNU at {address}", form, error) from error
+
+
+def _quietly(checkpoint: Path | str) -> Any:
+    """Load by the library without its words on stdout."""
+    with silence():
+        file = load_checkpoint(checkpoint)
+        file.config  # noqa: B018 - now, not later, the file is read
+    return file
 
 
 def _modality(spec: ModelSpec, model: Any) -> str | None:
@@ -216,7 +219,3 @@ def _redraw(model: Any, config: dict[str, Any], seed: int) -> None:
         for name, parameter in model.named_parameters():
             if name.rsplit(".", 1)[-1] not in ("denominator", "shift", "scale"):
                 parameter.copy_(drawn[name])
-
-
-def _numpy(x: Any) -> np.ndarray:
-    return x.detach().cpu().numpy().copy()

@@ -27,11 +27,12 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from cached_path import cached_path  # pyright: ignore[reportMissingImports]
 from orb_models.forcefield import pretrained  # pyright: ignore[reportMissingImports]
 
-from platonic_adapters import _torch, processes
-from platonic_adapters._elements import MATERIALS_PROJECT
+from platonic_adapters import processes
 from platonic_adapters.errors import DownloadError, UserError, first_line
-from platonic_adapters.protocol import boxed
+from platonic_adapters.families import _torch
+from platonic_adapters.families._common import MATERIALS_PROJECT
 from platonic_adapters.registry import ModelSpec
+from platonic_adapters.structures import boxed
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -45,14 +46,12 @@ def load(spec: ModelSpec, *, device: str, threads: int | None) -> Orb:
 
 
 class Orb:
-    """One Orb; see `protocol.Adapter`."""
+    """One Orb; see `families.Adapter`."""
 
     elements = MATERIALS_PROJECT
 
     def __init__(self, spec: ModelSpec, device: str, threads: int | None) -> None:
-        self.hardware = _torch.set_up(device, threads)
-        self._device = "cpu" if self.hardware["device"] == "cpu" else "cuda"
-        self.batch_atoms = _torch.BATCH_ATOMS[self._device]
+        self.hardware, self._device, self.batch_atoms = _torch.set_up(device, threads)
         if spec.seed is None:
             path = spec.path or _download(spec)
             self.model, self._graph, self._batch = _load(spec, path, self._device)
@@ -62,7 +61,7 @@ class Orb:
                 self.model, self._graph, self._batch = _load(spec, _draw(spec, folder), self._device)
             self.checkpoint = _torch.checkpoint(spec.model.checkpoint, self.model, spec.seed)
 
-        self._seen: dict[str, Any] = {}
+        self._outputs: dict[str, Any] = {}
         self.layers: dict[str, dict[str, Any]] = {}
         for i, step in enumerate(self.model.model.gnn_stacks):
             what = f"node features behind message-passing step {i + 1}"
@@ -71,7 +70,9 @@ class Orb:
                 "what": what,
                 "irreps": "none: not invariant under rotation",
             }
-            step.register_forward_hook(lambda _module, _args, out, name=f"layer{i}": self._seen.update({name: out[0]}))
+            step.register_forward_hook(
+                lambda _module, _args, out, name=f"layer{i}": self._outputs.update({name: out[0]})
+            )
         self.default_layer = list(self.layers)[-1]
         self.layers[self.default_layer]["what"] += ", the library's `node_features`, which every head reads"
 
@@ -90,10 +91,10 @@ class Orb:
             out = {}
             with torch.no_grad():
                 self.model.model(batch)
-        layers = {name: _numpy(x) for name, x in self._seen.items()}
-        self._seen.clear()
+        layers = {name: _torch.to_numpy(x) for name, x in self._outputs.items()}
+        self._outputs.clear()
         # The names of what is differentiated, in a conservative model, begin with `grad_`.
-        outputs = {name: _numpy(out.get(f"grad_{name}", out.get(name))) for name in properties}
+        outputs = {name: _torch.to_numpy(out.get(f"grad_{name}", out.get(name))) for name in properties}
         if "energy" in outputs:
             outputs["energy"] = outputs["energy"].reshape(-1)
         if "stress" in outputs:
@@ -184,7 +185,3 @@ def _download(spec: ModelSpec) -> Path:
         raise DownloadError(
             spec.name, file, f"Orbital Materials at {address}", f"orb:{spec.model.checkpoint}@PATH", error
         ) from error
-
-
-def _numpy(x: Any) -> np.ndarray:
-    return x.detach().cpu().numpy().copy()

@@ -1,13 +1,12 @@
 """Nequix (Koker et al., arXiv:2508.16067): a small NequIP in JAX, with a norm in each layer.
 
 Layers: `layer0` … `layer3`, the scalar (l = 0) channels behind the gate of each convolution. The last one is scalar
-alone, so the default `layer3` is the whole of what the energy read-out sees. The library gives no layers, so its
+alone, so the default `layer3` is the whole of what the energy readout sees. The library gives no layers, so its
 functions are run one by one, as `Nequix.node_energies` does.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -27,15 +26,16 @@ from nequix.model import Nequix as Network  # pyright: ignore[reportMissingImpor
 from nequix.model import bessel_basis, polynomial_cutoff  # pyright: ignore[reportMissingImports]
 
 from platonic_adapters import caches
-from platonic_adapters._elements import MATERIALS_PROJECT
-from platonic_adapters.errors import DownloadError, UserError, first_line
-from platonic_adapters.protocol import Readout, boxed, by_number, file_checkpoint, num_cores
+from platonic_adapters.errors import DownloadError, UserError
+from platonic_adapters.families._common import MATERIALS_PROJECT, file_checkpoint, random_checkpoint, readable
+from platonic_adapters.processes import num_cores
+from platonic_adapters.readout import Readout, by_number
 from platonic_adapters.registry import ModelSpec
+from platonic_adapters.structures import boxed
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-CACHE = caches.nequix()
 # Rows and edges are padded to powers of two, at least these: each shape compiles anew, for several seconds.
 MIN_ATOMS, MIN_EDGES = 128, 2048
 BATCH_ATOMS = {"cpu": 64, "gpu": 1024}
@@ -94,7 +94,7 @@ class Graph:
 
 
 class Nequix:
-    """One Nequix; see `protocol.Adapter`."""
+    """One Nequix; see `families.Adapter`."""
 
     def __init__(self, spec: ModelSpec, device: str, threads: int | None) -> None:
         self.hardware, self._device = _set_up(device, threads)
@@ -107,8 +107,9 @@ class Nequix:
             else:
                 config = _read(spec.path)[1] if spec.path else HYPERPARAMETERS[spec.model.name]
                 self.model = _build(config, jax.random.key(spec.seed))
-                name = f"random weights, seed {spec.seed}, in the architecture of {spec.model.checkpoint}"
-                self.checkpoint = {"name": name, "sha256": _sha256(self.model)}
+                weights = jax.tree.leaves(eqx.filter(self.model, eqx.is_array))
+                arrays = (np.asarray(array).tobytes() for array in weights)
+                self.checkpoint = random_checkpoint(spec.model.checkpoint, spec.seed, arrays)
         self.elements = frozenset(config["atomic_numbers"])
         self.cutoff = float(config["cutoff"])
         self._index = atomic_numbers_to_indices(config["atomic_numbers"])
@@ -173,13 +174,13 @@ class Nequix:
         """A linear map, then the model's scale and shift, and the energy of each isolated atom."""
         width = self.layers[self.default_layer]["width"]
         rows = e3nn.IrrepsArray(f"{width}x0e", jnp.concatenate([jnp.zeros((1, width)), jnp.eye(width)]))
-        seen = np.asarray(self.model.readout(rows).array)
+        outputs = np.asarray(self.model.readout(rows).array)
         numbers = list(self._index)
         energies = np.asarray(self.model.atom_energies)[[self._index[z] for z in numbers]]
         return Readout(
             layer=self.default_layer,
-            weights=[seen[1:] - seen[:1]],
-            biases=[seen[0]],
+            weights=[outputs[1:] - outputs[:1]],
+            biases=[outputs[0]],
             activation="identity",
             scale=by_number(numbers, float(self.model.scale)),
             shift=by_number(numbers, energies + float(self.model.shift)),
@@ -248,16 +249,9 @@ def _build(config: dict[str, Any], key: jax.Array) -> Any:
     return Network(key, n_species=len(config["atomic_numbers"]), **{name: config[name] for name in names})
 
 
-def _sha256(model: Any) -> str:
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_array)):
-        digest.update(np.asarray(leaf).tobytes())
-    return digest.hexdigest()
-
-
 def _download(spec: ModelSpec) -> Path:
     """The published file, from the library's cache or fetched into it."""
-    path = CACHE / f"{spec.model.checkpoint}.nqx"
+    path = caches.weights_path(spec)
     if not path.exists():
         try:
             from_pretrained(spec.model.checkpoint, use_kernel=False)
@@ -271,10 +265,7 @@ def _download(spec: ModelSpec) -> Path:
 
 def _read(path: Path) -> tuple[Any, dict[str, Any]]:
     """A model and its settings, JSON and plain arrays; as the library does, without drawing weights to overwrite."""
-    try:
-        with path.open("rb") as file:
-            config = json.loads(file.readline())
-            shapes = eqx.filter_eval_shape(_build, config, jax.random.key(0))
-            return eqx.tree_deserialise_leaves(file, shapes), config
-    except Exception as error:
-        raise UserError(f"`{path}` is not a Nequix checkpoint that can be loaded ({first_line(error)}).") from error
+    with readable(path, "Nequix"), path.open("rb") as file:
+        config = json.loads(file.readline())
+        shapes = eqx.filter_eval_shape(_build, config, jax.random.key(0))
+        return eqx.tree_deserialise_leaves(file, shapes), config
