@@ -59,7 +59,7 @@ def test_a_comparison_and_the_list_of_models_obey(document):
 def test_a_broken_document_does_not(document, name):
     broken = deepcopy(document)
     if name in broken:
-        broken[name] = "no"
+        broken[name] = 1
         assert schemed.faults("compare", broken)
         del broken[name]
     else:

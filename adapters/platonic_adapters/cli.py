@@ -7,7 +7,6 @@ import dataclasses
 import errno
 import functools
 import importlib.util
-import json
 import sys
 import warnings
 from collections import Counter
@@ -56,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     processes.bound_to_parent()
     if argv[:1] == ["models"]:
         parser = argparse.ArgumentParser(prog="platonic-embed models", description="List the models.")
-        parser.add_argument("--json", metavar="PATH", help="write the list here too")
+        parser.add_argument("--json", metavar="PATH", help="file for the list as JSON, or - for stdout")
         return exit_code(models)(parser.parse_args(argv[1:]))
     if argv[:1] == ["verify"]:
         parser = argparse.ArgumentParser(prog="platonic-embed verify", description=VERIFY)
@@ -143,13 +142,13 @@ def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="rebuild the store instead of resuming it; the old one is kept until the new one is complete",
     )
-    parser.add_argument("--json", metavar="PATH", help="file for the summary as JSON")
+    parser.add_argument("--json", metavar="PATH", help="file for the summary as JSON, or - for stdout")
 
 
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of a verification, the same for `platonic verify` and `platonic-embed verify`."""
     parser.add_argument("stores", metavar="STORE", nargs="+", help="stores made by `platonic embed`")
-    parser.add_argument("--json", metavar="PATH", help="file for the result as JSON, with every structure named")
+    parser.add_argument("--json", metavar="PATH", help="file for the result as JSON, or - for stdout")
 
 
 def exit_code(command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
@@ -158,7 +157,7 @@ def exit_code(command: Callable[[argparse.Namespace], int]) -> Callable[[argpars
     @functools.wraps(command)
     def run(args: argparse.Namespace) -> int:
         try:
-            with processes.signals(), stores_warn_in_sentences():
+            with processes.signals(), stores_warn_in_sentences(), targets.json_alone(getattr(args, "json", None)):
                 return command(args)
         except UserError as error:
             say(str(error))
@@ -279,7 +278,7 @@ def report(args: argparse.Namespace, summary: Any) -> int:
         else "already complete"
     )
     say(f"{summary.store}: {what}{left_out}, {summary.megabytes:.1f} MB, {speed}.")
-    _write_json(args.json, dataclasses.asdict(summary))
+    targets.write_json(dataclasses.asdict(summary), args.json)
     return 0
 
 
@@ -305,7 +304,7 @@ def verify(args: argparse.Namespace) -> int:
             code = 2
         else:
             sys.stdout.write(_verdict(verifications[-1]))
-    _write_json(args.json, [{**dataclasses.asdict(one), "intact": one.intact} for one in verifications])
+    targets.write_json([{**dataclasses.asdict(one), "intact": one.intact} for one in verifications], args.json)
     return code or int(not all(one.intact for one in verifications))
 
 
@@ -337,13 +336,8 @@ def models(args: argparse.Namespace) -> int:
     for row in rows:
         sys.stdout.write("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() + "\n")
     sys.stdout.write("\n".join(map(printable, caches.notes())) + "\n")
-    _write_json(args.json, described)
+    targets.write_json(described, args.json)
     return 0
-
-
-def _write_json(path: str | None, content: Any) -> None:
-    if path:
-        Path(path).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _explain(error: OSError, args: argparse.Namespace) -> str:

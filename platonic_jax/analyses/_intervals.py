@@ -168,7 +168,7 @@ class Groups(NamedTuple):
 
     @property
     def enough(self) -> bool:
-        """Whether they are enough for an interval."""
+        """True if they are enough for an interval."""
         return self.num >= LEAST_GROUPS and self.effective >= LEAST_EFFECTIVE
 
 

@@ -7,11 +7,14 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from platonic_jax._files import replacing
+
+
+_Result = TypeVar("_Result", bound="Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Estimate:
 
     @property
     def bounded(self) -> bool:
-        """Whether it has an interval."""
+        """True if it has an interval."""
         return bool(np.isfinite([self.low, self.high]).all())
 
     def scaled(self, factor: float) -> "Estimate":
@@ -93,7 +96,7 @@ class Result:
         write_json(self.to_json(), path)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls: type[_Result], path: str | Path) -> _Result:
         """Read what `save` wrote.
 
         Args:
