@@ -75,7 +75,7 @@ def test_alone_it_prints_a_map_of_commands_by_task(capsys):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_with_an_example(capsys, command):
     with pytest.raises(SystemExit) as stopped:
-        main([command, "--help"])
+        main([*command.split(), "--help"])
     assert stopped.value.code == 0
     said = capsys.readouterr().out
     assert f"example:\n  platonic {command}" in said
@@ -85,13 +85,24 @@ def test_every_command_explains_itself_with_an_example(capsys, command):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_example_is_understood(capsys, command):
     with pytest.raises(SystemExit):
-        main([command, "--help"])
+        main([*command.split(), "--help"])
     examples = capsys.readouterr().out.split("example:\n")[1].split("\n\n")[0].strip().splitlines()
     assert examples
     for example in examples:
         words = shlex.split(example.split(">")[0] if command == "completion" else example)
-        assert words[:2] == ["platonic", command]
+        assert words[: 1 + len(command.split())] == ["platonic", *command.split()]
         assert isinstance(cli._parser().parse_args(words[1:]), argparse.Namespace)
+
+
+def test_json_goes_alone_to_stdout_and_the_version_is_told(capsys, stores):
+    assert main(["verify", *stores, "--json", "-"]) == 0
+    printed = capsys.readouterr()
+    assert [entry["path"] for entry in json.loads(printed.out)] == stores
+    assert printed.err.count("is intact") == len(stores)
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"platonic {pj.__version__}\n"
 
 
 def test_help_loads_nothing_heavy():
@@ -310,13 +321,17 @@ def test_demo_stops_where_an_export_fails(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["Fe - O", "--energies", "e.csv"], "`--energies` applies to polymorphs only: leave it out here."),
-        (["analogies", "--answers", "3"], "`--answers` applies to sums only: leave it out here."),
-        (["reactions"], "`--equations` must name a file, got none."),
-        (["Fe - "], "the expression must have a crystal here, got the end:\n  Fe - \n      ^"),
+        (["expression", "Fe - O", "{a}", "--energies", "e.csv"], "unrecognized arguments: --energies"),
+        (["analogies", "{a}", "--answers", "3"], "unrecognized arguments: --answers"),
+        (["reactions", "{a}"], "`--equation` or `--equations` must be given, and not both."),
+        (
+            ["expression", "2 Mg + O2 -> 2 MgO", "{a}"],
+            "use `platonic arithmetic reactions --equation`.",
+        ),
+        (["expression", "Fe - ", "{a}"], "the expression must have a crystal here, got the end:\n  Fe - \n      ^"),
+        ([], "platonic arithmetic"),
     ],
 )
 def test_arithmetic_refuses_what_it_would_ignore(stores, capsys, given, said):
-    what, *options = given
-    assert main(["arithmetic", what, stores[0], *options]) == 2
+    assert main(["arithmetic", *(word.format(a=stores[0]) for word in given)]) == 2
     assert said in capsys.readouterr().err

@@ -149,7 +149,9 @@ def test_the_lock_holds_bit_for_bit_in_another_folder_and_says_what_differs(stud
         ('stores = ["a"]\n[compare]\nby = [{a = 1}]', "texts, numbers or lists of them"),
         ('stores = ["a"]\n[compare]\nk = 1979-05-27', "texts, numbers or lists of them"),
         ('stores = ["a", "b"]\n[sweep]\nlayers = "yes"', "true or false for `layers`"),
-        ('stores = ["a", "b"]\n[learn]\noutput = "o"\nextend = "x"', "got `extend`"),
+        ('stores = ["a", "b"]\n[learn]\nsave = "o"\nextend = "x"', "got `extend`"),
+        ("arithmetic = 3", "must be tables, such as [arithmetic.analogies]"),
+        ("[arithmetic.sums]", "got `arithmetic.sums`"),
         ("a = " + "[" * 5000, "must be TOML"),
         ('stores = ["a"]\n[compare]', "[compare] `STORE` must be given at least twice"),
     ],
@@ -211,7 +213,7 @@ def test_a_kept_step_that_was_changed_is_not_believed(tmp_path, harm):
     kept = tmp_path / "steps" / "compare.json"
     (tmp_path / "compare.json").write_text("[0.5]")
     (tmp_path / "a.safetensors").write_text("0.5")
-    step = _study.Step("compare", "compare", (), argparse.Namespace(output=str(tmp_path / "a.safetensors")))
+    step = _study.Step("compare", "compare", (), argparse.Namespace(save=str(tmp_path / "a.safetensors")))
     entry = {"key": "k", "part": {"verdict": ["0.5"]}, "files": _run._files(step, tmp_path)}
     kept.write_text(json.dumps({**entry, "digest": _study.digest(entry)}))
     assert _run._believed(kept, step, tmp_path) == entry
@@ -228,7 +230,7 @@ def test_every_kind_of_option_reaches_its_command():
     parsers = cli._parser().parse_args(["models"]).parsers
     options = {
         "typicality": {"queries": ["q", "made=7net-0"], "reference": ["7net-0", "r=s.zarr"], "scores": ["density"]},
-        "arithmetic": {"expression": "TiO2 - Ti + Zr", "stores": []},
+        "arithmetic expression": {"expression": "TiO2 - Ti + Zr", "stores": []},
         "sweep": {"ks": [5, 10], "layers": True, "limit": 3},
         "stitch": {"source": "7net-0", "target": "b.zarr", "control": ["random.zarr"]},
     }
@@ -241,7 +243,7 @@ def test_every_kind_of_option_reaches_its_command():
     assert made["typicality"].queries == ["q", "made=7net-0"]
     assert made["typicality"].reference == ["made.zarr", "r=s.zarr"]
     assert made["typicality"].scores == ("density",)
-    assert (made["arithmetic"].expression, made["arithmetic"].stores) == ("TiO2 - Ti + Zr", [])
+    assert (made["arithmetic expression"].expression, made["arithmetic expression"].stores) == ("TiO2 - Ti + Zr", [])
     assert (made["sweep"].stores, made["sweep"].ks, made["sweep"].limit) == (["x", "y"], (5, 10), 3)
     assert made["sweep"].layers
     stitch = made["stitch"]

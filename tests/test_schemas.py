@@ -87,8 +87,10 @@ def test_a_document_broken_inside_does_not(document, path, value):
     assert schemed.faults("compare", broken)
 
 
-def test_what_is_no_record_of_arithmetic_is_none_of_the_four():
-    assert schemed.faults("arithmetic", {"expression": "a + b"})
+def test_every_analysis_has_its_schema():
+    assert {analysis.command for analysis in ANALYSES} < set(schemas.COMMANDS)
+    for command in schemas.COMMANDS:
+        assert schemas.schema(command)["title"] == f"platonic {command} --json"
 
 
 def test_an_unknown_command_is_one_sentence():

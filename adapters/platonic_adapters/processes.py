@@ -75,14 +75,9 @@ def start(command: Sequence[str], variables: Mapping[str, str]) -> subprocess.Po
         command: The program, which calls `bound_to_parent` first.
         variables: Its environment.
     """
-    if not _POSIX:
-        return subprocess.Popen(command, stdin=subprocess.PIPE, env={**variables, PARENT: str(os.getpid())})
     # Until it listens, signals wait: an interpreter that starts answers them with a traceback.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-    try:
+    with _held_back():
         return subprocess.Popen(command, stdin=subprocess.PIPE, env={**variables, PARENT: str(os.getpid())})
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def wait(process: subprocess.Popen[bytes]) -> int:

@@ -61,7 +61,7 @@ def check_folder(option: str, path: str | Path | None, *, files: tuple[str, ...]
 @contextmanager
 def json_alone(path: str | None) -> Iterator[None]:
     """Send everything but `write_json` to stderr while JSON goes to stdout."""
-    if path != STDOUT:
+    if path != STDOUT or _stdout:
         yield
         return
     _stdout.append(sys.stdout)

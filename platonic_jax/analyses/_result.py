@@ -13,7 +13,6 @@ import numpy as np
 
 from platonic_jax._files import replacing
 
-
 _Result = TypeVar("_Result", bound="Result")
 
 

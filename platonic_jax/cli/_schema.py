@@ -18,7 +18,8 @@ COMMANDS = ("demo", "models", "embed", "verify", *(analysis.command for analysis
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("command", nargs="+", metavar="COMMAND", help=f"command: {', '.join(COMMANDS)}")
+    words = sorted({word for command in COMMANDS for word in command.split()})
+    parser.add_argument("command", nargs="+", choices=words, metavar="COMMAND", help=f"command: {', '.join(COMMANDS)}")
     _arguments.add_json(parser)
 
 

@@ -34,8 +34,7 @@ _PACKAGES = (
 _OWN = ("help", "folder", "json", "extend", "memory")
 # How commands call what is a store.
 _STORES = ("STORE", "QUERY", "BEFORE", "AFTER", "FROM", "TO")
-# In the order in which they run: what is learned comes first.
-COMMANDS = tuple(sorted((analysis.command for analysis in ANALYSES), key=lambda command: command != "learn"))
+COMMANDS = tuple(analysis.command for analysis in ANALYSES)
 
 
 @dataclass(frozen=True)

@@ -88,15 +88,16 @@ LINES = {
     "verify a.zarr": ["--json"],
     "compare a.zarr b.zarr": ["--json", "-o"],
     "sweep a.zarr b.zarr": ["--json", "-o"],
-    "learn a.zarr b.zarr -o {free}": ["--json", "--report"],
-    "learn a.zarr b.zarr": ["-o"],
-    "learn a.zarr --extend e": ["-o"],
+    "learn a.zarr b.zarr --save {free}": ["--json", "-o"],
+    "learn a.zarr b.zarr": ["--save"],
+    "learn a.zarr --extend e": ["--save"],
     "symmetry 7net-0 prototypes": ["--json", "-o"],
     "phonons 7net-0 c.cif": ["--json", "-o"],
     "typicality --reference a.zarr b.zarr": ["--json", "-o"],
-    "calibrate a.zarr b.zarr --labels l": ["--json", "-o"],
+    "rank-errors a.zarr b.zarr --labels l": ["--json", "-o"],
     "drift a.zarr b.zarr --seen Cu": ["--json", "-o"],
     "arithmetic analogies a.zarr": ["--json", "-o"],
+    "consensus a.zarr b.zarr --targets t": ["--json", "-o"],
     "stitch a.zarr b.zarr": ["--json", "-o"],
     "run {study}": ["--json", "-o"],
     "demo": ["--json", "-o"],
@@ -117,7 +118,7 @@ def test_a_target_that_cannot_be_written_is_one_sentence_before_the_work(tmp_pat
     tried = 0
     for line, flags in LINES.items():
         for flag in flags:
-            is_file = flag == "--json" or (line.startswith("learn") and flag == "-o")
+            is_file = flag in ("--json", "--save")
             if target == "a folder" and not is_file:
                 continue
             path = str(TARGETS[target](tmp_path)) + (".zarr" if line.startswith("embed") and flag == "-o" else "")
@@ -126,7 +127,9 @@ def test_a_target_that_cannot_be_written_is_one_sentence_before_the_work(tmp_pat
                 continue
             assert main([*words, flag, path]) == 2, (line, flag)
             said = capsys.readouterr().err
-            assert said.startswith(("platonic: `--json`", "platonic: `--output`", f"platonic: `{path}")), (line, said)
+            assert said.startswith(
+                ("platonic: `--json`", "platonic: `--output`", "platonic: `--save`", f"platonic: `{path}")
+            ), (line, said)
             assert len(said.splitlines()) == 1
             assert "Traceback" not in said
             tried += 1
@@ -135,4 +138,4 @@ def test_a_target_that_cannot_be_written_is_one_sentence_before_the_work(tmp_pat
 
 
 def test_every_command_has_its_targets_tried():
-    assert {line.split()[0] for line in LINES} == set(COMMANDS) - {"completion"}
+    assert {line.split()[0] for line in LINES} == {command.split()[0] for command in COMMANDS} - {"completion"}
