@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from platonic_adapters import caches
 
 from platonic_jax import cli, schemas
-from platonic_jax.analyses import Resolved
+from platonic_jax.analyses import ANALYSES, Resolved
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -142,9 +143,25 @@ def temporary(prefix: str, parent: str | Path | None = None) -> Iterator[Path]:
         owner = left.name.removeprefix(prefix).partition("-")[0]
         if left.name.startswith(prefix) and owner.isdecimal() and not _alive(int(owner)):
             shutil.rmtree(left, ignore_errors=True)
-    prefix += f"{os.getpid()}-"
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=base, ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    # Named before it is made, so that an interruption between the two leaves nothing.
+    folder = base / f"{prefix}{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    try:
+        folder.mkdir(0o700)
+        yield folder
+    finally:
+        with _held_back():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Let signals wait."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING) if _POSIX else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def num_cores() -> int:
