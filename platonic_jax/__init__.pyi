@@ -18,6 +18,7 @@ from .analyses import compare as compare
 from .analyses import sweep as sweep
 from .analyses import train as train
 from .tables import EmbeddingTable as EmbeddingTable
+from .tables import embed as embed
 from .tables import load as load
 from .tables import pair as pair
 

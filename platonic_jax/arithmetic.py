@@ -39,6 +39,11 @@ __all__ = [
     "reaction",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 POOLINGS = ("sum", "mean", "covariance", "elements")
 """How the rows of a crystal become one; `covariance` is about the mean, `elements` a mean for each element."""
 # Similarities that differ by less than this are equal: twins differ by rounding.

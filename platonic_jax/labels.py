@@ -24,6 +24,11 @@ __all__ = [
     "reduced_formulas",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 # Atoms nearer than this many sums of their covalent radii are neighbours: between the first shell and the second in
 # the elements and binary salts that the tests name.
 BOND_FACTOR = 1.15

@@ -52,6 +52,11 @@ __all__ = [
     "squared_norm",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 METRICS = ("cosine", "l2", "inner")
 
 _COLUMNS = 2**16  # Of the largest tile of a search for neighbours; its rows fill a block.

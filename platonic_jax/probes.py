@@ -17,6 +17,11 @@ from platonic_adapters.structures import Structures, turned
 
 __all__ = ["IMAGES", "Displaced", "Images", "crystal", "displaced", "images", "read_phonopy"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 IMAGES = ("cube rotation", "rotation", "reflection", "translation", "permutation", "supercell")
 """The kinds of images that structures may have."""
 # Of the images that are drawn at random, one stream each.

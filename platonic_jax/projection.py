@@ -31,6 +31,11 @@ from platonic_jax.numerics import as_float, centre, matmul, normalise, safe_norm
 
 __all__ = ["INVARIANCES", "Inverse", "inverse", "relative"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 _COMMON = {"rotation", "padding"}
 # The table above, in the words of `metrics.TRANSFORMATIONS`; the tests hold it both ways.
 INVARIANCES: Mapping[str, frozenset[str]] = {

@@ -22,6 +22,10 @@ from platonic_jax.analyses import ANALYSES, Analysis
 __all__ = ["COMMANDS", "schema"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 class _Document(NamedTuple):
     """A record as a command writes it.
 

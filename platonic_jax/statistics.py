@@ -46,6 +46,11 @@ __all__ = [
     "subsample_index",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 ALTERNATIVES = ("greater", "less")
 
 

@@ -40,6 +40,11 @@ from platonic_jax.numerics import (
 
 __all__ = ["METHODS", "Consensus", "Map", "apply", "consensus", "energies", "fit"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 METHODS = ("orthogonal", "affine", "ridge", "relative", "curved", "anchors")
 """How a map may be fitted."""
 ZERO_SHOT = ("cosine", "rbf", "whitened")  # Similarities that tell a row, once its length is known.

@@ -6,13 +6,15 @@ pytrees: algorithms take the arrays inside them.
 """
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike
-from platonic_adapters import reading
+from platonic_adapters import environments, processes, reading
 from platonic_adapters import store as _store
 from platonic_adapters.readout import Readout
 from platonic_adapters.structures import Structures
@@ -20,7 +22,12 @@ from platonic_adapters.structures import Structures
 from platonic_jax import _html, _memory
 from platonic_jax.labels import orbits
 
-__all__ = ["EmbeddingTable", "element_baseline", "load", "one_per_orbit", "pair", "read_labels"]
+__all__ = ["EmbeddingTable", "element_baseline", "embed", "load", "one_per_orbit", "pair", "read_labels"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 # The same crystal read by two versions of a parser differs in the last bits; anything larger is another structure.
 POSITION_TOLERANCE = 1e-6
@@ -107,7 +114,7 @@ class EmbeddingTable:
 
         Args:
             x: (n, d) embeddings, one row an atom; stored as float32.
-            species: (n,) atomic numbers.
+            species: (n,) atomic numbers or chemical symbols.
             structure_index: (n,) the structure of each atom, from 0, non-decreasing.
             structures: the structures themselves; without them rows are identified by `species` and
                 `structure_index` alone.
@@ -115,7 +122,7 @@ class EmbeddingTable:
             provenance: anything worth keeping beside the numbers.
             layer: the name of the layer.
             properties: what the model predicted: `energy`, `forces`, `stress`.
-            readout: the model's energy read-out of these rows.
+            readout: the model's energy readout of these rows.
 
         Returns:
             The table.
@@ -125,14 +132,14 @@ class EmbeddingTable:
 
         Example:
             >>> import numpy as np
-            >>> table = EmbeddingTable.from_arrays(np.eye(3), [1, 1, 8], [0, 0, 0], model="mine")
-            >>> table.model, table.x.shape
-            ('mine', (3, 3))
+            >>> table = EmbeddingTable.from_arrays(np.eye(3), ["H", "H", "O"], [0, 0, 0], model="mine")
+            >>> len(table), table[:2].x.shape
+            (3, (2, 3))
         """
         index = np.asarray(structure_index, dtype=np.int32)
         return cls(
             x=np.asarray(x, dtype=np.float32),
-            species=np.asarray(species, dtype=np.int32),
+            species=_atomic_numbers(species),
             structure_index=index,
             atom_index=_atom_index(index),
             structures=structures,
@@ -173,6 +180,48 @@ class EmbeddingTable:
             properties={name: array[mask] if name in OF_ATOMS else array for name, array in self.properties.items()},
         )
 
+    def __len__(self) -> int:
+        """Return the number of atoms."""
+        return len(self.x)
+
+    def __getitem__(self, atoms: int | slice | np.ndarray | Sequence[int]) -> "EmbeddingTable":
+        """Return the table of some atoms: a number, a slice, rising numbers or a mask, as numpy takes them."""
+        index = np.arange(len(self.x))[atoms]
+        if (np.diff(np.atleast_1d(index)) <= 0).any():
+            raise ValueError("`table[…]` takes rising numbers of atoms: rows stay sorted by structure.")
+        mask = np.zeros(len(self.x), bool)
+        mask[index] = True
+        return self.select(mask)
+
+    def to_frame(self) -> Any:
+        """Return a `pandas.DataFrame` with a row for each atom: structure, atom, element, and the embedding."""
+        import pandas as pd
+
+        names = np.array([self.structure_name(i) for i in range(int(self.structure_index[-1]) + 1)])
+        atoms = pd.DataFrame(
+            {
+                "structure": names[self.structure_index],
+                "atom": self.atom_index,
+                "element": np.array(chemical_symbols)[self.species],
+            }
+        )
+        return pd.concat([atoms, pd.DataFrame(self.x).add_prefix("x")], axis="columns")
+
+    def to_anndata(self) -> Any:
+        """Return an `anndata.AnnData`: embeddings as `X`, atoms as `obs`, provenance in `uns`.
+
+        Raises:
+            ImportError: anndata is not installed.
+        """
+        try:
+            import anndata  # type: ignore[import-not-found]
+        except ImportError:
+            raise ImportError("`to_anndata` needs the package anndata: pip install anndata.") from None
+        atoms = self.to_frame()[["structure", "atom", "element"]]
+        atoms.index = atoms.index.astype(str)
+        about = {"model": self.model, "layer": self.layer, "provenance": json.dumps(self.provenance)}
+        return anndata.AnnData(X=self.x, obs=atoms, uns=about)
+
     def __repr__(self) -> str:
         rows, columns = self.x.shape
         return (
@@ -189,7 +238,7 @@ class EmbeddingTable:
             ("atoms", f"{len(self.x):,} of {self.num_structures:,} structures{known}, {elements} elements"),
             ("columns", f"{self.x.shape[1]:,}"),
             ("predicted", _html.text(", ".join(self.properties))),
-            ("energy read-out", "brought along" if self.readout is not None else ""),
+            ("energy readout", "brought along" if self.readout is not None else ""),
             ("skipped", f"{len(self.skipped):,} of the input" if self.skipped else ""),
             ("licence", _html.text(self.provenance.get("licence", ""))),
         ]
@@ -238,6 +287,84 @@ def load(path: str | Path, layer: str | None = None, *, limit: int | None = None
     return table if limit is None else _of_structures(table, np.arange(len(store.structures)) < limit)
 
 
+def embed(
+    model: str, structures: Any, out: str | Path | None = None, *, properties: Sequence[str] = (), device: str = "auto"
+) -> EmbeddingTable:
+    """Embed structures with one model, in the environment of its family, as `platonic embed` does.
+
+    Args:
+        model: Name of the model, as `platonic models` lists it, or a checkpoint.
+        structures: A file, a folder or a named set, as the command takes them; or structures of ASE or pymatgen.
+        out: The store to write, or to resume; a temporary one if left out.
+        properties: What the model predicts and the store keeps: `energy`, `forces`, `stress`.
+        device: `auto`, `cpu` or `cuda`.
+
+    Returns:
+        The table of the model's default layer.
+
+    Raises:
+        ValueError: no such model or structures, or the work failed; the reason stands on stderr.
+    """
+    with processes.temporary("platonic-") as folder:
+        source = structures
+        if not isinstance(structures, str | Path):
+            source = folder / "structures.zarr"
+            known = structures if isinstance(structures, Structures) else reading.read(structures)[0]
+            _store.write_structures(source, known, source="Python objects")
+        target = Path(out) if out is not None else folder / "embedding.zarr"
+        options = ["--duplicates", "keep", "--device", device]
+        options += ["--properties", ",".join(properties)] if properties else []
+        code = environments.run(model, source, target, *options)
+        if code:
+            raise ValueError(f"{model} could not embed the structures (exit code {code}): the reason stands above.")
+        return load(target)
+
+
+def as_tables(models: Any) -> list[EmbeddingTable]:
+    """Return embedding tables of what a user gives: tables, or arrays of the same atoms, in a list or by name.
+
+    Of a bare array nothing is known but its rows: each is an atom of its own structure, of no known element.
+    """
+    if not isinstance(models, Mapping | Sequence) or isinstance(models, str):
+        raise TypeError(f"`tables` must be a list of embedding tables or of arrays, got {_kind(models)}.")
+    named = models.items() if isinstance(models, Mapping) else ((f"array {i + 1}", one) for i, one in enumerate(models))
+    return [one if isinstance(one, EmbeddingTable) else _bare(name, one) for name, one in named]
+
+
+def is_bare(table: EmbeddingTable) -> bool:
+    """Test whether a table was made of a bare array, whose elements are unknown."""
+    return not table.species.any()
+
+
+def _bare(name: str, x: Any) -> EmbeddingTable:
+    if isinstance(x, str | Path) or np.ndim(x) != 2:
+        raise TypeError(
+            f"`tables` must be embedding tables or arrays of shape (n, d), got {_kind(x)} for {name}: read a store "
+            "with `platonic_jax.load` first."
+        )
+    return EmbeddingTable.from_arrays(x, np.zeros(len(x), int), np.arange(len(x)), model=name)
+
+
+def _check_tables(tables: Sequence[Any]) -> None:
+    for table in tables:
+        if not isinstance(table, EmbeddingTable):
+            raise TypeError(f"expected embedding tables, got {_kind(table)}: read a store with `platonic_jax.load`.")
+
+
+def _kind(value: Any) -> str:
+    return f"an array of shape {value.shape}" if hasattr(value, "shape") else f"{type(value).__name__} {value!r}"
+
+
+def _atomic_numbers(species: ArrayLike) -> np.ndarray:
+    given = np.asarray(species)
+    if given.dtype.kind not in "USO":
+        return given.astype(np.int32)
+    unknown = sorted(set(map(str, given)) - set(atomic_numbers))
+    if unknown:
+        raise ValueError(f"`species` must be atomic numbers or chemical symbols, got {unknown[0]!r}.")
+    return np.array([atomic_numbers[str(symbol)] for symbol in given], np.int32)
+
+
 def check_memory(tables: Sequence[EmbeddingTable], work: str, *, copies: float | int, columns: int = 0) -> None:
     """Check that work on tables fits the memory there is, before it starts.
 
@@ -250,6 +377,7 @@ def check_memory(tables: Sequence[EmbeddingTable], work: str, *, copies: float |
     Raises:
         ValueError: it does not fit.
     """
+    _check_tables(tables)
     numbers = sum(len(table.x) * (table.x.shape[1] + copies * (table.x.shape[1] + columns)) for table in tables)
     atoms = max(len(table.x) for table in tables)
     _memory.require(
@@ -343,6 +471,7 @@ def pair(*tables: EmbeddingTable) -> list[EmbeddingTable]:
     Raises:
         ValueError: naming the two models, the first structure and atom that differ, and what differs.
     """
+    _check_tables(tables)
     skipped = {(entry["id"], entry["hash"]) for table in tables for entry in table.skipped}
     common = [_without(table, skipped) for table in tables]
     for other in common[1:]:

@@ -31,6 +31,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 class Tolerance(NamedTuple):
     """Difference below which two numbers count as equal, relative to the larger of them and 1.
 

@@ -51,6 +51,13 @@ def embed(args: argparse.Namespace) -> int:
         return _run(command(python, args, handed_over))
 
 
+def run(model: str, source: str | Path, target: str | Path, *options: str) -> int:
+    """Embed as `platonic embed` does, with options as on its command line; return its exit code."""
+    parser = argparse.ArgumentParser()
+    cli.add_embed_arguments(parser)
+    return embed(parser.parse_args([model, str(source), "-o", str(target), *options]))
+
+
 def command(python: Path, args: argparse.Namespace, structures: Path) -> list[str]:
     """The command that embeds `structures` with the options of `args` in the environment of `python`."""
     options = {

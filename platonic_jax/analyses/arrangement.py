@@ -8,6 +8,22 @@ from scipy.spatial.distance import squareform
 
 from platonic_jax.analyses import Comparison, Matrix
 
+__all__ = [
+    "distances",
+    "labels",
+    "leaf_order",
+    "linkage",
+    "mapped",
+    "means_within",
+    "pairs",
+    "ranked_pairs",
+    "window",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 def labels(comparison: Comparison) -> list[str]:
     """Display name of each model; untrained networks are always marked as such."""

@@ -55,7 +55,7 @@ def embed(
         if properties:
             options += ["--properties", ",".join(properties)]
         options += ["--trust"] if trust else []
-        _export([model, str(probe), "-o", str(to), *options])
+        _embed(model, probe, to, *options)
 
 
 def export(model: str, structures: str, folder: Path, *options: str) -> Path:
@@ -65,14 +65,12 @@ def export(model: str, structures: str, folder: Path, *options: str) -> Path:
         Failed: the export did not come to its end; it has said why.
     """
     to = store_of(model, folder)
-    _export([model, structures, "-o", str(to), *options])
+    _embed(model, structures, to, *options)
     return to
 
 
-def _export(arguments: Sequence[str]) -> None:
-    from platonic_adapters import cli, environments
+def _embed(model: str, source: str | Path, to: Path, *options: str) -> None:
+    from platonic_adapters import environments
 
-    parser = argparse.ArgumentParser()
-    cli.add_embed_arguments(parser)
-    if code := environments.embed(parser.parse_args(list(arguments))):
+    if code := environments.run(model, source, to, *options):
         raise Failed(code)

@@ -11,9 +11,9 @@ a `flax.nnx` module of its own, and freely combined in a `SharedSpace`:
 
 Beside them, `Attention`: how much each atom of a crystal counts where crystals are pooled.
 
-`fit` minimises an objective of `learn.objectives`, or any function of (space, rows, batch), on batches of structures,
-and keeps the state that is best on held-out ones. What was learned is read back as `anchors.Anchors`, one file that
-every command takes.
+`loss` and `step` are pure functions for a training loop of one's own, and `fit` is such a loop. It minimises an
+objective of `learn.objectives`, or any function of (space, rows, batch), on batches of structures, and keeps the state
+that is best on held-out ones. What was learned is read back as `anchors.Anchors`, one file that every command takes.
 
     data = learn.Data(clouds, structure_index)
     train, held_out = data.split(systems, fraction=0.2, key=key)
@@ -26,7 +26,7 @@ same way: on the data it was fitted to, any flexible map agrees.
 
 from platonic_jax.learn import objectives
 from platonic_jax.learn._data import Batch, Data, held_out_groups
-from platonic_jax.learn._fit import Fit, fit
+from platonic_jax.learn._fit import Fit, Step, fit, loss, parameters, step
 from platonic_jax.learn._modules import AnchorWeights, Attention, Metric, SharedSpace, SoftAnchors, frozen
 
 __all__ = [
@@ -38,8 +38,16 @@ __all__ = [
     "Metric",
     "SharedSpace",
     "SoftAnchors",
+    "Step",
     "fit",
     "frozen",
     "held_out_groups",
+    "loss",
     "objectives",
+    "parameters",
+    "step",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,15 +1,19 @@
 """Training data, in batches of structures."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
 from platonic_jax._checks import check_fraction, check_key
 from platonic_jax._typing import Scalar, TypedKey
+from platonic_jax.numerics import shard_rows
 
 
 class Batch(NamedTuple):
@@ -129,6 +133,39 @@ class Data:
         rows = (self._first[order] - begins)[place] + np.arange(num_rows)
         whole = ends[place] <= num_rows
         return rows.astype(np.int32), np.where(whole, place, -1).astype(np.int32)
+
+    def batch(
+        self,
+        number: int,
+        *,
+        key: TypedKey,
+        num_rows: int = 1024,
+        progress: float = 0.0,
+        temperatures: tuple[float, float] = (1.0, 0.05),
+        mesh: Mesh | None = None,
+    ) -> Batch:
+        """Draw a batch of whole structures.
+
+        Args:
+            number: Number of the batch; with the key, it decides what is drawn.
+            key: Typed key.
+            num_rows: Atoms in the batch; all there are if they are fewer.
+            progress: How far training has come, from 0 to 1.
+            temperatures: Temperature of `SoftAnchors` at the beginning and at the end; geometric in between.
+            mesh: Devices that share the rows, from `numerics.row_mesh`.
+        """
+        if num_rows > len(self):
+            num_rows = len(self) if mesh is None else len(self) - len(self) % mesh.size
+        rows, place = self.rows_of_batch(self.order(number, key=key), num_rows)
+        put = jnp.asarray if mesh is None else partial(shard_rows, mesh=mesh)
+        begin, end = temperatures
+        return Batch(
+            clouds=tuple(put(cloud[rows]) for cloud in self.clouds),
+            structure=put(place),
+            targets={name: put(values[rows]) for name, values in self.targets.items()},
+            progress=jnp.asarray(progress, jnp.float32),
+            temperature=jnp.asarray(begin * (end / begin) ** progress, jnp.float32),
+        )
 
     def order(self, step: int, *, key: TypedKey) -> np.ndarray:
         """The structures as batch `step` draws them: a new shuffle every step, of which it takes the first."""

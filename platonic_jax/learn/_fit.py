@@ -18,9 +18,8 @@ from platonic_jax._typing import Flag, Scalar, TypedKey
 from platonic_jax.learn._data import Batch, Data
 from platonic_jax.learn._modules import SharedSpace
 from platonic_jax.learn.objectives import Objective
-from platonic_jax.numerics import shard_rows
 
-_HELD_OUT = 2**31 - 1  # The draw of batches to judge on: none of training is numbered so.
+_HELD_OUT = 2**31 - 1  # Number of the batch of held-out data: none of training is numbered so.
 
 
 class Fit(NamedTuple):
@@ -40,6 +39,78 @@ class Fit(NamedTuple):
     held_out: np.ndarray
     best_step: int
     stopped: str
+
+
+class Step(NamedTuple):
+    """Result of one step of gradient descent.
+
+    Attributes:
+        space: The space after the step.
+        state: State of the optimiser.
+        loss: Loss of the batch before the step.
+        finite: Whether the loss and all parameters are finite.
+    """
+
+    space: SharedSpace
+    state: Any
+    loss: Scalar
+    finite: Flag
+
+
+def loss(space: SharedSpace, objective: Objective, batch: Batch) -> Scalar:
+    """Compute the loss of a space on one batch.
+
+    Args:
+        space: Metrics, anchors and weights.
+        objective: From `learn.objectives`, or a function of (space, rows, batch).
+        batch: Atoms of every model, from `Data.batch`.
+    """
+    return objective(space, space(batch.clouds, temperature=batch.temperature), batch)
+
+
+def parameters(space: SharedSpace) -> Any:
+    """Return the learnable parameters of a space as a pytree, for the `init` of an optimiser."""
+    return nnx.state(space, nnx.Param)
+
+
+def step(
+    space: SharedSpace, state: Any, batch: Batch, *, objective: Objective, optimiser: optax.GradientTransformation
+) -> Step:
+    """Take one step of gradient descent.
+
+    It is pure, and compiles with `jax.jit` as part of any training loop, `objective` and `optimiser` being closed over.
+
+    Args:
+        space: Where to start; it is not changed.
+        state: State of the optimiser, at first `optimiser.init(learn.parameters(space))`.
+        batch: Atoms of every model, from `Data.batch`.
+        objective: From `learn.objectives`, or a function of (space, rows, batch).
+        optimiser: From optax.
+
+    Example:
+        >>> import numpy as np
+        >>> from functools import partial
+        >>> from platonic_jax import learn
+        >>> x = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+        >>> data = learn.Data([x, x[:, ::-1]], np.repeat(np.arange(20), 2))
+        >>> space = learn.SharedSpace([x[:5], x[:5, ::-1]], metrics=[learn.Metric(x), learn.Metric(x[:, ::-1])])
+        >>> optimiser, objective = optax.adam(1e-2), learn.objectives.agreement()
+        >>> take = jax.jit(partial(learn.step, objective=objective, optimiser=optimiser))
+        >>> state = optimiser.init(learn.parameters(space))
+        >>> for i in range(3):
+        ...     space, state, value, finite = take(space, state, data.batch(i, key=jax.random.key(0), num_rows=20))
+        >>> bool(finite)
+        True
+    """
+    definition, learned, fixed = nnx.split(space, nnx.Param, ...)
+    value, slope = jax.value_and_grad(lambda learned: loss(nnx.merge(definition, learned, fixed), objective, batch))(
+        learned
+    )
+    with jax.numpy_dtype_promotion("standard"):  # Schedules of optimisers divide integers.
+        change, state = optimiser.update(slope, state, learned)
+    learned = optax.apply_updates(learned, change)
+    finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in [value, *jax.tree.leaves(learned)]])
+    return Step(nnx.merge(definition, learned, fixed), state, value, jnp.all(finite))
 
 
 def fit(
@@ -104,30 +175,16 @@ def fit(
     if optimiser is None:
         optimiser = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
     everywhere = partial(jax.device_put, device=None if mesh is None else NamedSharding(mesh, PartitionSpec()))
-    definition, learned, fixed = nnx.split(space, nnx.Param, ...)
-    learned, fixed = everywhere((learned, fixed))
-
-    def loss_of(learned: Any, fixed: Any, batch: Batch) -> Scalar:
-        joined = nnx.merge(definition, learned, fixed)
-        return objective(joined, joined(batch.clouds, temperature=batch.temperature), batch)
-
-    @jax.jit
-    def step(learned: Any, state: Any, fixed: Any, batch: Batch) -> tuple[Any, Any, Scalar, Flag]:
-        loss, slope = jax.value_and_grad(loss_of)(learned, fixed, batch)
-        with jax.numpy_dtype_promotion("standard"):  # Its schedules divide integers.
-            change, state = optimiser.update(slope, state, learned)
-        learned = optax.apply_updates(learned, change)
-        finite = jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in [loss, *jax.tree.leaves(learned)]])
-        return learned, state, loss, jnp.all(finite)
-
-    judge = jax.jit(loss_of)
-    draw = partial(_batch, key=key, num_rows=num_rows, temperatures=temperatures, mesh=mesh)
-    now = _State(learned, everywhere(optimiser.init(learned)), learned, [], [], 0)
+    space = everywhere(space)
+    take_step = jax.jit(partial(step, objective=objective, optimiser=optimiser))
+    held_out_loss = jax.jit(partial(loss, objective=objective))
+    draw = partial(Data.batch, key=key, num_rows=num_rows, temperatures=temperatures, mesh=mesh)
+    now = _State(space, everywhere(optimiser.init(parameters(space))), space, [], [], 0)
     settings = {}
     if checkpoints is not None:
         settings = {
             "key": [str(jax.random.key_impl(key)), np.asarray(jax.random.key_data(key)).tolist()],
-            "space": [space.similarity, _digest(jax.tree.leaves((learned, fixed)))],
+            "space": [space.similarity, _digest(jax.tree.leaves(space))],
             "data": _digest(_arrays(data)),
             "validation": validation and _digest(_arrays(validation)),
             "optimiser": [list(np.shape(leaf)) for leaf in jax.tree.leaves(now.optimiser)],
@@ -144,70 +201,47 @@ def fit(
         if patience is not None and sum(step > now.best_step for step, _ in now.held_out) >= patience:
             stopped = "no better"
             break
-        learned, state, loss, finite = step(now.learned, now.optimiser, fixed, draw(data, i, i / num_steps))
-        if not finite:
-            what = "gradient" if np.isfinite(loss) else "loss"
+        taken = take_step(now.space, now.optimiser, draw(data, i, progress=i / num_steps))
+        if not taken.finite:
+            what = "gradient" if np.isfinite(taken.loss) else "loss"
             if i == 0:
                 raise ValueError(f"`objective` must have a finite {what} on the first batch: look at rows and targets.")
             stopped = f"the {what} of step {i + 1} was not finite: the space is the best before it"
             if validation is None:
-                now = now._replace(best=now.learned, best_step=i)
+                now = now._replace(best=now.space, best_step=i)
             break
-        now = now._replace(learned=learned, optimiser=state, losses=[*now.losses, float(loss)])
+        now = now._replace(space=taken.space, optimiser=taken.state, losses=[*now.losses, float(taken.loss)])
         if (i + 1) % check_every == 0 or i + 1 == num_steps:
             # At the temperatures of the end, so that the losses of all steps can be compared.
-            held_out = None if validation is None else judge(now.learned, fixed, draw(validation, _HELD_OUT, 1.0))
-            now = _judged(now, held_out)
+            held_out = None
+            if validation is not None:
+                held_out = held_out_loss(now.space, batch=draw(validation, _HELD_OUT, progress=1.0))
+            now = _checked(now, held_out)
             if checkpoints is not None:
                 _save(now, Path(checkpoints), settings)
         if progress is not None:
-            progress(i + 1, num_steps, float(loss))
-    best = nnx.merge(definition, now.best, fixed)
-    return Fit(best, np.array(now.losses), np.array(now.held_out).reshape(-1, 2), now.best_step, stopped)
+            progress(i + 1, num_steps, now.losses[-1])
+    return Fit(now.best, np.array(now.losses), np.array(now.held_out).reshape(-1, 2), now.best_step, stopped)
 
 
 class _State(NamedTuple):
-    learned: Any
+    space: SharedSpace
     optimiser: Any
-    best: Any
+    best: SharedSpace
     losses: list[float]
     held_out: list[tuple[int, float]]
     best_step: int
 
 
-def _judged(now: _State, held_out: Scalar | None) -> _State:
+def _checked(now: _State, held_out: Scalar | None) -> _State:
     """Add the held-out loss, and the state if it is the best so far."""
     steps = len(now.losses)
     if held_out is None:
-        return now._replace(best=now.learned, best_step=steps)
+        return now._replace(best=now.space, best_step=steps)
     loss = float(held_out)
     better = np.isfinite(loss) and all(not earlier <= loss for _, earlier in now.held_out)
     now = now._replace(held_out=[*now.held_out, (steps, loss)])
-    return now._replace(best=now.learned, best_step=steps) if better else now
-
-
-def _batch(
-    data: Data,
-    draw: int,
-    progress: float,
-    *,
-    key: TypedKey,
-    num_rows: int,
-    temperatures: tuple[float, float],
-    mesh: Mesh | None,
-) -> Batch:
-    if num_rows > len(data):
-        num_rows = len(data) if mesh is None else len(data) - len(data) % mesh.size
-    rows, place = data.rows_of_batch(data.order(draw, key=key), num_rows)
-    put = jnp.asarray if mesh is None else partial(shard_rows, mesh=mesh)
-    begin, end = temperatures
-    return Batch(
-        clouds=tuple(put(cloud[rows]) for cloud in data.clouds),
-        structure=put(place),
-        targets={name: put(values[rows]) for name, values in data.targets.items()},
-        progress=jnp.asarray(progress, jnp.float32),
-        temperature=jnp.asarray(begin * (end / begin) ** progress, jnp.float32),
-    )
+    return now._replace(best=now.space, best_step=steps) if better else now
 
 
 def _arrays(data: Data) -> list[np.ndarray]:
@@ -226,7 +260,7 @@ def _save(now: _State, folder: Path, settings: dict[str, Any]) -> None:
     """Written as a whole before it returns, or not at all; the two latest are kept."""
     from orbax import checkpoint
 
-    arrays = [np.asarray(leaf) for leaf in jax.tree.leaves((now.learned, now.optimiser, now.best))]
+    arrays = [np.asarray(leaf) for leaf in jax.tree.leaves((now.space, now.optimiser, now.best))]
     record = {"losses": now.losses, "held_out": now.held_out, "best_step": now.best_step, "settings": settings}
     options = checkpoint.CheckpointManagerOptions(max_to_keep=2)
     with checkpoint.CheckpointManager(folder.absolute(), options=options) as manager:
@@ -238,7 +272,7 @@ def _restored(start: _State, folder: Path, settings: dict[str, Any], place: Call
     """The latest state that was kept, or `start` where there is none."""
     from orbax import checkpoint
 
-    leaves, form = jax.tree.flatten((start.learned, start.optimiser, start.best))
+    leaves, form = jax.tree.flatten((start.space, start.optimiser, start.best))
     with checkpoint.CheckpointManager(folder.absolute()) as manager:
         if (latest := manager.latest_step()) is None:
             return start
@@ -251,6 +285,6 @@ def _restored(start: _State, folder: Path, settings: dict[str, Any], place: Call
             )
         like = checkpoint.args.StandardRestore([np.asarray(leaf) for leaf in leaves])
         arrays = read(args=checkpoint.args.Composite(arrays=like))["arrays"]
-    learned, optimiser, best = place(jax.tree.unflatten(form, arrays))
+    space, optimiser, best = place(jax.tree.unflatten(form, arrays))
     held_out = [(step, loss) for step, loss in record["held_out"]]
-    return _State(learned, optimiser, best, record["losses"], held_out, record["best_step"])
+    return _State(space, optimiser, best, record["losses"], held_out, record["best_step"])

@@ -39,6 +39,11 @@ __all__ = [
     "weighted",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Objective = Callable[[Any, tuple[Array, ...], Batch], Scalar]
 Temperatures = tuple[float, float]
 

@@ -148,3 +148,7 @@ __all__ = [
     "sinkhorn_divergence_with_status",
     "wasserstein",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -88,3 +88,7 @@ __all__ = [
     "typicality_page",
     "with_legend",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -90,6 +90,8 @@ def element_groups(species: np.ndarray) -> np.ndarray:
 
 
 def _group_of(number: int) -> str:
+    if number == 0:  # Of bare arrays no element is known.
+        return "non-metal"
     element = Element.from_Z(number)
     # The f-block first: pymatgen counts La and Ac among the transition metals as well.
     tests = (

@@ -23,7 +23,7 @@ from platonic_jax.analyses._measures import DEFAULT_MEASURES, MEASURES, THINNED
 from platonic_jax.analyses._nulls import Null, Pairs
 from platonic_jax.analyses._run import Steps, check_among, provenance, streams
 from platonic_jax.labels import combined, coordination
-from platonic_jax.tables import EmbeddingTable, element_baseline, pair
+from platonic_jax.tables import EmbeddingTable, as_tables, element_baseline, is_bare, pair
 
 MAP_ROWS = 20_000
 MAP_NEIGHBOURS = 5
@@ -48,27 +48,28 @@ _STREAMS = (
 
 
 def compare(
-    tables: Sequence[EmbeddingTable],
+    tables: Sequence[EmbeddingTable] | Sequence[np.ndarray] | Mapping[str, Any],
     *,
     anchors: Any = "random",
     k: int = 100,
     similarity: str = "cosine",
     seed: int = 0,
     measures: Sequence[str] = DEFAULT_MEASURES,
-    nulls: Sequence[str] = ("all", "element"),
+    nulls: Sequence[str] | None = None,
     by: str | np.ndarray | Sequence[str] = (),
     num_neighbours: int = 10,
     num_permutations: int = 100,
     num_anchor_draws: int = 10,
     num_transport_draws: int = 20,
     num_transport_rows: int = 300,
-    element_alone: bool = True,
+    element_alone: bool | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Comparison:
     """Compare any number of models on the same atoms, in the space of the same anchors.
 
     Args:
         tables: two or more tables; what one model skipped is left out of all, any other difference of rows is an error.
+            Or bare arrays, (n, d), of the same n atoms, in a list or by name: nothing is known of elements then.
         anchors: how anchors are chosen, in the space of the first table: `random`, `farthest_point`, `kmeans` or
             `direct`; or the anchors themselves, as rows, or as atoms of structures (`anchors.Anchors`).
         k: the number of anchors, where a method chooses them.
@@ -76,7 +77,8 @@ def compare(
         seed: everything random follows from it.
         measures: names from `MEASURES`.
         nulls: what is exchanged: whole structures (`all`); the atoms of one structure within each `element`, or within
-            each element and `coordination` (number of neighbours; needs the structures).
+            each element and `coordination` (number of neighbours; needs the structures). By default all and element;
+            all alone for bare arrays.
         by: also resolve every matrix by `element`, by `family` (anonymous formula), by both (a tuple), or by labels,
             one for each atom or each structure of those that all models share. Groups of fewer than 100 atoms or 20
             structures are left out, and so are measures that see thinned rows.
@@ -88,7 +90,8 @@ def compare(
         num_transport_draws: draws of each null and interval of measures that see thinned rows, which cost far more.
         num_transport_rows: atoms that enter optimal transport and other measures of all pairs of rows, at most: whole
             structures, drawn at random, the same for every pair of models.
-        element_alone: whether the chemical element alone stands beside the models as a baseline.
+        element_alone: whether the chemical element alone stands beside the models as a baseline; by default where the
+            elements are known.
         progress: called with what is being done, how many steps are done, and of how many.
 
     Returns:
@@ -98,8 +101,12 @@ def compare(
         ValueError: fewer than two tables, tables of different atoms, more anchors than atoms, an unknown method,
             measure, null or grouping, a measure that did not converge, more than fits the memory.
     """
+    tables = as_tables(tables)
     if len(tables) < 2:
         raise ValueError(f"`tables` must be at least two, got {len(tables)}: a model is compared with another one.")
+    bare = any(map(is_bare, tables))
+    nulls = (("all",) if bare else ("all", "element")) if nulls is None else nulls
+    element_alone = not bare if element_alone is None else element_alone
     check_among("measures", measures, MEASURES)
     check_among("nulls", nulls, NULLS)
     paired = pair(*tables)

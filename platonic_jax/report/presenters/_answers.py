@@ -58,10 +58,11 @@ def answers(comparison: Comparison) -> tuple[str, list[Answer]]:
     chosen = next((name for name in _GLOBAL if name in comparison.measures), None)
     if chosen:
         measure = comparison.measures[chosen]
-        beyond = {"the element": _beyond(measure, trained, "_within_element")}
+        beyond = _beyond_nulls(measure, trained)
         supporting += [_extremes(measure, trained, names, chosen), *_relatives(comparison, trained, names)]
         supporting.append(_against_exchange(measure, trained))
-        supporting.append(_against_element(measure, trained, elements))
+        if _drawn(measure, "null_within_element"):
+            supporting.append(_against_element(measure, trained, elements))
         if untrained:
             beyond["an untrained network"] = _above(measure, trained, untrained)
             supporting.append(_against_random(measure, trained, untrained, names, beyond["an untrained network"]))
@@ -70,18 +71,29 @@ def answers(comparison: Comparison) -> tuple[str, list[Answer]]:
         supporting.append(_no_control(comparison))
     if "mutual_knn" in comparison.measures:
         measure = comparison.measures["mutual_knn"]
-        beyond = {"the element": _beyond(measure, trained, "_within_element")}
+        beyond = _beyond_nulls(measure, trained)
         if untrained:
             beyond["an untrained network"] = _above(measure, trained, untrained)
         supporting.append(_neighbours(measure, trained, names, untrained, beyond))
         lead.append(f"In nearest neighbours, {_claim(beyond, trained, names)}.")
     if "mutual_knn_other_structures" in comparison.measures:
         measure = comparison.measures["mutual_knn_other_structures"]
-        beyond = {"the element": _beyond(measure, trained, "_within_element")}
+        beyond = _beyond_nulls(measure, trained)
         if untrained:
             beyond["an untrained network"] = _above(measure, trained, untrained)
         supporting.append(_neighbours(measure, trained, names, untrained, beyond, others=True))
     return " ".join(lead) or "Neither global geometry nor neighbours were compared; see the figures.", supporting
+
+
+def _drawn(measure: Matrix, null: str) -> bool:
+    return null in measure.settings.get("exchange", {})
+
+
+def _beyond_nulls(measure: Matrix, trained: list[tuple[int, int]]) -> dict[str, int | None]:
+    """The pairs that agree beyond the element, or beyond permuted structures where elements are unknown."""
+    if _drawn(measure, "null") and not _drawn(measure, "null_within_element"):
+        return {"permuted structures": _beyond(measure, trained, "")}
+    return {"the element": _beyond(measure, trained, "_within_element")}
 
 
 def _beyond(measure: Matrix, trained: list[tuple[int, int]], suffix: str) -> int | None:
@@ -243,9 +255,9 @@ def _neighbours(
         f"Of the {measure.settings['num_neighbours']} nearest neighbours of an atom{among}, of "
         f"{measure.settings['num_rows']:,} atoms, {shares}."
     )
-    if beyond["the element"] is None:
+    if "the element" in beyond and beyond["the element"] is None:
         detail += f" {_untested(measure)}"
-    else:
+    elif "the element" in beyond:
         detail += (
             f" Under permutation within each element the share is "
             f"{_span(100 * measure.null_within_element, trained, digits=0)} %, an effect of "
