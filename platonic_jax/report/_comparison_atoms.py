@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from pymatgen.core import Element
+from ase.data import chemical_symbols
 
 from platonic_jax import _html, plots
 from platonic_jax.analyses import Comparison, arrangement
@@ -117,7 +117,7 @@ def elements(comparison: Comparison) -> str:
     head = ["element", "chemical group", "atoms", "structures", "anchors", *map(_html.text, values)]
     rows = []
     for z in np.unique(comparison.species):
-        mine, symbol = comparison.species == z, Element.from_Z(int(z)).symbol
+        mine, symbol = comparison.species == z, chemical_symbols[int(z)]
         (group,) = plots.element_groups(np.array([z]))
         rows.append(
             [
