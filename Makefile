@@ -5,8 +5,10 @@ BIN := .venv/bin
 ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
+# Python files that are compiled once start commands seconds sooner.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench notebooks docs clean
+.PHONY: demo check test unit unit-x64 lint bench browser notebooks docs clean
 
 .venv/installed: pyproject.toml adapters/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -17,10 +19,27 @@ endif
 demo: .venv/installed
 	$(BIN)/platonic demo
 
-# Once in single and once in double precision: the x64 choice belongs to the user, and both must hold.
-test: .venv/installed
-	$(BIN)/python -m pytest -q -n 2 --durations 25
-	JAX_ENABLE_X64=1 $(BIN)/python -m pytest -q -n 2 -m "not slow and not once"
+# Directories of `tests/` are tiers. A file stays on one worker, so that what its tests share is made once.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 10
+TIERS := models documents package faults analyses presentation
+
+# An answer in minutes: what a change of mathematics, results or commands breaks first.
+check: lint unit
+	$(PYTEST) tests/presentation --ignore tests/presentation/browser
+
+test: unit unit-x64
+	$(PYTEST) $(TIERS:%=tests/%)
+
+# In single and in double precision: the x64 choice belongs to the user, and both must hold.
+unit: .venv/installed
+	$(PYTEST) tests/unit
+
+unit-x64: .venv/installed
+	JAX_ENABLE_X64=1 $(PYTEST) tests/unit
+
+# A tier alone, as the workflow on GitHub runs them, side by side.
+$(TIERS): .venv/installed
+	$(PYTEST) tests/$@
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -32,6 +51,10 @@ lint: .venv/installed
 bench: .venv/installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(UV_FIND_LINKS),,--torch-backend=cpu) --group bench
 	$(BIN)/python tests/benchmarks/run.py
+
+# A browser for the tests of reports, where the machine has none.
+browser: .venv/installed
+	$(BIN)/playwright install chromium
 
 # Every notebook with its outputs, from its own text, at its small settings; minutes each. In a copy: what is in
 # `notebooks/results` came from large sets, and stays. Stores are kept there for the next time.

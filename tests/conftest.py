@@ -7,6 +7,7 @@ from pathlib import Path
 # What one worker, subprocess or run compiles, no other compiles again: to be set before JAX is imported.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache/compiled"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # Nor the sources.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA takes its own tuning flags for features that are missing.
 
 import jax
@@ -18,35 +19,6 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # A shell starts its back
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-
-# What shows numbers, moves files or reads code: no precision changes it. Nor does it change rows of stores, which are
-# in single precision, for studies that leave JAX's default alone; and devices are made in processes of their own.
-ONCE = {
-    "test_architecture",
-    "test_cli",
-    "test_completion",
-    "test_contract",
-    "test_devices",
-    "test_documents",
-    "test_html",
-    "test_imports",
-    "test_page",
-    "test_plots",
-    "test_plots_studies",
-    "test_product",
-    "test_report",
-    "test_run",
-    "test_schemas",
-    "test_structures_file",
-    "test_typicality",
-}
-
-
-def pytest_collection_modifyitems(items):
-    """The adapters do not know JAX."""
-    for item in items:
-        if item.path.stem in ONCE or item.path.parent.name in ("adapters", "faults"):
-            item.add_marker("once")
 
 
 @pytest.fixture

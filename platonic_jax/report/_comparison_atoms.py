@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
+from pymatgen.core import Element
 
 from platonic_jax import _html, plots
 from platonic_jax.analyses import Comparison, arrangement
@@ -165,13 +166,13 @@ def anchors(comparison: Comparison) -> str:
     species = comparison.species[rows]
     present, atoms = np.unique(comparison.species, return_counts=True)
     counts = {int(z): int(np.sum(species == z)) for z in present}
-    without = [Element.from_Z(z).symbol for z, count in counts.items() if not count]
+    without = [chemical_symbols[z] for z, count in counts.items() if not count]
     known = comparison.structures
     listed = _html.table(
         ["element", "structure", "formula", "atom"],
         (
             (
-                Element.from_Z(int(comparison.species[row])).symbol,
+                chemical_symbols[int(comparison.species[row])],
                 _html.text(structure),
                 "" if known is None else _html.text(known.formulas[comparison.structure_index[row]]),
                 _html.text(atom),
