@@ -16,8 +16,8 @@ from jaxtyping import Array, Bool, Float, Int
 from threadpoolctl import threadpool_limits
 
 from platonic_jax import metrics, numerics
+from platonic_jax._hsic import debiased_hsic, hsic_of_sums
 from platonic_jax._typing import Scalar, TypedKey
-from platonic_jax.metrics._alignment import debiased_hsic, hsic_of_sums
 from platonic_jax.numerics import centre, matmul, squared_norm
 
 __all__ = [

@@ -50,6 +50,7 @@ from platonic_jax.diagnostics._phonons import (
 )
 from platonic_jax.diagnostics._symmetry import Orbits, image_distances, orbits
 from platonic_jax.diagnostics._typicality import (
+    DEFAULT_SCORES,
     LEAST_ATOMS,
     SCORES,
     conformal_p_values,
@@ -62,6 +63,7 @@ from platonic_jax.diagnostics._typicality import (
 )
 
 __all__ = [
+    "DEFAULT_SCORES",
     "LEAST_ATOMS",
     "SCORES",
     "Bands",

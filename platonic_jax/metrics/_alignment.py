@@ -5,6 +5,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from platonic_jax._checks import check_choice, check_paired
+from platonic_jax._hsic import debiased_hsic, sum_of_squares
 from platonic_jax._typing import AnyArray, Numeric, Scalar
 from platonic_jax.numerics import as_float, centre, matmul, polar_factor, safe_sqrt, squared_norm
 
@@ -59,7 +60,7 @@ def _angle(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Scalar:
     if x.shape[1] > y.shape[1]:  # The narrower is turned into the wider, where it keeps its length.
         x, y = y, x
     rotation = polar_factor(lax.stop_gradient(matmul(x.T, y)))
-    left_over = safe_sqrt(_sum_of_squares(matmul(x, rotation) - y))
+    left_over = safe_sqrt(sum_of_squares(matmul(x, rotation) - y))
     return 2 * jnp.arcsin(left_over / 2)
 
 
@@ -140,46 +141,11 @@ def cka(x: Numeric[AnyArray, "n p"], y: Numeric[AnyArray, "n q"], *, debiased: b
     def hsic(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Scalar:
         cross = matmul(x.T, y)
         if not debiased:
-            return _sum_of_squares(cross)  # tr(K L) with K = X Xᵀ, L = Y Yᵀ, up to a factor common to all clouds.
+            return sum_of_squares(cross)  # tr(K L) with K = X Xᵀ, L = Y Yᵀ, up to a factor common to all clouds.
         return debiased_hsic(cross, squared_norm(x), squared_norm(y))
 
     return hsic(x, y) / jnp.sqrt(hsic(x, x) * hsic(y, y))
 
 
 def _of_unit_norm(x: Float[Array, "n p"]) -> Float[Array, "n p"]:
-    return x / jnp.sqrt(_sum_of_squares(x))
-
-
-def _sum_of_squares(x: Float[Array, "n p"]) -> Scalar:
-    return jnp.sum(squared_norm(x))
-
-
-def debiased_hsic(
-    cross: Float[Array, "p q"],
-    norms_x: Float[Array, " n"],
-    norms_y: Float[Array, " n"],
-    *,
-    weights: Float[Array, " n"] | None = None,
-) -> Scalar:
-    """The unbiased estimate of HSIC for centred clouds, up to a factor common to all clouds of n rows.
-
-    With K̃ = K less its diagonal k, the estimate is tr(K̃ L̃) + 1ᵀK̃1 1ᵀL̃1 / ((n−1)(n−2)) − 2 1ᵀK̃L̃1 / (n−2). It
-    does not change when the columns are centred, and then K̃1 = −k, so the norms of the rows are all that it needs.
-
-    Args:
-        cross: XᵀY, with the weights of the rows, if any, inside.
-        norms_x: Squared norm of each row of X.
-        norms_y: Squared norm of each row of Y.
-        weights: How often each row counts; once when absent.
-
-    Returns:
-        The estimate.
-    """
-    n = norms_x.shape[0] if weights is None else jnp.sum(weights)
-    k, l = (norms if weights is None else weights * norms for norms in (norms_x, norms_y))
-    return hsic_of_sums(cross, jnp.sum(k), jnp.sum(l), jnp.sum(k * norms_y), n=n)
-
-
-def hsic_of_sums(cross: Float[Array, "p q"], k: Scalar, l: Scalar, kl: Scalar, *, n: int | Scalar) -> Scalar:
-    """`debiased_hsic` of sums over n rows: XᵀY, Σ ‖x‖², Σ ‖y‖² and Σ ‖x‖² ‖y‖²."""
-    return _sum_of_squares(cross) - n / (n - 2) * kl + k / (n - 1) * (l / (n - 2))
+    return x / jnp.sqrt(sum_of_squares(x))

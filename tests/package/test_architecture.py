@@ -1,6 +1,7 @@
 """Imports point down the list of layers, never up or sideways."""
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ ROOT = Path(platonic_jax.__file__).parent
 LAYERS = [
     ["_typing", "_files", "_html", "_memory"],
     ["_checks", "labels"],
-    ["numerics", "_ott", "tables", "probes"],
+    ["numerics", "_hsic", "_ott", "tables", "probes"],
     ["anchors", "projection", "metrics", "statistics", "arithmetic"],
     ["stitching"],
     ["learn", "diagnostics"],
@@ -48,8 +49,20 @@ def imports(source: str) -> list[str]:
     return found
 
 
+def private_imports(here: str, source: str) -> list[str]:
+    """Names and modules with an underscore that are imported from inside another package."""
+    private = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("platonic_jax."):
+            package, *rest = (node.module or "").split(".")[1:]
+            names = [*rest, *(alias.name for alias in node.names)]
+            if package != here and any(name.startswith("_") for name in names):
+                private.append(f"{node.module}.{node.names[0].name}")
+    return private
+
+
 def faults(here: str, source: str) -> list[str]:
-    wrong = []
+    wrong = [f"{here} imports the private {name}" for name in private_imports(here, source)]
     for name in imports(source):
         package, _, rest = name.partition(".")
         if package == "torch":
@@ -83,6 +96,8 @@ def test_imports_point_down(path):
         ("metrics", "from platonic_jax.tables import load"),
         ("projection", "import ott"),
         ("analyses", "import torch"),
+        ("report", "from platonic_jax.analyses._result import plain"),
+        ("report", "from platonic_jax.analyses import _intervals"),
     ],
 )
 def test_the_architecture_test_can_fail(here, source):
@@ -97,3 +112,53 @@ def test_the_adapters_never_import_jax():
         assert not packages & {"platonic_jax"}, path
         if path.stem != "nequix":  # Its model is a JAX model, run in its own environment.
             assert "jax" not in packages, path
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(("platonic_jax", *path.relative_to(ROOT).with_suffix("").parts))
+
+
+def module_imports(path: Path) -> set[str]:
+    """Modules of the package that a module imports when it is imported itself; packages by their `__init__`."""
+    known = set(map(_dotted, SOURCES))
+    edges = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("platonic_jax"):
+            for alias in node.names:
+                candidates = (f"{node.module}.{alias.name}", str(node.module), f"{node.module}.__init__")
+                edges |= {next((name for name in candidates if name in known), "")}
+    return edges - {""}
+
+
+def test_no_module_imports_itself_through_others():
+    graph = {
+        ".".join(("platonic_jax", *path.relative_to(ROOT).with_suffix("").parts)): module_imports(path)
+        for path in SOURCES
+    }
+    assert sum(map(len, graph.values())) > 200
+    graphlib.TopologicalSorter(graph).prepare()  # Raises CycleError.
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter({"a": {"b"}, "b": {"a"}}).prepare()
+
+
+def test_every_analysis_has_its_presenter_command_schema_guide_page_and_test():
+    """What `ANALYSES` names exists, and nothing else does."""
+    from platonic_jax import schemas
+    from platonic_jax.analyses import ANALYSES, Result
+
+    repository = ROOT.parent
+    guide = "\n".join(path.read_text() for path in (repository / "notebooks/guide").glob("*.md"))
+    tests = "\n".join(path.read_text() for path in (repository / "tests/analyses").rglob("test_*.py"))
+    for analysis in ANALYSES:
+        assert issubclass(analysis.record, Result)
+        assert callable(analysis.run)
+        for name in ("NAME", "title", "intro", "verdict", "tables"):
+            assert hasattr(analysis.presenter, name), (analysis, name)
+        assert hasattr(analysis.presenter, "charts") or hasattr(analysis.presenter, "part"), analysis
+        for name in ("DESCRIPTION", "TASK", "USAGE", "EXAMPLES", "add", "find"):
+            assert hasattr(analysis.arguments, name), (analysis, name)
+        assert schemas.schema(analysis.command)
+        assert f"platonic {analysis.command}" in guide, f"no page of the guide shows `platonic {analysis.command}`"
+        assert f"{analysis.function}(" in tests, f"no test of {analysis.function}"
+    presenters = {path.stem for path in (ROOT / "report/presenters").glob("[a-z]*.py")}
+    assert presenters == {analysis.module for analysis in ANALYSES}

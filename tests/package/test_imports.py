@@ -1,9 +1,12 @@
 """Importing either distribution is cheap: nothing heavy comes along until it is used."""
 
+import inspect
 import subprocess
 import sys
 
 import pytest
+
+import platonic_jax
 
 HEAVY = ("jax", "torch", "zarr", "ase", "pymatgen", "matplotlib", "plotly", "sklearn", "scipy", "ott", "flax", "rich")
 
@@ -51,3 +54,13 @@ def test_an_unknown_name_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="attribute nonsense"):
         _ = platonic_jax.nonsense
+
+
+@pytest.mark.parametrize("module", sorted(name for name in dir(platonic_jax) if name.islower()))
+def test_completion_shows_what_a_module_offers_and_nothing_else(module):
+    public = getattr(platonic_jax, module)
+    if not inspect.ismodule(public):
+        return
+    assert sorted(dir(public)) == sorted(public.__all__)
+    assert all(hasattr(public, name) for name in public.__all__)
+    assert not any(name.startswith("_") for name in public.__all__)

@@ -24,7 +24,7 @@ from platonic_jax.analyses._pairs import serial_lapack
 from platonic_jax.analyses._result import Estimate
 from platonic_jax.analyses._run import Steps, check_among, provenance, streams
 from platonic_jax.analyses._typicality._record import ALL, NONE, UNKNOWN, Against, QuerySet, Typicality
-from platonic_jax.diagnostics._typicality import DEFAULT_SCORES
+from platonic_jax.diagnostics import DEFAULT_SCORES
 from platonic_jax.labels import combined
 from platonic_jax.tables import EmbeddingTable, check_memory, pair
 
