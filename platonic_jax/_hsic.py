@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from platonic_jax._typing import Scalar
+from platonic_jax.numerics import squared_norm
 
 
 def debiased_hsic(

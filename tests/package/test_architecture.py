@@ -12,7 +12,8 @@ ROOT = Path(platonic_jax.__file__).parent
 LAYERS = [
     ["_typing", "_files", "_html", "_memory"],
     ["_checks", "labels"],
-    ["numerics", "_hsic", "_ott", "tables", "probes"],
+    ["numerics", "_ott", "tables", "probes"],
+    ["_hsic"],
     ["anchors", "projection", "metrics", "statistics", "arithmetic"],
     ["stitching"],
     ["learn", "diagnostics"],
