@@ -9,6 +9,7 @@ from . import numerics as numerics
 from . import plots as plots
 from . import probes as probes
 from . import projection as projection
+from . import readouts as readouts
 from . import report as report
 from . import statistics as statistics
 from . import stitching as stitching

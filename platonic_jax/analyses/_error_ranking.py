@@ -17,6 +17,7 @@ from platonic_jax.analyses._intervals import METHOD, draw_weights, elements_coun
 from platonic_jax.analyses._result import Estimate, Result
 from platonic_jax.analyses._run import provenance
 from platonic_jax.numerics import map_rows
+from platonic_jax.readouts import element_energies
 from platonic_jax.tables import EmbeddingTable, check_memory, pair
 
 __all__ = ["ErrorRanking", "error_ranking"]
@@ -291,7 +292,7 @@ def _energy_errors(
     errors = []
     for table in tables:
         apart = (table.properties["energy"][present].astype(float) - reference) / number
-        per_element = np.linalg.lstsq(composition[usable], apart[usable], rcond=None)[0]
+        per_element = element_energies(composition[usable], apart[usable])
         errors.append(np.abs(apart - composition @ per_element))
     return errors
 

@@ -19,6 +19,7 @@ from platonic_jax.analyses._intervals import METHOD, draw_weights, of_draws, wei
 from platonic_jax.analyses._result import Estimate, Result
 from platonic_jax.analyses._run import provenance, streams
 from platonic_jax.labels import chemical_systems
+from platonic_jax.readouts import element_energies
 from platonic_jax.stitching import Map, apply, energies, fit
 from platonic_jax.tables import EmbeddingTable, check_memory, element_baseline, pair
 
@@ -352,7 +353,7 @@ def _of_composition(table: EmbeddingTable, evaluation: _Evaluation) -> np.ndarra
     np.add.at(share, (table.structure_index, column), 1)
     share /= np.maximum(share.sum(axis=1, keepdims=True), 1)
     known = evaluation.fitted_structures
-    return share[evaluation.structures] @ np.linalg.lstsq(share[known], evaluation.all_own[known], rcond=None)[0]
+    return share[evaluation.structures] @ element_energies(share[known], evaluation.all_own[known])
 
 
 def _reconstruction(

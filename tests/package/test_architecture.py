@@ -15,7 +15,7 @@ LAYERS = [
     ["numerics", "_ott", "tables", "probes"],
     ["_hsic"],
     ["anchors", "projection", "metrics", "statistics", "arithmetic"],
-    ["stitching"],
+    ["stitching", "readouts"],
     ["learn", "diagnostics"],
     ["testing"],
     ["analyses"],

@@ -19,7 +19,7 @@ from platonic_jax.analyses._anchoring import choose_anchors
 from platonic_jax.analyses._drift._energy import changes_of_energy
 from platonic_jax.analyses._drift._lineage import check_lineage, check_repeat
 from platonic_jax.analyses._drift._record import LEVEL, MARGIN, MEASURED, AtomDrift, Drift, Runs
-from platonic_jax.analyses._jackknife import cloud_of
+from platonic_jax.analyses._jackknife import cloud_of, standard_errors
 from platonic_jax.analyses._pairs import Cloud, serial_lapack
 from platonic_jax.analyses._result import Estimate
 from platonic_jax.analyses._run import provenance, streams
@@ -302,7 +302,7 @@ def _agreement(
     out = {}
     for name, scale in SCALES.items():
         slopes = np.asarray(influence[name])[:, : atoms.structure.max() + 1]
-        errors = np.asarray(_standard_errors(jnp.asarray(slopes, jnp.float32)), float)
+        errors = standard_errors(slopes)
         below = {
             floor: np.mean([np.asarray(sample[name]) for sample in samples], axis=0) for floor, samples in noisy.items()
         }
@@ -325,13 +325,6 @@ def _influences(a: Cloud, b: Cloud, weights: Array, structure: Array) -> tuple[d
         return values, {name: jnp.zeros_like(slope).at[structure].add(slope) for name, slope in slopes.items()}
 
     return numerics.map_rows(of_group, weights)
-
-
-@jax.jit
-def _standard_errors(influence: Array) -> Array:
-    """(g,) from influences of structures, (g, s)."""
-    of_each = partial(statistics.cluster_error, clusters=jnp.arange(influence.shape[1]))
-    return jax.vmap(of_each)(influence)
 
 
 def _sizes(structure: np.ndarray, members: np.ndarray) -> np.ndarray:

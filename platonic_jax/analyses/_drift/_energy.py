@@ -12,6 +12,7 @@ from platonic_jax import diagnostics
 from platonic_jax.analyses._drift._record import EnergyChange
 from platonic_jax.analyses._intervals import draw_weights, of_draws
 from platonic_jax.numerics import map_rows
+from platonic_jax.readouts import element_energies
 from platonic_jax.tables import EmbeddingTable
 
 LEAST_ELEMENTS = 4  # To rank them.
@@ -44,7 +45,7 @@ def changes_of_energy(
         known, share = np.isfinite(reference), count / number[:, None]
         errors = []
         for energy in (earlier, later):
-            per_element = np.linalg.lstsq(share[known], (energy - reference)[known], rcond=None)[0]
+            per_element = element_energies(share[known], (energy - reference)[known])
             errors.append(np.abs(energy - reference - share @ per_element))
         changes["error_change"] = errors[1] - errors[0]
     draws = draw_weights(key, len(present), num_bootstraps=num_bootstraps)
