@@ -412,3 +412,20 @@ def test_tables_of_other_atoms_are_refused(clouds):
     shifted = np.repeat(np.arange(STRUCTURES // 2), 2 * ATOMS // STRUCTURES)
     with pytest.raises(ValueError, match="`structure_index` 0 and 1|`structure_index` 1 and 0"):
         compare([table(x, model="a"), table(y, model="b", structure_index=shifted)])
+
+
+def test_bare_arrays_are_compared_without_elements(clouds):
+    x, y, _ = clouds
+    few = {"k": 20, "num_permutations": 19, "num_anchor_draws": 0, "measures": ["procrustes"]}
+    found = compare({"mine": x, "theirs": y}, **few)
+    assert (found.models, found.kinds) == (["mine", "theirs"], ["model", "model"])
+    measure = found.measures["procrustes"]
+    rows = np.asarray(found.anchors["row"])
+    expected = reference("procrustes", shared_space(x, rows), shared_space(y, rows))
+    assert measure.value[0, 1] == pytest.approx(expected, abs=1e-6)
+    assert measure.p[0, 1] == pytest.approx(1 / 20)
+    assert np.isnan(measure.p_within_element[0, 1])
+    assert "agree beyond permuted structures" in found.verdict
+    assert compare([x, y], **few).models == ["array 1", "array 2"]
+    assert len(found.to_frame()) == 1
+    reports.check(found)

@@ -1,4 +1,5 @@
 import logging
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -123,6 +124,22 @@ def test_the_same_key_gives_the_same_result_bit_for_bit():
 
 class Killed(Exception):
     pass
+
+
+def test_a_loop_of_ones_own_over_steps_is_fit_bit_for_bit():
+    space, objective, optimiser = plain_space(TRAIN), learn.objectives.agreement(), optax.adam(1e-2)
+    whole = learn.fit(space, objective, TRAIN, key=KEY, num_steps=5, num_rows=60, optimiser=optimiser)
+    take = jax.jit(partial(learn.step, objective=objective, optimiser=optimiser))
+    own, state, losses = space, optimiser.init(learn.parameters(space)), []
+    for i in range(5):
+        batch = TRAIN.batch(i, key=KEY, num_rows=60, progress=i / 5)
+        assert learn.loss(own, objective, batch) == pytest.approx(float(take(own, state, batch).loss), rel=1e-5)
+        own, state, loss, finite = take(own, state, batch)
+        assert finite
+        losses.append(float(loss))
+    np.testing.assert_array_equal(losses, whole.losses)
+    for mine, theirs in zip(leaves(own), leaves(whole.space), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def killed_after(step):

@@ -1,6 +1,8 @@
 """Rows that cannot drift."""
 
 import dataclasses
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -9,7 +11,16 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from platonic_adapters.structures import Structures
 
-from platonic_jax.tables import EmbeddingTable, element_baseline, one_per_orbit, pair, read_labels
+from platonic_jax.tables import (
+    EmbeddingTable,
+    as_tables,
+    check_memory,
+    element_baseline,
+    is_bare,
+    one_per_orbit,
+    pair,
+    read_labels,
+)
 
 
 def crystals(*, shift=0.0):
@@ -159,3 +170,51 @@ def test_labels_are_found_by_the_content_of_structures(tmp_path):
         read_labels(tmp_path / "bare.extxyz", table(crystals()))
     with pytest.raises(ValueError, match="`table` must bring its structures"):
         read_labels(tmp_path / "dft.extxyz", EmbeddingTable.from_arrays(np.ones((1, 1)), [1], [0]))
+
+
+def test_a_table_is_indexed_as_numpy_indexes_its_rows():
+    made = table(crystals())
+    assert len(made) == 8
+    for atoms in (3, slice(2, 5), [0, 7], made.species == 29):
+        np.testing.assert_array_equal(made[atoms].x, np.atleast_2d(made.x[atoms]))
+    assert made[[0, 7]].structure_name(int(made[[0, 7]].structure_index[1])) == "carbide"
+    with pytest.raises(ValueError, match="takes rising numbers of atoms"):
+        made[[3, 1]]
+    with pytest.raises(IndexError):
+        made[8]
+
+
+def test_a_frame_and_an_anndata_hold_every_atom(monkeypatch):
+    made = table(crystals())
+    frame = made.to_frame()
+    assert frame["structure"].tolist() == ["salt"] * 2 + ["copper"] * 4 + ["carbide"] * 2
+    assert frame["element"].tolist() == ["Na", "Cl", *["Cu"] * 4, "Si", "C"]
+    np.testing.assert_array_equal(frame[[f"x{i}" for i in range(4)]].to_numpy(), made.x)
+    monkeypatch.setitem(sys.modules, "anndata", None)
+    with pytest.raises(ImportError, match="needs the package anndata: pip install anndata"):
+        made.to_anndata()
+    monkeypatch.setitem(sys.modules, "anndata", types.SimpleNamespace(AnnData=lambda **given: given))
+    given = made.to_anndata()
+    np.testing.assert_array_equal(given["X"], made.x)
+    assert given["obs"].index.tolist() == [str(i) for i in range(8)]
+    assert given["uns"]["model"] == "a"
+
+
+def test_species_may_be_symbols():
+    made = EmbeddingTable.from_arrays(np.eye(3), ["Na", "Cl", "U"], [0, 0, 1])
+    assert made.species.tolist() == [11, 17, 92]
+    with pytest.raises(ValueError, match="atomic numbers or chemical symbols, got 'Xx'"):
+        EmbeddingTable.from_arrays(np.eye(3), ["Na", "Xx", "U"], [0, 0, 1])
+
+
+def test_what_is_no_table_is_one_sentence(as_users_call):
+    made = table(crystals())
+    for call in (lambda: pair(made, "b.zarr"), lambda: check_memory([made.x], "the drift", copies=1)):
+        with pytest.raises(TypeError, match="expected embedding tables, got .*: read a store with"):
+            call()
+    with pytest.raises(TypeError, match=r"got str 'a.zarr' for array 1: read a store with `platonic_jax.load` first"):
+        as_tables(["a.zarr", "b.zarr"])
+    with pytest.raises(TypeError, match="must be a list of embedding tables or of arrays, got EmbeddingTable"):
+        as_tables(made)
+    assert [one.model for one in as_tables({"a": made.x, "b": made.x})] == ["a", "b"]
+    assert [is_bare(one) for one in as_tables([made, made.x])] == [False, True]
