@@ -80,7 +80,7 @@ plots.save(plots.with_legend(*drawn), RESULTS / "images.png")
 # %%
 for model in found:
     told = [
-        f"{element} {entry['turned']:.0e} (at most {entry['largest']:.0e})" for element, entry in model.elements.items()
+        f"{element} {entry['median']:.0e} (at most {entry['largest']:.0e})" for element, entry in model.elements.items()
     ]
     print(f"{model.model}: " + ", ".join(told[:6]))
 

@@ -224,7 +224,7 @@ def test_the_worst_atoms_are_named_and_the_record_is_written(errors, tmp_path):
     assert worst["ranks"]["oracle"] > 0.99
     found.save(tmp_path / "calibration.json")
     told = json.loads((tmp_path / "calibration.json").read_text())
-    schemed.check("calibrate", told)
+    schemed.check("rank-errors", told)
     reports.check(found)
     assert told["verdict"] == found.verdict
     assert "oracle, with a rank correlation of 1.00" in found.verdict
