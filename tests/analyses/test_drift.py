@@ -321,7 +321,7 @@ def test_the_record_is_json_and_the_command_prints_it(gold, tmp_path, monkeypatc
         "b": table(moved(x, species, [AU], size=1), species, structure, model="new"),
     }
     monkeypatch.setattr("platonic_jax.tables.load", lambda path, *_, **__: stores[path])
-    arguments = parser.parse_args(["a", "b", "--seen", "Cu", "--k", "20", "--json", str(tmp_path / "found.json")])
+    arguments = parser.parse_args(["a", "b", "--seen", "Cu", "-k", "20", "--json", str(tmp_path / "found.json")])
     assert _command.run(command.find, arguments) == 0
     printed = capsys.readouterr().out
     assert "From old to new atoms are displaced by" in printed

@@ -547,7 +547,7 @@ def test_the_command_says_it_and_writes_it(tmp_path, capsys):
         writer.write(0, {"layer": one.x}, {})
         writer.finish()
         paths.append(str(tmp_path / name))
-    code = main(["stitch", *paths, "--k", "60", "--json", str(tmp_path / "s.json"), "-o", str(tmp_path / "out")])
+    code = main(["stitch", *paths, "-k", "60", "--json", str(tmp_path / "s.json"), "-o", str(tmp_path / "out")])
     said = capsys.readouterr()
     assert code == 0, said.err
     assert "a → b" in said.out
