@@ -164,7 +164,7 @@ def links(model, labels, crystals):
             "splitting": vibrating.symmetry["splitting"],
             "acoustic": vibrating.acoustic["violation"],
             "lowest": vibrating.lowest["frequency"],
-            "error": vibrating.reference["plain"].mean_absolute,
+            "error": vibrating.reference.plain.mean_absolute,
             "verdict": vibrating.verdict,
         }
     return found
