@@ -19,6 +19,7 @@ from platonic_jax.analyses import (
     EnergyChange,
     Estimate,
     Groups,
+    ImageDistances,
     QuerySet,
     Ranking,
     Similarities,
@@ -243,7 +244,8 @@ def test_pairs_are_parted_into_trained_unseen_and_control():
 
 
 def symmetry(model, largest):
-    images = {space: {"rotation": {"largest": largest}, "shift": {"largest": 0.0}} for space in ("raw", "shared")}
+    one = lambda largest: ImageDistances(1, 1, 0.0, largest, 0.0, 0.0, 0.0, 0.0, {})
+    images = {space: {"rotation": one(largest), "shift": one(0.0)} for space in ("raw", "shared")}
     noise = {"storage": 1e-7, "tolerance": 1e-5, "rounding": 0.0}
     return analyses.Symmetry(model, "model", "layer", images, {}, {}, {}, noise, {}, [], {}, {})
 
