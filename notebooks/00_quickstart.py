@@ -40,9 +40,7 @@ comparison = pj.compare(tables, anchors="direct", k=50, measures=("procrustes", 
 comparison
 
 # %%
-verdict = pj.report.verdict(comparison)
-print(verdict.lead)
-verdict
+print(comparison.verdict)
 
 # %% [markdown]
 # The report is one file that needs no network; the numbers and the figures of the comparison stand beside it.

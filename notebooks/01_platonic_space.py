@@ -64,7 +64,7 @@ for measure in measures:
         print(f"{'':88s}{effect:.3f} {effect_interval} p = {p:.2f}")
 
 # %%
-pj.report.verdict(comparison)
+comparison
 
 # %% [markdown]
 # ## Maps and matrices

@@ -57,16 +57,16 @@ trained.anchors.save(RESULTS / "anchors.safetensors")
 trained.save(RESULTS / "trained.json")
 
 for where, told in trained.places.items():
-    print(f"\n{trained.judged[where]['num_atoms']} held-out atoms, {told}: mean over pairs [95 % interval]")
+    agreement = trained.agreement[where]
+    print(f"\n{agreement.num_atoms} held-out atoms, {told}: mean over pairs")
     for measure in ("procrustes", "mutual_knn"):
         for space in ("raw", "plain", "start", "learned"):
-            found = trained.judged[where][space][measure]
-            cells = [f"{kind} {one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]" for kind, one in found.items()
-                     if kind != "pairs"]  # fmt: skip
+            means = agreement.spaces[space][measure].means
+            cells = [f"{kind} {mean:.3f}" for kind, mean in means.items()]
             print(f"  {measure:12s} {space:8s} " + "   ".join(cells))
-        for space, by_measure in trained.judged[where]["gains"].items():
+        for space, by_measure in agreement.gains.items():
             gain = by_measure[measure].get("excess", by_measure[measure]["trained"])
-            print(f"  {measure:12s} learned − {space}: {gain['value']:.3f} [{gain['low']:.3f}, {gain['high']:.3f}]")
+            print(f"  {measure:12s} learned − {space}: {gain:.3f}")
 
 # %% [markdown]
 # ## What was learned
@@ -100,12 +100,12 @@ for_task = pj.train(
 )
 for_task.save(RESULTS / "task.json")
 task = for_task.tasks[TASK]
-print(f"{TASK}: {task['unit']}, {task['num']['judged']} held out")
-spaces = ("raw", "plain", "direct", "start", "learned")
-for name, entry in {**task["baselines"], **{space: task[space] for space in spaces}}.items():
-    for kind in ("trained", "control", "excess"):
-        if found := entry.get(kind, entry if "value" in entry and kind != "excess" else None):
-            print(f"  {name:12s} {kind:8s} {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]")
+print(f"{TASK}: {task.unit}, {task.num['evaluated']} held out")
+for name, baseline in task.baselines.items():
+    print(f"  {name:12s} baseline {baseline:.3f}")
+for space in ("raw", "plain", "direct", "start", "learned"):
+    for kind, mean in task.spaces[space].means.items():
+        print(f"  {space:12s} {kind:8s} {mean:.3f}")
 
 # %% [markdown]
 # ## A part of your own model

@@ -62,11 +62,10 @@ for model in found:
     print(f"\n{model.model}: largest, in parts of the norm (of the distance between different environments)")
     for space in ("raw", "shared"):
         cells = [
-            f"{kind} {entry['largest']:.0e} ({entry['largest_against']:.0e})"
-            for kind, entry in model.images[space].items()
+            f"{kind} {entry.largest:.0e} ({entry.largest_against:.0e})" for kind, entry in model.images[space].items()
         ]
         print(f"  {space:7s}" + "  ".join(cells))
-    print(f"  orbits collapsed: {model.orbits['raw']['collapsed']:.0%} of {model.orbits['raw']['num_orbits']}")
+    print(f"  orbits collapsed: {model.orbits['raw'].collapsed:.0%} of {model.orbits['raw'].num_orbits}")
     print(f"  {model.verdict}")
 
 # %%
@@ -80,7 +79,7 @@ plots.save(plots.with_legend(*drawn), RESULTS / "images.png")
 # %%
 for model in found:
     told = [
-        f"{element} {entry['turned']:.0e} (at most {entry['largest']:.0e})" for element, entry in model.elements.items()
+        f"{element} {entry['median']:.0e} (at most {entry['largest']:.0e})" for element, entry in model.elements.items()
     ]
     print(f"{model.model}: " + ", ".join(told[:6]))
 
@@ -153,7 +152,8 @@ def forces_turned(model, labels):
 def links(model, labels, crystals):
     """Rows, forces and phonons of a model, and what a rotation changes in each."""
     seen = analyses.symmetry(embedded(model, images.structures, "images"), images)
-    found = {"rows": seen.images["raw"], "orbits": seen.orbits["raw"], "forces": forces_turned(model, labels)}
+    found = {"rows": analyses.plain(seen.images["raw"]), "orbits": analyses.plain(seen.orbits["raw"])}
+    found["forces"] = forces_turned(model, labels)
     found["phonons"] = {}
     for name, cells in crystals.items():
         vibrating = analyses.phonons(
@@ -164,7 +164,7 @@ def links(model, labels, crystals):
             "splitting": vibrating.symmetry["splitting"],
             "acoustic": vibrating.acoustic["violation"],
             "lowest": vibrating.lowest["frequency"],
-            "error": vibrating.reference["plain"].mean_absolute,
+            "error": vibrating.reference.plain.mean_absolute,
             "verdict": vibrating.verdict,
         }
     return found

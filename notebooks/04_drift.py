@@ -128,12 +128,7 @@ for family in FAMILIES:
 # In distances between neighbouring environments; beside it what remains of an atom's neighbours, and by how much
 # energies of structures with gold changed.
 
-
 # %%
-def told(entry):
-    return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"
-
-
 measured = []
 for (family, run, kind), one in found.items():
     for element in ("Au", "Cu"):
@@ -146,16 +141,16 @@ for (family, run, kind), one in found.items():
             "element": element,
             "to_naive": of.displacement.value / naive,
             "atoms": of.num_atoms,
-            **{name: of[name] for name in ("displacement", "mutual_knn", "beyond")},
+            **{name: getattr(of, name) for name in ("displacement", "floors", "mutual_knn", "beyond")},
             "energy": {name: entry.elements[element] for name, entry in one.energy.items()},
             "elements": {name: entry.rank_correlation for name, entry in one.energy.items()},
         }
         measured.append(line)
         print(
-            f"{family:9s} {run:9s} {kind:8s} {element}: moved {told(of['displacement'])}, "
-            f"half precision alone {of['displacement']['floors']['half precision']:.3f}, "
+            f"{family:9s} {run:9s} {kind:8s} {element}: moved {of.displacement:.3f}, "
+            f"half precision alone {of.floors['displacement']['half precision']:.3f}, "
             f"{line['to_naive']:.2f} of naive, "
-            f"neighbours kept {of['mutual_knn']['value']:.2f}, energy {1e3 * line['energy']['change']:.0f} meV/atom"
+            f"neighbours kept {of.mutual_knn.value:.2f}, energy {1e3 * line['energy']['change']:.0f} meV/atom"
         )
     print(f"    {one.verdict}")
 
@@ -166,7 +161,7 @@ for (family, run, kind), one in found.items():
 # structures that hold it changed.
 
 # %%
-(RESULTS / "drift.json").write_text(json.dumps(measured, indent=1))
+(RESULTS / "drift.json").write_text(json.dumps(analyses.plain(measured), indent=1))
 figure, axes = plots.subplots(len(FAMILIES), 2, height=2.9 * len(FAMILIES))
 for row, family in zip(axes, FAMILIES, strict=True):
     for ax, kind in zip(row, ("crystals", "dimers"), strict=True):

@@ -74,19 +74,16 @@ queries = {folder.name: loaded(folder) for folder in sorted(QUERIES.iterdir()) i
 # The reference is parted at random by whole structures. Seven tenths are what others are judged by; two tenths
 # calibrate; one tenth is held out, and must come out as typical: 5 % of it atypical at 5 %, its p-values uniform.
 
-
 # %%
-def with_interval(entry):
-    return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
-
-
 large = len(reference[0].x) > 20_000
 settings = {} if large else {"scores": ["distance"]}
 found = analyses.typicality({"relaxed": reference}, queries, **settings)
 found.save(RESULTS / "typicality.json", atoms=False)
 for model, uniform in found.uniform["relaxed"].items():
-    share = with_interval(found.held_out["relaxed"].against["relaxed"][model].atypical)
-    print(f"{model:14s} held out, atypical: {share}, KS p = {uniform['p_value']:.2f}; of atoms {uniform['atoms']:.3f}")
+    share = found.held_out["relaxed"].against["relaxed"][model].atypical
+    print(
+        f"{model:14s} held out, atypical: {share:.3f}, KS p = {uniform['p_value']:.2f}; of atoms {uniform['atoms']:.3f}"
+    )
 
 # %% [markdown]
 # ## Which sets lie far?
@@ -97,7 +94,7 @@ for model, uniform in found.uniform["relaxed"].items():
 # %%
 for name in found.ranked("relaxed"):
     for model, one in found.queries[name].against["relaxed"].items():
-        print(f"{name:36s} {model:14s} AUROC {with_interval(one.auroc)}   atypical {with_interval(one.atypical)}")
+        print(f"{name:36s} {model:14s} AUROC {one.auroc:.3f}   atypical {one.atypical:.3f}")
 print(found.verdict)
 plots.save(plots.typicality_page(found), RESULTS / "typicality.png")
 

@@ -109,14 +109,13 @@ else:
 
 # %%
 found = pj.analyses.error_ranking(queries, known, scores=scores, reference=references[0])
-found.save(RESULTS / "calibration.json")
+found.save(RESULTS / "error_ranking.json")
 print(f"{found.num_atoms} atoms of {found.num_structures} structures\n{found.verdict}\n")
 for model, of_model in found.scores.items():
     print(f"{model}: mean force error {found.errors[model]['force']['mean']:.3f} eV/Å")
     for score, entry in of_model.items():
-        for place, figures in entry.items():
-            told = figures["rank_correlation"]
-            print(f"  {score:13s} {place:10s} {told['value']:6.2f} [{told['low']:.2f}, {told['high']:.2f}]")
+        for place, ranking in entry.items():
+            print(f"  {score:13s} {place:10s} {ranking.rank_correlation:.2f}")
 
 # %%
 figure, axes = pj.plots.subplots(1, len(found.models), height=2.9)

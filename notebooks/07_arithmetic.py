@@ -46,10 +46,6 @@ def folder_of(variable):
     return [pj.load(path) for path in sorted(Path(named).glob("*.zarr"))] if named else []
 
 
-def told(entry):
-    return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
-
-
 # %% [markdown]
 # ## A sum
 #
@@ -57,7 +53,7 @@ def told(entry):
 # to a sum of random crystals.
 
 # %%
-formulas = pj.groups.reduced_formulas(tables[0].structures).tolist()
+formulas = pj.labels.reduced_formulas(tables[0].structures).tolist()
 asked = next(
     expression
     for expression in (
@@ -88,8 +84,8 @@ except ValueError as error:
 else:
     sums.save(RESULTS / "analogies.json")
     print(f"{sums.num['quadruples']} quadruples of {sums.num['prototypes']} prototypes")
-    for name, figures in sums.found.items():
-        print(f"{name:30s} first {told(figures['hit_1'])}, phase {told(figures['phase'])}")
+    for name, figures in sums.figures.items():
+        print(f"{name:30s} first {figures['hit_1']:.3f}, phase {figures['phase']:.3f}")
     print("chance", sums.chance)
 
 # %% [markdown]
@@ -118,9 +114,9 @@ kept.save(RESULTS / "polymorphs.json")
 print(kept.num)
 for model, of in kept.within.items():
     for how, figures in of.items():
-        print(f"{model:14s} {how:10s}", ", ".join(f"{name} {told(entry)}" for name, entry in figures.items()))
+        print(f"{model:14s} {how:10s}", ", ".join(f"{name} {entry:.3f}" for name, entry in figures.items()))
 for models, of in kept.across.items():
-    print(f"{models:28s}", ", ".join(f"{how} {told(entry)}" for how, entry in of.items()))
+    print(f"{models:28s}", ", ".join(f"{how} {entry:.3f}" for how, entry in of.items()))
 print("chance", kept.chance)
 
 # %% [markdown]
@@ -144,7 +140,7 @@ else:
 reacted = analyses.reactions(equations[:200], species, energies=energies)
 reacted.save(RESULTS / "reactions.json")
 for name, entry in reacted.errors.items():
-    print(f"{name:32s} mean absolute error {told(entry)} eV/atom")
+    print(f"{name:32s} mean absolute error {entry:.3f} eV/atom")
 print("rank correlation of length and energy", reacted.projections)
 
 # %%

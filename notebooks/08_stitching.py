@@ -64,12 +64,7 @@ for table in trained:
 # anchors alone; `zero-shot` is not fitted at all: similarities to the anchors in one space are read as similarities to
 # the same atoms in the other.
 
-
 # %%
-def with_interval(entry, unit=1.0, digits=0):
-    return f"{unit * entry['value']:.{digits}f} [{unit * entry['low']:.{digits}f}, {unit * entry['high']:.{digits}f}]"
-
-
 found = {}
 for source, target in itertools.permutations(trained, 2):
     if target.readout is None:
@@ -79,17 +74,17 @@ for source, target in itertools.permutations(trained, 2):
     found[source.model, target.model] = result
     result.save(RESULTS / f"{source.model}-to-{target.model}.json".replace(":", "-"))
     zero, composition = result.methods["zero-shot"], result.baselines["composition"]
-    print(f"{source.model} → {target.model}: {result.num['judged']} atoms, GFRE and LFRE", end=" ")
-    print(", ".join(with_interval(entry, digits=2) for entry in result.reconstruction.values()))
+    print(f"{source.model} → {target.model}: {result.num['evaluated']} atoms, GFRE and LFRE", end=" ")
+    print(", ".join(f"{entry:.2f}" for entry in result.reconstruction.values()))
     for name, entry in (*result.methods.items(), *((f"{name} alone", of) for name, of in result.baselines.items())):
-        missed = with_interval(entry.unexplained, digits=2) if "left" in entry else ""
-        print(f"  {name:18s} {missed:22s} {with_interval(entry['mae'], 1000)} meV/atom", end="")
-        print(f", median {with_interval(entry['median'], 1000)}")
+        unexplained = f"{entry.unexplained:.2f}" if entry.unexplained else ""
+        print(f"  {name:18s} {unexplained:30s} {entry.mae.scaled(1000):.0f} meV/atom", end="")
+        print(f", median {entry.median.scaled(1000):.0f}")
     print(result.verdict)
 
 # %%
 first = next(iter(found.values()))
-plots.save(plots.stitching_page(first), RESULTS / "stitching.png")
+plots.save(plots.readout_transfer_page(first), RESULTS / "readout_transfer.png")
 
 # %% [markdown]
 # ## Every pair
@@ -112,10 +107,10 @@ plots.save(figure, RESULTS / "pairs.png")
 # The share of the variance within an element that the best map misses: 1 is no better than its mean row.
 
 # %%
-lost = first.methods[first.best]["elements"]
+lost = first.methods[first.best].elements
 ranked = sorted(lost, key=lambda symbol: lost[symbol].value)
 for some in (ranked[:8], ranked[-8:]):
-    print(", ".join(f"{symbol} {lost[symbol]['value']:.2f}" for symbol in some))
+    print(", ".join(f"{symbol} {lost[symbol].value:.2f}" for symbol in some))
 
 # %% [markdown]
 # ## The mean of models
@@ -133,14 +128,13 @@ else:
     values = np.abs(np.linalg.det(structures.cells)) / structures.num_atoms
 if len(trained) > 1:
     merged = analyses.consensus([*trained, *controls], values, k=min(k, 100))
-    merged.save(RESULTS / "merging.json")
+    merged.save(RESULTS / "consensus.json")
     print(f"mean absolute error of {name}:")
     for model, entry in merged.errors.items():
-        print(f"  {model:28s} {with_interval(entry, digits=3)}")
+        print(f"  {model:28s} {entry:.3f}")
     for model, entry in merged.similarities.items():
-        effect = {"value": entry["effect"], "low": entry["effect_low"], "high": entry["effect_high"]}
-        beyond = f"null {entry['null']:.2f}, beyond it {with_interval(effect, digits=2)}"
-        print(f"  {model:28s} Procrustes similarity to the others {with_interval(entry, digits=2)}, {beyond}")
+        beyond = f"null {entry.null:.2f}, beyond it {entry.effect:.2f}"
+        print(f"  {model:28s} Procrustes similarity to the others {entry:.2f}, {beyond}")
     print(merged.verdict)
 
 # %% [markdown]
@@ -166,8 +160,8 @@ if len(trained) > 1:
 # | 7net-l3i5 → chgnet-0.3.0 | 0.17 | 135 (125 to 147), relative | 40,882 (14,286 to 76,646) | 318 (289 to 344) |
 # | 7net-0 → chgnet-0.3.0 | 0.17 | 158 (133 to 194), relative | 104,253 (26,015 to 204,022) | 318 (289 to 344) |
 #
-# - *Best map* is the best of five on the structures that it is evaluated on, in these runs; `stitching` now chooses on
-#   validation systems.
+# - *Best map* is the best of five on the structures that it is evaluated on, in these runs; `readout_transfer` now
+#   chooses on validation systems.
 # - Of the first pair the root mean square error is 51 (47 to 56), the median 30 (28 to 31); with two other draws of
 #   what is held out the mean is 35 (33 to 36) and 39 (37 to 41), the root mean square 46 and 53. A network with random
 #   weights in place of 7net-0 errs by 389 (363 to 417) by the same map and by 323 (305 to 348) at best, curved: no less
@@ -182,7 +176,7 @@ if len(trained) > 1:
 #   energies of new chemistry to 0.206 (0.197 to 0.216) eV/atom, chgnet-0.3.0 alone to 0.197 (0.188 to 0.207), 7net-0 to
 #   0.257, a MACE with random weights to 0.405, the composition to 0.412. With K = 300 it is 0.196 and 0.197: no gain
 #   that is certain. In this run the best single model was the best on the test set itself, which favours it;
-#   `merging` now chooses it on validation systems.
+#   `consensus` now chooses it on validation systems.
 #
 # **To try next**: more anchors; a control for every pair; the mean of four models; your own fine-tuned model's rows in
 # the read-out that it came from.

@@ -44,6 +44,8 @@ from ._sweep import PCA as PCA
 from ._sweep import Curve as Curve
 from ._sweep import Sweep as Sweep
 from ._sweep import sweep as sweep
+from ._symmetry import ImageDistances as ImageDistances
+from ._symmetry import OrbitSpread as OrbitSpread
 from ._symmetry import Symmetry as Symmetry
 from ._symmetry import symmetry as symmetry
 from ._terms import ARROW as ARROW

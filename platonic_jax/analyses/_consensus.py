@@ -293,7 +293,7 @@ def _similarities(
         Estimate.around(
             float(value),
             float(half[i]),
-            limits=(-np.inf, 1),
+            limits=(-np.inf, 1.0),
             null=float(means[i]),
             effect=Estimate.around(float(value - means[i]), float(effect_half[i]), method=JACKKNIFE),
             p=float(p_values[i]),

@@ -17,7 +17,7 @@ from platonic_jax.analyses._group_tests import draw_groups
 from platonic_jax.analyses._intervals import JACKKNIFE
 from platonic_jax.analyses._jackknife import cloud_of, estimates_of, half_width, standard_errors
 from platonic_jax.analyses._nulls import Null, permuted_pairs
-from platonic_jax.analyses._result import Estimate, Result
+from platonic_jax.analyses._result import Estimate
 from platonic_jax.analyses._run import Steps, check_among
 from platonic_jax.tables import EmbeddingTable, load, pair
 
@@ -46,7 +46,7 @@ class LayerMatrix:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Layers(Result):
+class Layers:
     """Every layer of one model against every layer of another.
 
     Attributes:

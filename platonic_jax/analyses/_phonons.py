@@ -15,7 +15,7 @@ from platonic_jax import diagnostics
 from platonic_jax.analyses._result import Result
 from platonic_jax.analyses._run import provenance
 from platonic_jax.analyses._symmetry import TOLERANCE
-from platonic_jax.diagnostics import Bands, Mesh
+from platonic_jax.diagnostics import Bands, Difference, Mesh
 from platonic_jax.probes import AS_IS, REFLECTED, SHIFTED, Displaced
 from platonic_jax.tables import EmbeddingTable
 
@@ -26,6 +26,25 @@ __all__ = ["Phonons", "phonons"]
 TOLERANCES = {"rows": TOLERANCE, "forces": 1e-3, "frequencies": 0.01}
 DECIDING = {"rows": "largest", "forces": "relative", "frequencies": "largest"}
 IMAGINARY = -0.1  # THz; acoustic modes near Γ come as low by the shortness of a supercell.
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reference:
+    """Comparison with reference forces in the same supercells.
+
+    Attributes:
+        plain: Differences of frequencies on the mesh.
+        polar: The same with the Born charges of the reference on both sides; None where there are none.
+        lowest: Lowest frequency of the reference, THz.
+        imaginary: Whether that is imaginary.
+        constants: For each atom of the primitive cell ‖Φ − Φ′‖ / ‖Φ′‖ of its force constants.
+    """
+
+    plain: Difference
+    polar: Difference | None
+    lowest: float
+    imaginary: bool
+    constants: list[float]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,9 +70,7 @@ class Phonons(Result):
             atom of the primitive cell has in that mode.
         mesh: q-points, weights and frequencies.
         bands: along seekpath's path, by `model`, and by `reference` where there is one.
-        reference: what DFT has in the same supercells, or None: `plain` and `polar` (with the same Born charges on both
-            sides) `Difference`; its `lowest` frequency and whether that is `imaginary`; and `constants`, for each atom
-            of the primitive cell ‖Φ − Φ′‖ / ‖Φ′‖.
+        reference: comparison with DFT, or None.
         settings: how it was made.
         provenance: of the table.
     """
@@ -68,7 +85,7 @@ class Phonons(Result):
     lowest: Mapping[str, Any]
     mesh: Mesh
     bands: Mapping[str, Bands]
-    reference: Mapping[str, Any] | None
+    reference: Reference | None
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
 
@@ -249,17 +266,17 @@ def _lowest(phonon: Any, constants: np.ndarray, mesh: Mesh, *, polar: bool) -> d
 
 def _against(
     phonon: Any, constants: np.ndarray, truth: np.ndarray, plain_mesh: Mesh, polar_mesh: Mesh | None, density: float
-) -> dict[str, Any]:
+) -> Reference:
     """The model's force constants against those of the reference, in the same supercells."""
     plain_truth = diagnostics.mesh(phonon, truth, density=density)
     polar_truth = None if polar_mesh is None else diagnostics.mesh(phonon, truth, density=density, polar=True)
     rows = phonon.primitive.p2s_map
     error, size = (np.linalg.norm(part[rows].reshape(len(rows), -1), axis=1) for part in (constants - truth, truth))
     lowest = float((polar_truth or plain_truth).frequencies.min())
-    return {
-        "plain": diagnostics.difference(plain_mesh, plain_truth),
-        "polar": polar_mesh and polar_truth and diagnostics.difference(polar_mesh, polar_truth),
-        "lowest": lowest,
-        "imaginary": lowest < IMAGINARY,
-        "constants": (error / size).tolist(),
-    }
+    return Reference(
+        plain=diagnostics.difference(plain_mesh, plain_truth),
+        polar=polar_mesh and polar_truth and diagnostics.difference(polar_mesh, polar_truth),
+        lowest=lowest,
+        imaginary=lowest < IMAGINARY,
+        constants=(error / size).tolist(),
+    )

@@ -83,11 +83,11 @@ class ReadoutTransfer(Result):
         maps: by method, the map from the source; not in the JSON.
     """
 
-    source: str
-    target: str
     UNSAVED = {"maps": {}}
     DERIVED = ("best",)
 
+    source: str
+    target: str
     methods: Mapping[str, Transfer]
     controls: Mapping[str, Mapping[str, Transfer]]
     chosen: Mapping[str, str]

@@ -26,6 +26,56 @@ _SPACES = ("raw", "shared")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class ImageDistances:
+    """Distances between atoms and their images of one kind.
+
+    Attributes:
+        num_structures: Number of transformed copies.
+        num_atoms: Number of images.
+        median: Median distance of an image to its atom, relative to the atom's norm.
+        largest: Largest of these.
+        median_against: Median distance, relative to the distance between different environments.
+        largest_against: Largest of these.
+        misassigned: Share of images that lie farther from their atom than half way to the next environment.
+        broken: Share of images beyond the tolerance.
+        worst: `structure`, `atom` and `element` of the atom of `largest`.
+    """
+
+    num_structures: int
+    num_atoms: int
+    median: float
+    largest: float
+    median_against: float
+    largest_against: float
+    misassigned: float
+    broken: float
+    worst: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OrbitSpread:
+    """Spread of symmetry-equivalent atoms.
+
+    Attributes:
+        num_orbits: Number of orbits of several atoms.
+        collapsed: Share of them that lies within the tolerance.
+        largest: Largest distance to an orbit's mean, relative to its norm.
+        within: Root mean square distance within an orbit.
+        between: Root mean square distance between orbits.
+        ratio: `within` / `between`.
+        worst: An atom of the orbit of `largest`, and the orbit's `num_atoms`; None without such orbits.
+    """
+
+    num_orbits: int = 0
+    collapsed: float = np.nan
+    largest: float = np.nan
+    within: float = np.nan
+    between: float = np.nan
+    ratio: float = np.nan
+    worst: Mapping[str, Any] | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Symmetry(Result):
     """Distances between atoms and their transformed copies, and the spread of equivalent atoms.
 
@@ -33,14 +83,8 @@ class Symmetry(Result):
         model: its name.
         kind: `model`, or `random` (re-drawn weights).
         layer: the layer that was looked at.
-        images: by space, `raw` or `shared`, by kind of image: `num_structures` and `num_atoms`; `median` and `largest`
-            distance of an image to its atom, in parts of the atom's norm; both also in parts of the distance between
-            different environments, as `median_against` and `largest_against`; `misassigned`, the share of images that
-            lie farther from their atom than half way to the next environment; `broken`, the share beyond the tolerance;
-            and `worst`, the atom of `largest`.
-        orbits: by space: `num_orbits`, those of several atoms; `collapsed`, the share of them that lies within the
-            tolerance; `largest` distance to an orbit's mean, in parts of its norm, and the `worst` orbit; `within` an
-            orbit and `between` orbits, root mean squares, and their `ratio`.
+        images: by space, `raw` or `shared`, by kind of image.
+        orbits: by space.
         atoms: for every atom of the originals `structure`, `atom`, `element`, and `median` and `largest`: the median
             and the largest distance of its rotations and reflections, in parts of its norm, in raw space.
         elements: the same over the atoms of each element, the most sensitive element first.
@@ -56,8 +100,8 @@ class Symmetry(Result):
     model: str
     kind: str
     layer: str
-    images: Mapping[str, Mapping[str, Mapping[str, Any]]]
-    orbits: Mapping[str, Mapping[str, Any]]
+    images: Mapping[str, Mapping[str, ImageDistances]]
+    orbits: Mapping[str, OrbitSpread]
     atoms: Mapping[str, np.ndarray]
     elements: Mapping[str, Mapping[str, Any]]
     noise: Mapping[str, float]
@@ -69,7 +113,7 @@ class Symmetry(Result):
     @property
     def broken(self) -> list[str]:
         """The kinds of image under which some atom moves by more than the tolerance in raw space."""
-        return [kind for kind, entry in self.images["raw"].items() if entry["largest"] > TOLERANCE]
+        return [kind for kind, entry in self.images["raw"].items() if entry.largest > TOLERANCE]
 
 
 def symmetry(table: EmbeddingTable, images: Images, *, k: int = 100, seed: int = 0) -> Symmetry:
@@ -126,13 +170,18 @@ def symmetry(table: EmbeddingTable, images: Images, *, k: int = 100, seed: int =
             scale, nearest, collapse[space] = _scales(seen, number, orbit, home, most, label)
             per_space[space] = {
                 kind: _summary(
-                    np.flatnonzero(kinds == kind), relative[space], distance, scale, nearest, images.image_of, label
+                    np.flatnonzero(kinds == kind),
+                    relative[space],
+                    distance,
+                    scale,
+                    nearest,
+                    images.image_of,
+                    label,
+                    num_structures=int((images.kind == kind).sum()),
                 )
                 for kind in IMAGES
                 if (kinds == kind).any()
             }
-            for kind, entry in per_space[space].items():
-                entry["num_structures"] = int((images.kind == kind).sum())
 
     rotated = np.isin(kinds, _ROTATIONS)
     atoms = _by_atom(relative["raw"][rotated], images.image_of[rotated], number)
@@ -146,7 +195,7 @@ def symmetry(table: EmbeddingTable, images: Images, *, k: int = 100, seed: int =
         elements=_by_element(symbols, atoms),
         noise={
             "storage": float(np.finfo(np.float32).eps),
-            "rounding": per_space["raw"]["permutation"]["largest"],
+            "rounding": per_space["raw"]["permutation"].largest,
             "tolerance": TOLERANCE,
         },
         symmetrized={known.ids[i]: float(shift) for i, shift in enumerate(images.moved) if shift >= 1e-6},
@@ -199,13 +248,12 @@ def _compact(orbit: np.ndarray, structure: np.ndarray) -> tuple[np.ndarray, np.n
 
 def _scales(
     seen: Array, number: int, orbit: np.ndarray, home: np.ndarray, most: int, label: Any
-) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+) -> tuple[np.ndarray, np.ndarray, OrbitSpread]:
     """Distance between environments and to the nearest one, for every original atom; and the collapse of orbits."""
     scale, nearest = np.full(number, np.nan), np.full(number, np.nan)
     known = np.flatnonzero(orbit >= 0)
-    empty = {"num_orbits": 0, "collapsed": np.nan, "largest": np.nan, "within": np.nan, "between": np.nan}
     if not known.size:
-        return scale, nearest, {**empty, "ratio": np.nan, "worst": None}
+        return scale, nearest, OrbitSpread()
     members = orbit[known]
     spread = _orbits(seen[known], jnp.asarray(members), jnp.asarray(home[members]), num_orbits=len(home), most=most)
     within, largest, between, closest, norm = (np.asarray(values, float) for values in spread)
@@ -216,22 +264,22 @@ def _scales(
     nearest[known] = closest[members]
     several = size > 1
     if not several.any():
-        return scale, nearest, {**empty, "between": everywhere, "ratio": np.nan, "worst": None}
+        return scale, nearest, OrbitSpread(between=everywhere)
     part = np.where(several, largest / np.where(norm > 0, norm, 1), -1)
     inside = float(np.sqrt(np.mean(within[several] ** 2)))
     outside = float(np.sqrt(np.nanmean(between**2))) if np.isfinite(between).any() else everywhere
     return (
         scale,
         nearest,
-        {
-            "num_orbits": int(several.sum()),
-            "collapsed": float(np.mean(part[several] <= TOLERANCE)),
-            "largest": float(part.max()),
-            "within": inside,
-            "between": outside,
-            "ratio": inside / outside if outside > 0 else np.nan,
-            "worst": {**label(int(first[part.argmax()])), "num_atoms": int(size[part.argmax()])},
-        },
+        OrbitSpread(
+            num_orbits=int(several.sum()),
+            collapsed=float(np.mean(part[several] <= TOLERANCE)),
+            largest=float(part.max()),
+            within=inside,
+            between=outside,
+            ratio=inside / outside if outside > 0 else np.nan,
+            worst={**label(int(first[part.argmax()])), "num_atoms": int(size[part.argmax()])},
+        ),
     )
 
 
@@ -249,21 +297,24 @@ def _summary(
     nearest: np.ndarray,
     image_of: np.ndarray,
     label: Any,
-) -> dict[str, Any]:
+    *,
+    num_structures: int,
+) -> ImageDistances:
     """Of the images of one kind, whose rows are given."""
     atom = image_of[rows]
     parts, sited, scaled = relative[rows], np.isfinite(nearest[atom]), scale[atom] > 0
     against = distance[rows][scaled] / scale[atom][scaled]
-    return {
-        "num_atoms": len(rows),
-        "median": float(np.median(parts)),
-        "largest": float(parts.max()),
-        "median_against": float(np.median(against)) if scaled.any() else np.nan,
-        "largest_against": float(against.max()) if scaled.any() else np.nan,
-        "misassigned": float(np.mean(distance[rows][sited] > nearest[atom][sited] / 2)) if sited.any() else np.nan,
-        "broken": float(np.mean(parts > TOLERANCE)),
-        "worst": label(int(atom[parts.argmax()])),
-    }
+    return ImageDistances(
+        num_structures=num_structures,
+        num_atoms=len(rows),
+        median=float(np.median(parts)),
+        largest=float(parts.max()),
+        median_against=float(np.median(against)) if scaled.any() else np.nan,
+        largest_against=float(against.max()) if scaled.any() else np.nan,
+        misassigned=float(np.mean(distance[rows][sited] > nearest[atom][sited] / 2)) if sited.any() else np.nan,
+        broken=float(np.mean(parts > TOLERANCE)),
+        worst=label(int(atom[parts.argmax()])),
+    )
 
 
 def _by_atom(relative: np.ndarray, atom: np.ndarray, number: int) -> dict[str, np.ndarray]:

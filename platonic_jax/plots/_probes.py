@@ -27,7 +27,7 @@ def images(results: Sequence[Symmetry], space: str = "raw", *, ax: Axes | None =
     kinds = list(results[0].images[space])
     for place, model in enumerate(results):
         colour, marker = SERIES[place % len(SERIES)]
-        largest = [max(model.images[space][kind]["largest"], _LEAST) for kind in kinds]
+        largest = [max(model.images[space][kind].largest, _LEAST) for kind in kinds]
         at = np.arange(len(kinds)) + 0.16 * (place - (len(results) - 1) / 2)
         ax.plot(at, largest, marker, ms=3.2, color=colour, label=model.model)
     ax.axhline(results[0].noise["storage"], color=GREY, lw=0.8, ls=":")

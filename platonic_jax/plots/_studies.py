@@ -292,7 +292,7 @@ def gains(
     Args:
         result: the result.
         where: `all` atoms, or those `within` one element.
-        measure: a name in `result.agreement[where]["learned"]`.
+        measure: a name in `result.agreement[where].spaces["learned"]`.
         before: the other space: `start` of the training, `plain` (random anchors) or `raw` (embeddings, no anchors).
         ax: the axes to draw into; a new figure of column width if left out.
 

@@ -11,7 +11,7 @@ from ase.build import bulk
 from platonic_adapters.structures import Structures
 
 from platonic_jax import analyses
-from platonic_jax.analyses import _terms
+from platonic_jax.analyses import Groups, _terms
 from platonic_jax.analyses._analogies import quadruples
 from platonic_jax.labels import prototypes
 from platonic_jax.tables import EmbeddingTable
@@ -134,7 +134,7 @@ def test_sums_of_a_model_that_adds_up_are_found_beyond_chance(salts):
     assert found.null["p_value"] < 0.1
     assert "The nearest crystal is KCl" in found.verdict
     told = json.loads(json.dumps(found.to_json()))
-    schemed.check("arithmetic", told)
+    schemed.check("arithmetic expression", told)
     reports.check(found)
     assert told["terms"][1]["coefficient"] == -1
 
@@ -199,10 +199,10 @@ def test_composition_adds_up_but_knows_no_phase(salts):
     assert found.figures["a"]["phase"].value == pytest.approx(1)
     assert found.figures["a, elements alone"]["phase"].value == pytest.approx(0.5)
     assert found.num["quadruples"] == 36
-    schemed.check("arithmetic", json.loads(json.dumps(found.to_json())))
+    schemed.check("arithmetic analogies", json.loads(json.dumps(found.to_json())))
     reports.check(found)
     # Each phase is one group of quadruples that hang together: nothing to tell an interval from.
-    assert found.groups == {"num": 2, "largest": 18, "effective": 2.0}
+    assert found.groups == Groups(num=2, largest=18, effective=2.0)
     assert np.isnan(found.figures["a"]["phase"].low)
     assert "the phase is right in 100 % (no interval) (composition baseline: 50 %)" in found.verdict
     assert "too few for intervals" in found.verdict
@@ -232,7 +232,7 @@ def test_phases_are_told_from_copies_and_found_again(salts):
         assert found.across["a → b"][how].value == pytest.approx(1)
     assert found.chance["phase"] == pytest.approx(0.5)
     assert "the same phase is nearest more often than by chance: 100 % (95 % CI" in found.verdict
-    schemed.check("arithmetic", json.loads(json.dumps(found.to_json(), allow_nan=False)))
+    schemed.check("arithmetic polymorphs", json.loads(json.dumps(found.to_json(), allow_nan=False)))
     reports.check(found)
 
 
@@ -306,9 +306,9 @@ def test_a_read_out_of_other_reactions_tells_energies():
     assert found.errors["a, own energies"].value < 1e-5
     np.testing.assert_allclose(found.predicted["a"], truth, atol=0.1 * np.std(truth))
     # Every compound is formed once.
-    assert found.groups == {"num": 24, "largest": 1, "effective": 24.0, "reactions": 24}
+    assert found.groups == Groups(num=24, largest=1, effective=24.0)
     assert ", below the baseline. The 24 reactions fall into 24 groups" in found.verdict
-    schemed.check("arithmetic", json.loads(json.dumps(found.to_json(), allow_nan=False)))
+    schemed.check("arithmetic reactions", json.loads(json.dumps(found.to_json(), allow_nan=False)))
     reports.check(found)
 
 
@@ -320,8 +320,8 @@ def test_reactions_that_share_compounds_are_one_group():
     energies = np.random.default_rng(0).normal(size=len(formed) + 3).tolist()
     found = analyses.reactions([*formed, *chained], [table(of)], energies=energies, space="own", num_bootstraps=20)
     # Eight compounds and the three exchanges between them are one group, the four bromides stand alone.
-    assert found.groups["num"] == 5
-    assert found.groups["largest"] == 11
+    assert found.groups.num == 5
+    assert found.groups.largest == 11
     assert np.isnan(found.errors["a"].low)
     assert "too few for intervals" in found.verdict
     assert "nan" not in found.verdict

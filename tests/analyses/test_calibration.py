@@ -154,11 +154,10 @@ def test_a_score_that_is_the_error_is_perfect_and_one_by_chance_tells_nothing(er
     for place in ("atoms", "within"):
         oracle, chance = (found.scores["a"][name][place] for name in ("oracle", "chance"))
         for figure in ("rank_correlation", "worst_auroc"):
-            assert oracle[figure].value == pytest.approx(1, abs=1e-3)
+            assert getattr(oracle, figure).value == pytest.approx(1, abs=1e-3)
         assert oracle.prediction_rejection.value == pytest.approx(1, abs=1e-3)
-        for figure, by_chance in found.settings["by chance"].items():
-            if figure in chance:
-                told = chance[figure]
+        for figure, by_chance in found.settings["null"].items():
+            if told := getattr(chance, figure):
                 assert abs(told.value - by_chance) < 1.5 * (told.high - told.low)
     assert found.scores["a"]["oracle"]["structures"].rank_correlation.value > 0.5
     assert "disagreement" not in found.scores["a"]  # One model alone.
@@ -225,7 +224,7 @@ def test_the_worst_atoms_are_named_and_the_record_is_written(errors, tmp_path):
     assert worst["ranks"]["oracle"] > 0.99
     found.save(tmp_path / "calibration.json")
     told = json.loads((tmp_path / "calibration.json").read_text())
-    schemed.check("calibrate", told)
+    schemed.check("rank-errors", told)
     reports.check(found)
     assert told["verdict"] == found.verdict
     assert "oracle, with a rank correlation of 1.00" in found.verdict
@@ -257,8 +256,9 @@ def test_intervals_stay_in_range_where_the_worst_are_told_almost_perfectly(error
     for place in ("atoms", "within"):
         entry = found.scores["a"]["s"][place]
         assert 0.95 < entry.worst_auroc.value <= 1
-        for figure in ("worst_auroc", "rank_correlation", "gain"):
-            assert entry[figure].low < entry[figure].value <= entry[figure].high <= 1
+        for figure in ("worst_auroc", "rank_correlation", "prediction_rejection"):
+            estimate = getattr(entry, figure)
+            assert estimate.low < estimate.value <= estimate.high <= 1
 
 
 def test_mistakes_are_told(errors):

@@ -159,14 +159,14 @@ def test_against_a_reference_of_which_all_forces_are_a_multiple(tmp_path):
     truth.save(tmp_path / "phonopy_params.yaml")
     made = probes.displaced(probes.read_phonopy(tmp_path / "phonopy_params.yaml"), seed=1)
     found = analyses.phonons(answered(made, lambda atoms: 0.81 * emt(atoms)), made)
-    error = found.reference["plain"]
-    assert found.reference["polar"] is None
+    error = found.reference.plain
+    assert found.reference.polar is None
     mean = (found.mesh.weights[:, None] * found.mesh.frequencies).sum() / 12
     assert error.slope == pytest.approx(0.9, abs=1e-4)
     assert error.mean == pytest.approx(-error.mean_absolute, abs=1e-4)
     assert error.mean_absolute == pytest.approx(mean * 0.1 / 0.9, rel=1e-3)
     assert error.rescaled < 1e-3 < error.mean_absolute < error.null
-    np.testing.assert_allclose(found.reference["constants"], 0.19, atol=1e-5)
+    np.testing.assert_allclose(found.reference.constants, 0.19, atol=1e-5)
     assert "10 % softer" in found.verdict
     assert found.bands["reference"].frequencies.shape == found.bands["model"].frequencies.shape
     found.save(tmp_path / "phonons.json")

@@ -17,6 +17,7 @@ from sklearn.linear_model import LinearRegression, RidgeCV
 
 import platonic_jax as pj
 from platonic_jax import analyses, learn, metrics, plots, projection, stitching
+from platonic_jax.analyses._readout_transfer import FITTED
 from platonic_jax.cli import main
 from platonic_jax.labels import chemical_systems
 from platonic_jax.tables import EmbeddingTable
@@ -372,13 +373,13 @@ def test_a_linear_image_is_stitched_and_its_read_out_understands(stitched):
     assert stitched.baselines["element"].unexplained.value > 0.9
     assert min(entry.unexplained.value for entry in stitched.controls["random:a?seed=0"].values()) > 0.9
     assert "The mapped embeddings beat every baseline." in stitched.verdict
-    assert stitched.best in analyses._stitching.FITTED
+    assert stitched.best in FITTED
     assert set(stitched.chosen) == {"a", "random:a?seed=0"}
     assert stitched.reconstruction["gfre"].value == pytest.approx(of["affine"].unexplained.value ** 0.5, rel=0.05)
-    for figure in ("left", "mae", "median", "rmse"):
-        entry = of["affine"][figure]
+    for figure in ("unexplained", "mae", "median", "rmse"):
+        entry = getattr(of["affine"], figure)
         assert entry.low <= entry.value <= entry.high
-    assert set(of["affine"]["elements"]) <= {"O", "Fe", "Ti", "Si", "Cu", "C"}
+    assert set(of["affine"].elements) <= {"O", "Fe", "Ti", "Si", "Cu", "C"}
 
 
 def held_out(seed=0):
@@ -433,7 +434,7 @@ def test_the_result_is_written_and_drawn(stitched, tmp_path):
     reports.check(stitched)
     assert read["verdict"] == stitched.verdict
     assert "maps" not in read
-    plots.save(plots.stitching_page(stitched), tmp_path / "s.png")
+    plots.save(plots.readout_transfer_page(stitched), tmp_path / "s.png")
     assert (tmp_path / "s.png").stat().st_size > 10_000
 
 
@@ -441,7 +442,7 @@ def test_without_a_read_out_rows_alone_are_judged():
     a, b, _ = models()
     found = analyses.readout_transfer(b, a, k=60, num_components=6, num_bootstraps=20)
     assert found.readout == {}
-    assert set(found.methods["affine"]) == {"left", "elements"}
+    assert found.methods["affine"].mae is None
     assert set(found.baselines) == {"element"}
     assert "has no readout, so energies were not evaluated" in found.verdict
     # Four chemical systems are tested.
@@ -449,7 +450,7 @@ def test_without_a_read_out_rows_alone_are_judged():
     assert "(no interval)" in found.verdict
     assert "nan" not in found.verdict
     reports.check(found)
-    assert len(plots.stitching_page(found).axes) == 1
+    assert len(plots.readout_transfer_page(found).axes) == 1
 
 
 @pytest.mark.usefixtures("as_users_call")
@@ -484,10 +485,10 @@ def test_the_consensus_of_noisy_models_predicts_better_than_any_and_stands_neare
     assert found.errors["consensus"].value < min(found.errors[name].value for name in found.models)
     assert found.errors["constant"].value > 1.5 * found.errors["consensus"].value
     near, far = (found.similarities[name] for name in ("m0", "random:m?seed=0"))
-    assert far["effect_low"] < 0 < near["effect_low"]
-    assert near["p"] < 0.05
-    assert far["p"] > 0.05
-    assert near["effect"] == pytest.approx(near.value - near["null"])
+    assert far.effect.low < 0 < near.effect.low
+    assert near.p < 0.05
+    assert far.p > 0.05
+    assert near.effect.value == pytest.approx(near.value - near.null)
     assert found.num["fitted"] + found.num["validated"] + found.num["evaluated"] == STRUCTURES - 5
     assert found.best == min(found.models, key=found.validation_errors.__getitem__)
     assert "less than m" in found.verdict
@@ -518,7 +519,7 @@ def test_the_best_single_model_is_not_the_best_by_luck_and_nothing_shared_is_no_
         luck.append(found.errors[found.best].value - errors.mean())
         least.append(errors.min() - errors.mean())
         gains.append(found.gain)
-        p_values += [entry["p"] for entry in found.similarities.values()]
+        p_values += [entry.p for entry in found.similarities.values()]
     error = np.std(least) / np.sqrt(len(least))
     assert np.mean(luck) > np.mean(least) + 2 * error
     assert abs(np.mean(luck)) < 0.05
@@ -546,7 +547,7 @@ def test_the_command_says_it_and_writes_it(tmp_path, capsys):
         writer.write(0, {"layer": one.x}, {})
         writer.finish()
         paths.append(str(tmp_path / name))
-    code = main(["stitch", *paths, "--k", "60", "--json", str(tmp_path / "s.json"), "-o", str(tmp_path / "out")])
+    code = main(["stitch", *paths, "-k", "60", "--json", str(tmp_path / "s.json"), "-o", str(tmp_path / "out")])
     said = capsys.readouterr()
     assert code == 0, said.err
     assert "a → b" in said.out
@@ -554,4 +555,4 @@ def test_the_command_says_it_and_writes_it(tmp_path, capsys):
     assert "composition alone" in said.out
     assert json.loads((tmp_path / "s.json").read_text())["source"] == "a"
     assert "<h1>" in (tmp_path / "out/report.html").read_text()
-    assert json.loads((tmp_path / "out/stitching.json").read_text())["target"] == "b"
+    assert json.loads((tmp_path / "out/readout_transfer.json").read_text())["target"] == "b"

@@ -74,9 +74,9 @@ def test_the_interval_is_that_of_a_comparison_with_given_anchors(clouds):
     settings = {"measures": ["mutual_knn"], "num_permutations": 1, "nulls": ["all"], "element_alone": False}
     matrix = compare(tables, anchors=rows, **settings).measures["mutual_knn"]
     one = layers([tables[0]], [tables[1]], anchors=rows, measures=["mutual_knn"], num_permutations=1)
-    entry = one.measures["mutual_knn"]
-    assert entry["best_value"] == pytest.approx(matrix.value[0, 1], abs=1e-9)
-    assert entry["high"] - entry["low"] == pytest.approx(matrix.high[0, 1] - matrix.low[0, 1], rel=0.1)
+    best = one.measures["mutual_knn"].best_estimate
+    assert best.value == pytest.approx(matrix.value[0, 1], abs=1e-9)
+    assert best.high - best.low == pytest.approx(matrix.high[0, 1] - matrix.low[0, 1], rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -124,14 +124,15 @@ def test_the_layers_that_agree_are_found_and_worth_more_than_chance(clouds):
     found = layers(first, second, k=15, num_permutations=39)
     assert found.names == [["1", "2"], ["1", "2", "3"]]
     for entry in found.measures.values():
-        assert entry["value"].shape == entry["p"].shape == (2, 3)
-        assert entry["best"] == [1, 0]
-        assert entry["best_value"] == entry["value"][1, 0]
-        assert entry["low"] < entry["best_value"] < entry["high"]
-        np.testing.assert_allclose(entry["effect"], entry["value"] - entry["null"], atol=1e-6)
-        assert entry["best_effect"] == entry["effect"].max() == entry["effect"][1, 0]
-        assert entry["p_of_best"] == entry["p"][1, 0] == pytest.approx(1 / 40)
-        others = np.delete(entry["p"].ravel(), 3)
+        best = entry.best_estimate
+        assert entry.value.shape == entry.p.shape == (2, 3)
+        assert entry.best == (1, 0)
+        assert best.value == entry.value[1, 0]
+        assert best.low < best.value < best.high
+        np.testing.assert_allclose(entry.effect, entry.value - entry.null, atol=1e-6)
+        assert best.effect.value == entry.effect.max() == entry.effect[1, 0]
+        assert best.p == entry.p[1, 0] == pytest.approx(1 / 40)
+        others = np.delete(entry.p.ravel(), 3)
         assert others.min() > 1 / 40
 
 
@@ -147,11 +148,11 @@ def test_layers_that_hold_nothing_but_the_element_are_not_the_best(clouds):
         table(y, model="b", layer="1"),
     ]
     found = layers(first, second, k=15, num_permutations=39, measures=("procrustes", "mutual_knn"))
-    assert found.measures["procrustes"]["value"].argmax() == 0
+    assert found.measures["procrustes"].value.argmax() == 0
     for entry in found.measures.values():
-        assert entry["best"] == [1, 1]
-        assert entry["p"][0, 0] > 0.05
-        assert entry["p_of_best"] == pytest.approx(1 / 40)
+        assert entry.best == (1, 1)
+        assert entry.p[0, 0] > 0.05
+        assert entry.best_estimate.p == pytest.approx(1 / 40)
 
 
 def test_the_layers_of_a_store_are_read_in_order(tmp_path):

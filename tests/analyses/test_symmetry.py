@@ -95,9 +95,9 @@ TURNS = {"cube rotation", "rotation", "reflection"}
 def test_an_invariant_model_is_at_the_floor_and_collapses_every_orbit():
     found = analyses.symmetry(table(IMAGES, "invariant"), IMAGES)
     assert found.broken == []
-    assert all(entry["largest"] < 3e-6 for space in found.images.values() for entry in space.values())
-    assert found.orbits["raw"]["num_orbits"] == 2
-    assert found.orbits["raw"]["collapsed"] == found.orbits["shared"]["collapsed"] == 1
+    assert all(entry.largest < 3e-6 for space in found.images.values() for entry in space.values())
+    assert found.orbits["raw"].num_orbits == 2
+    assert found.orbits["raw"].collapsed == found.orbits["shared"].collapsed == 1
     assert "is invariant under every symmetry tested" in found.verdict
     assert found.fallback_scale == ["structure:2"]
 
@@ -119,8 +119,8 @@ def test_what_a_model_breaks_is_named_and_nothing_else(model, broken):
 
 def test_a_model_that_knows_x_from_y_does_not_collapse_orbits_and_is_told_what_to_do():
     found = analyses.symmetry(table(IMAGES, "turning", random_weights=True), IMAGES)
-    assert found.orbits["raw"]["collapsed"] < 1
-    assert found.orbits["raw"]["worst"]["element"] in ("Ti", "O")
+    assert found.orbits["raw"].collapsed < 1
+    assert found.orbits["raw"].worst["element"] in ("Ti", "O")
     assert "--orbit-average" in found.verdict
     assert "random weights" in found.verdict
 
@@ -133,9 +133,9 @@ def test_a_model_that_tells_left_from_right_parts_what_only_an_inversion_makes_e
     np.testing.assert_array_equal(images.orbit[:4], [0, 1, 0, 1])
     found = analyses.symmetry(table(images, "handed"), images)
     assert found.broken == ["reflection"]
-    assert found.orbits["raw"]["collapsed"] == 0
+    assert found.orbits["raw"].collapsed == 0
     assert "mirror images" in found.verdict
-    assert analyses.symmetry(table(images, "invariant"), images).orbits["raw"]["collapsed"] == 1
+    assert analyses.symmetry(table(images, "invariant"), images).orbits["raw"].collapsed == 1
 
 
 def test_the_figures_are_those_of_plain_loops():
@@ -147,10 +147,10 @@ def test_the_figures_are_those_of_plain_loops():
     distance = np.linalg.norm(x[rows] - original, axis=1)
     relative = distance / np.linalg.norm(original, axis=1)
     entry = found.images["raw"]["rotation"]
-    np.testing.assert_allclose([entry["median"], entry["largest"]], [np.median(relative), relative.max()], rtol=1e-5)
-    assert entry["num_structures"] == 6
+    np.testing.assert_allclose([entry.median, entry.largest], [np.median(relative), relative.max()], rtol=1e-5)
+    assert entry.num_structures == 6
     worst = IMAGES.image_of[rows[relative.argmax()]]
-    assert (entry["worst"]["atom"], entry["worst"]["structure"]) == (
+    assert (entry.worst["atom"], entry.worst["structure"]) == (
         made.atom_index[worst],
         IMAGES.structures.ids[made.structure_index[worst]],
     )
@@ -159,13 +159,13 @@ def test_the_figures_are_those_of_plain_loops():
     apart = np.linalg.norm(means[:, None] - means[None], axis=2)
     ruler = np.array([*[apart[0, 1]] * 6, *[apart[2, 3]] * 2, np.sqrt((apart**2).sum() / 20)])
     against = distance / ruler[IMAGES.image_of[rows]]
-    np.testing.assert_allclose(entry["largest_against"], against.max(), rtol=1e-5)
+    np.testing.assert_allclose(entry.largest_against, against.max(), rtol=1e-5)
     salted = IMAGES.image_of[rows] < 8
     confused = distance[salted] > ruler[IMAGES.image_of[rows]][salted] / 2
-    assert entry["misassigned"] == pytest.approx(confused.mean())
+    assert entry.misassigned == pytest.approx(confused.mean())
     spread = np.concatenate([np.linalg.norm(x[:2] - means[0], axis=1), np.linalg.norm(x[2:6] - means[1], axis=1)])
     within = np.sqrt(np.mean([(spread[:2] ** 2).mean(), (spread[2:] ** 2).mean()]))
-    assert found.orbits["raw"]["within"] == pytest.approx(within, rel=1e-5)
+    assert found.orbits["raw"].within == pytest.approx(within, rel=1e-5)
     turned = np.isin(kinds, list(TURNS)) & (IMAGES.image_of == 3)
     moved = np.linalg.norm(x[turned] - x[3], axis=1) / np.linalg.norm(x[3])
     assert found.atoms["median"][3] == pytest.approx(np.median(moved), rel=1e-5)
@@ -174,8 +174,8 @@ def test_the_figures_are_those_of_plain_loops():
 
 def test_the_shared_space_sees_directions_not_lengths():
     found = analyses.symmetry(table(IMAGES, "cell"), IMAGES)
-    assert found.images["raw"]["supercell"]["largest"] > 0.5
-    assert found.images["shared"]["supercell"]["largest"] < 1e-6
+    assert found.images["raw"]["supercell"].largest > 0.5
+    assert found.images["shared"]["supercell"].largest < 1e-6
 
 
 def test_orbits_against_plain_loops_and_their_gradient():
@@ -231,8 +231,9 @@ def test_the_record_is_json_and_a_skipped_structure_is_left_out(tmp_path):
 def test_one_environment_alone_has_no_ruler():
     images = probes.images(read(bulk("Cu", "fcc", a=3.6))[0], seed=0, num_draws=1)
     found = analyses.symmetry(table(images, "turning"), images)
-    assert np.isnan(found.images["raw"]["rotation"]["largest_against"])
+    assert np.isnan(found.images["raw"]["rotation"].largest_against)
     assert "was not tested" in found.verdict
+    reports.check([found])
 
 
 def test_wrong_use():

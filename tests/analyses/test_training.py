@@ -14,7 +14,7 @@ from platonic_adapters.structures import Structures
 from sklearn.linear_model import Ridge
 
 from platonic_jax import metrics, report
-from platonic_jax.analyses import compare, extend, read_targets, train
+from platonic_jax.analyses import Estimate, compare, extend, read_targets, train
 from platonic_jax.analyses._training._driver import _held_out
 from platonic_jax.analyses._training._evaluation import RIDGES
 from platonic_jax.anchors import Anchors

@@ -229,7 +229,8 @@ def test_the_interval_is_that_of_delong():
     np.testing.assert_allclose([found.low, found.high], reached, atol=0.003)
     assert np.isnan(_auroc(score[:0], typical).value)
     # Told apart without exception: the bound of 150 pairs, all of which are in order.
-    assert _auroc(score + 100, typical) == {"value": 1, "low": pytest.approx(0.025 ** (1 / 150)), "high": 1}
+    apart = _auroc(score + 100, typical)
+    assert (apart.value, apart.low, apart.high) == (1, pytest.approx(0.025 ** (1 / 150)), 1)
 
 
 def judged(x, species, *, reference=None, structures=KNOWN, **options):
@@ -352,12 +353,13 @@ def test_the_record_is_told_and_written(found, tmp_path):
     schemed.check("typicality", told)
     reports.check(found)
     assert told["verdict"] == found.verdict
-    assert told["queries"]["off"]["against"]["sheet"][ALL]["auroc"].value == pytest.approx(
+    assert told["queries"]["off"]["against"]["sheet"][ALL]["auroc"]["value"] == pytest.approx(
         found.queries["off"].against["sheet"][ALL].auroc.value, rel=1e-4
     )
     short = found.to_json(atoms=False)["queries"]["off"]
     assert "species" not in short
-    assert set(short["against"]["sheet"][ALL]) == {"score", "p_value", "atypical", "auroc"}
+    of_structures = {"score", "p_value", "num_scored", "num_atypical", "atypical", "auroc"}
+    assert set(short["against"]["sheet"][ALL]) == of_structures
     structure, atom = found.queries["off"].farthest("sheet", ALL)
     place = list(found.queries["off"].ids).index(structure)
     assert found.queries["off"].against["sheet"][ALL].score[place] == np.max(
@@ -425,11 +427,11 @@ def test_an_absent_element_has_no_number():
     np.testing.assert_array_equal(np.isnan(against.p_value), iron)
     np.testing.assert_array_equal(np.array(query.regime) == UNKNOWN, iron)
     # A share is of what has a p-value, and the others are counted.
-    atypical, scored = against.atypical, int((~iron).sum())
-    assert (atypical["of"], atypical["count"]) == (scored, int((against.p_value[~iron] <= 0.05).sum()))
-    assert atypical.value == pytest.approx(atypical["count"] / scored)
+    scored = int((~iron).sum())
+    assert (against.num_scored, against.num_atypical) == (scored, int((against.p_value[~iron] <= 0.05).sum()))
+    assert against.atypical.value == pytest.approx(against.num_atypical / scored)
     assert query.unscored == {"sheet": {"num": int(iron.sum()), "elements": {"Fe": int(iron.sum())}}}
-    told = f"{atypical['count']} of the {scored} structures that can be scored are atypical of sheet at 5 %"
+    told = f"{against.num_atypical} of the {scored} structures that can be scored are atypical of sheet at 5 %"
     assert told in found.verdict
     assert f"; {iron.sum()} cannot be scored: no reference for Fe; " in found.verdict
     table_of = report.tables(found)[0]

@@ -2,8 +2,12 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import jaxtyping
 import numpy as np
 
 from platonic_jax import report
@@ -23,7 +27,26 @@ def check(found):
     for spec in part.charts.values():
         _check_chart(spec)
     assert all(said and said[-1] in ".:" for said in part.verdict)
+    for result in found if isinstance(found, Sequence) else [found]:
+        check_saved(result)
     return part
+
+
+def check_saved(result):
+    """A result is read as it was written; and each of its estimates is a row of its frame."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "result.json"
+        result.save(path)
+        jaxtyping.config.update("jaxtyping_disable", True)  # What is not saved is None, whatever its annotation.
+        try:
+            loaded = type(result).load(path)
+        finally:
+            jaxtyping.config.update("jaxtyping_disable", False)
+    expected = result.to_json()
+    assert "verdict" in expected
+    assert loaded.to_json() == expected
+    assert len(result.to_frame()) == len(loaded.to_frame())
+    return loaded
 
 
 def _check_chart(spec):

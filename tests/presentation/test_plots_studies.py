@@ -1,5 +1,6 @@
 """Pictures of studies show the numbers of their records: a wrong one would be drawn in another place."""
 
+import functools
 import inspect
 
 import comparisons
@@ -9,14 +10,29 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from platonic_jax import analyses, plots
-from platonic_jax.analyses import Curve, Sweep, Training
-from platonic_jax.analyses._typicality._record import ALL, Against, QuerySet
+from platonic_jax.analyses import (
+    ALL,
+    Against,
+    Agreement,
+    AtomDrift,
+    Curve,
+    EnergyChange,
+    Estimate,
+    Groups,
+    ImageDistances,
+    QuerySet,
+    Ranking,
+    Similarities,
+    Sweep,
+    Training,
+    Transfer,
+)
+from platonic_jax.analyses._readout_transfer import FITTED
 from platonic_jax.anchors import Anchors
 from platonic_jax.diagnostics import Bands, Mesh
 
-
-def entry(value, half=0.1):
-    return {"value": value, "low": value - half, "high": value + half}
+entry = functools.partial(Estimate.around, half=0.1)
+NONE = Groups(0, 0, 0.0)
 
 
 def points(ax):
@@ -38,7 +54,7 @@ def typicality():
     def judged(auroc, p_value):
         blank = np.zeros(2)
         against = {
-            model: Against(blank, blank, blank, np.array(p_value), entry(0.1), entry(auroc + shift))
+            model: Against(blank, blank, blank, np.array(p_value), 2, 0, entry(0.1), entry(auroc + shift))
             for model, shift in (("a", 0.0), ("b", 0.01), (ALL, 0.02))
         }
         index = np.zeros(2, np.int32)
@@ -71,15 +87,15 @@ def test_shares_of_p_values_rise_by_structure_and_what_has_none_is_left_out():
     np.testing.assert_allclose(drawn["held out"], [[0.25, 0.75], [0.5, 1.0]])
 
 
-def calibration():
-    curve = {"coverage": np.array([0.5, 1.0]), "error": np.array([0.1, 0.3])}
-    scores = {name: {"atoms": {"curve": curve}} for name in ("typicality", "force size")}
+def error_ranking():
+    ranking = Ranking(*[entry(0.5)] * 3, coverage=np.array([0.5, 1.0]), risk=np.array([0.1, 0.3]))
+    scores = {name: {"atoms": ranking} for name in ("typicality", "force size")}
     errors = {"a": {"force": {"mean": 0.3}}}
     return analyses.ErrorRanking(["a"], errors, {"a": scores}, {}, ["force size"], {}, 5, 2, {}, {})
 
 
 def test_what_is_kept_has_the_error_of_the_curve_and_baselines_are_broken_lines():
-    ax = plots.coverage(calibration(), "a")
+    ax = plots.coverage(error_ranking(), "a")
     np.testing.assert_allclose(points(ax)["typicality"], [[50, 100], [0.1, 0.3]])
     styles = {line.get_label(): line.get_linestyle() for line in ax.lines}
     assert (styles["typicality"], styles["force size"]) == ("-", "--")
@@ -87,9 +103,10 @@ def test_what_is_kept_has_the_error_of_the_curve_and_baselines_are_broken_lines(
 
 def drifted(scale):
     moved = {"Cu": (0.9, True), "Au": (0.1, False), "Ag": (0.2, None)}
-    elements = {of: {"displacement": {"value": scale * value}, "seen": seen} for of, (value, seen) in moved.items()}
-    energy = {"change": {"elements": {"Cu": 1.0, "Au": 0.005, "Ag": 0.05}}}
-    return analyses.Drift("before", "after", {}, {}, elements, {}, {}, energy, 1.0, {}, {}, {}, {})
+    one = lambda value, seen: AtomDrift(1, 1, entry(scale * value), entry(1.0), entry(1.0), {}, False, seen=seen)
+    elements = {of: one(*figures) for of, figures in moved.items()}
+    energy = {"change": EnergyChange({"Cu": 1.0, "Au": 0.005, "Ag": 0.05}, None)}
+    return analyses.Drift("before", "after", one(0.5, None), None, elements, {}, {}, energy, 1.0, {}, None, {}, {})
 
 
 def test_every_unseen_element_is_a_point_and_the_named_one_is_named():
@@ -104,7 +121,8 @@ def analogies():
     figures = {"hit_1": entry(0.7), "hit_10": entry(0.9), "median_rank": entry(3.0), "phase": entry(0.6)}
     found = {"a": figures, "composition": {**figures, "hit_1": entry(0.9)}}
     chance = {"hit_1": 0.01, "hit_10": 0.1, "median_rank": 50.0, "phase": 0.5}
-    return analyses.Analogies(["a"], found, {"a": "model", "composition": "composition"}, chance, {}, {}, {}, {})
+    kinds = {"a": "model", "composition": "composition"}
+    return analyses.Analogies(["a"], found, kinds, chance, {}, NONE, {}, {})
 
 
 def test_answers_stand_beside_chance():
@@ -129,7 +147,7 @@ def test_phases_are_told_by_each_representation():
 
 def reactions(energies):
     return analyses.Reactions(
-        ["a"], ["x -> y", "y -> z"], np.array(energies), {"a": np.array([0.4, 0.2])}, {}, {}, {}, {}, [], {}, {}
+        ["a"], ["x -> y", "y -> z"], np.array(energies), {"a": np.array([0.4, 0.2])}, {}, {}, 0, None, {}, [], {}, {}
     )
 
 
@@ -138,22 +156,22 @@ def test_lengths_of_reactions_stand_beside_energies_or_in_order():
     np.testing.assert_allclose(points(plots.reactions(reactions([np.nan, np.nan])))["a"], [[0, 1], [0.2, 0.4]])
 
 
-def stitching(source="a", target="b", *, read_out=True, scale=1.0):
-    def figures(left, milli):
-        energies = {name: entry(scale * milli / 1000, 0.001) for name in ("mae", "median", "rmse")}
-        return {"left": entry(left)} | (energies if read_out else {})
+def readout_transfer(source="a", target="b", *, readout=True, scale=1.0):
+    def figures(unexplained, milli):
+        energies = dict.fromkeys(("mae", "median", "rmse"), entry(scale * milli / 1000, half=0.001))
+        return Transfer(entry(unexplained), **(energies if readout else {}))
 
     methods = {"affine": figures(0.3, 60), "ridge": figures(0.2, 40), "zero-shot": figures(0.5, 150)}
-    composition = {"composition": {name: entry(0.3) for name in ("mae", "median", "rmse")}} if read_out else {}
+    composition = {"composition": Transfer(**dict.fromkeys(("mae", "median", "rmse"), entry(0.3)))} if readout else {}
     return analyses.ReadoutTransfer(
         source=source,
         target=target,
-        methods={**dict.fromkeys(analyses._stitching.FITTED, figures(0.9, 900)), **methods},
+        methods={**dict.fromkeys(FITTED, figures(0.9, 900)), **methods},
         controls={"control": {"affine": figures(0.8, 400)}},
         chosen={source: "ridge", "control": "affine"},
         baselines={"element": figures(0.6, 320), **composition},
         reconstruction={},
-        read_out={"spread": 1.0} if read_out else {},
+        readout={"spread": 1.0} if readout else {},
         num={},
         settings={},
         provenance={},
@@ -162,19 +180,20 @@ def stitching(source="a", target="b", *, read_out=True, scale=1.0):
 
 
 def test_every_map_stands_at_its_error_and_baselines_below():
-    ax = plots.stitching(stitching(), "mae")
+    ax = plots.readout_transfer(readout_transfer(), "mae")
     rows = names(ax.get_yticklabels())
     assert rows[-2:] == ["element alone", "composition alone"]
     value = dict(zip(rows, points(ax)["a"][0], strict=True))
     assert value["ridge"] == pytest.approx(40)
     assert value["composition alone"] == pytest.approx(300)
     np.testing.assert_allclose(points(ax)["control"][0], [400])
-    rows_alone = plots.stitching(stitching(read_out=False))
+    rows_alone = plots.readout_transfer(readout_transfer(readout=False))
     assert dict(zip(names(rows_alone.get_yticklabels()), points(rows_alone)["a"][0], strict=True))["ridge"] == 0.2
 
 
 def test_pairs_are_written_where_source_and_target_meet():
-    found = [stitching("a", "b"), stitching("b", "a", scale=2.0), stitching("c", "a", scale=3.0)]
+    one = readout_transfer
+    found = [one("a", "b"), one("b", "a", scale=2.0), one("c", "a", scale=3.0)]
     ax = plots.stitched_pairs(found)
     written = {tuple(int(x) for x in text.get_position()): text.get_text() for text in ax.texts}
     assert (names(ax.get_yticklabels()), names(ax.get_xticklabels())) == (["a", "b", "c"], ["a", "b"])
@@ -184,14 +203,15 @@ def test_pairs_are_written_where_source_and_target_meet():
 
 
 def trained():
-    with_ends = lambda value: {"value": value, "low": value - 0.05, "high": value + 0.1}
-    pairs = {"start": with_ends(np.array([0.3, 0.2, 0.1])), "learned": with_ends(np.array([0.6, 0.5, 0.2]))}
+    with_ends = lambda value: Estimate(value, value - 0.05, value + 0.1)
+    pairs = {"start": map(with_ends, (0.3, 0.2, 0.1)), "learned": map(with_ends, (0.6, 0.5, 0.2))}
+    spaces = {space: {"mutual_knn": Similarities(list(of), {})} for space, of in pairs.items()}
     return Training(
         anchors=Anchors.__new__(Anchors),
         models=["a", "b", "unseen", "control"],
         num_trained=2,
         num_unseen=1,
-        judged={"all": {space: {"mutual_knn": {"pairs": of}} for space, of in pairs.items()}},
+        agreement={"all": Agreement(10, spaces, {})},
         tasks={},
         pairs=[(0, 1), (0, 2), (0, 3)],
         element=8,
@@ -224,7 +244,8 @@ def test_pairs_are_parted_into_trained_unseen_and_control():
 
 
 def symmetry(model, largest):
-    images = {space: {"rotation": {"largest": largest}, "shift": {"largest": 0.0}} for space in ("raw", "shared")}
+    one = lambda largest: ImageDistances(1, 1, 0.0, largest, 0.0, 0.0, 0.0, 0.0, {})
+    images = {space: {"rotation": one(largest), "shift": one(0.0)} for space in ("raw", "shared")}
     noise = {"storage": 1e-7, "tolerance": 1e-5, "rounding": 0.0}
     return analyses.Symmetry(model, "model", "layer", images, {}, {}, {}, noise, {}, [], {}, {})
 
@@ -281,16 +302,19 @@ PAGES = {
     "shared_space_page": lambda: plots.shared_space_page(comparisons.make()),
     "sweep_page": lambda: plots.sweep_page(sweep()),
     "typicality_page": lambda: plots.typicality_page(typicality()),
-    "stitching_page": lambda: plots.stitching_page(stitching()),
+    "readout_transfer_page": lambda: plots.readout_transfer_page(readout_transfer()),
     "failures_page": lambda: plots.failures_page(
         symmetry=[symmetry("a", 1e-6)],
         phonons=[phonons()],
         typicality=typicality(),
         drift={"naive": drifted(1.0)},
-        calibration=calibration(),
+        error_ranking=error_ranking(),
     ),
     "arithmetic_page": lambda: plots.arithmetic_page(
-        analogies=analogies(), polymorphs=polymorphs(), reactions=reactions([1.0, 2.0]), stitching=stitching()
+        analogies=analogies(),
+        polymorphs=polymorphs(),
+        reactions=reactions([1.0, 2.0]),
+        readout_transfer=readout_transfer(),
     ),
 }
 PANELS = {"raw_spaces_page": 4, "shared_space_page": 7, "sweep_page": 1, "failures_page": 5, "arithmetic_page": 5}

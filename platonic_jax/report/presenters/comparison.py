@@ -52,15 +52,17 @@ def tables(result: Comparison) -> list[Table]:
 def _measures(result: Comparison) -> Iterator[Table]:
     names = arrangement.labels(result)
     for name, measure in result.measures.items():
+        ranked = arrangement.ranked_pairs(result, name)
+        joined = "→" if len(ranked) > len(arrangement.pairs(result)) else "–"
         heads = ("value", "95 % interval", *(head for null in measure.nulls for head in (null, "effect", "p")))
         rows = [
             (
-                f"{names[i]} – {names[j]}",
+                f"{names[i]} {joined} {names[j]}",
                 Strong(number(measure.value[i, j])),
                 f"{number(measure.low[i, j])} to {number(measure.high[i, j])}",
                 *(number(array[i, j]) for null in measure.nulls.values() for array in null),
             )
-            for i, j, _ in arrangement.ranked_pairs(result, name)
+            for i, j, _ in ranked
         ]
         yield Table(measure_text(name).title, ("models", *heads), rows)
 

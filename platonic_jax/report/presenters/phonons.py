@@ -93,7 +93,7 @@ def _stability(result: Phonons) -> str:
     lowest, reference = result.lowest, result.reference
     dft = ""
     if reference is not None:
-        extent = f"has them, down to {reference['lowest']:.2f} THz" if reference["imaginary"] else "has none"
+        extent = f"has them, down to {reference.lowest:.2f} THz" if reference.imaginary else "has none"
         dft = f"; DFT {extent}"
     if not lowest["imaginary"]:
         return f"There are no imaginary modes{dft}."
@@ -108,8 +108,8 @@ def _error(result: Phonons) -> str:
     reference = result.reference
     if reference is None:
         return "Without a reference, the frequency error is unknown."
-    difference = reference["polar"] or reference["plain"]
-    atom = int(np.argmax(reference["constants"]))
+    difference = reference.polar or reference.plain
+    atom = int(np.argmax(reference.constants))
     way = "softer" if difference.slope < 1 else "stiffer"
     factor = (
         f"; rescaled by this factor, the MAE is {difference.rescaled:.2f} THz"
@@ -119,7 +119,7 @@ def _error(result: Phonons) -> str:
     return (
         f"Frequency MAE against DFT: {difference.mean_absolute:.2f} THz (constant-mean baseline: "
         f"{difference.null:.2f} THz). Frequencies are {100 * abs(1 - difference.slope):.0f} % {way}{factor}. The "
-        f"largest relative error of force constants is {100 * reference['constants'][atom]:.0f} %, at "
+        f"largest relative error of force constants is {100 * reference.constants[atom]:.0f} %, at "
         f"{result.crystal['elements'][atom]} {atom}."
     )
 
@@ -153,9 +153,9 @@ def _figures(result: Phonons) -> list[tuple[str, str]]:
         ("lowest frequency, THz", number(result.lowest["frequency"])),
     ]
     if result.reference is not None:
-        rows.append(("lowest frequency of the reference, THz", number(result.reference["lowest"])))
-        for name, label in (("plain", "without Born charges"), ("polar", "with Born charges")):
-            error = result.reference[name]
+        rows.append(("lowest frequency of the reference, THz", number(result.reference.lowest)))
+        errors = {"without Born charges": result.reference.plain, "with Born charges": result.reference.polar}
+        for label, error in errors.items():
             if error is not None:
                 figures = f"{number(error.mean_absolute)} ({number(error.null)})"
                 rows.append((f"mean absolute error {label}, THz (constant-mean baseline)", figures))

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from platonic_jax.analyses import Symmetry
+from platonic_jax.analyses import ImageDistances, OrbitSpread, Symmetry
 from platonic_jax.report import _charts
 from platonic_jax.report._table import Table
 from platonic_jax.report._texts import number, series
@@ -40,43 +40,43 @@ def _model_verdict(result: Symmetry) -> str:
     images = result.images["raw"]
     collapse = _collapse(result.orbits["raw"])
     if not result.broken:
-        largest = max(entry["largest"] for entry in images.values())
+        largest = max(entry.largest for entry in images.values())
         return (
             f"{name} is invariant under every symmetry tested, to numerical precision: no embedding changes by "
             f"more than {largest:.0e} of its norm (tolerance {result.noise['tolerance']:.0e}). {collapse}"
         )
-    worst = max(result.broken, key=lambda kind: images[kind]["largest"])
+    worst = max(result.broken, key=lambda kind: images[kind].largest)
     entry = images[worst]
     kept = [kind for kind in images if kind not in result.broken]
     against = (
-        f", {_short(entry['median_against'])} and {_short(entry['largest_against'])} of the distance between "
+        f", {_short(entry.median_against)} and {_short(entry.largest_against)} of the distance between "
         "distinct environments"
-        if np.isfinite(entry["median_against"])
+        if np.isfinite(entry.median_against)
         else ""
     )
     sentences = [
         f"{name} is not invariant under {_plural(result.broken)}{f', but under {_plural(kept)}' if kept else ''}.",
-        f"Under a {worst} embeddings change by {_short(entry['median'])} of their norm at the median, "
-        f"{_short(entry['largest'])} at most ({_atom(entry['worst'])}){against}.",
+        f"Under a {worst} embeddings change by {_short(entry.median)} of their norm at the median, "
+        f"{_short(entry.largest)} at most ({_atom(entry.worst)}){against}.",
         collapse,
         _advice(result.broken, images),
     ]
     return " ".join(sentences)
 
 
-def _collapse(orbits: Mapping[str, Any]) -> str:
-    if not orbits["num_orbits"]:
+def _collapse(orbits: OrbitSpread) -> str:
+    if not orbits.num_orbits:
         return "No structure has symmetry-equivalent atoms, so their agreement was not tested."
-    number, collapsed = orbits["num_orbits"], round(orbits["collapsed"] * orbits["num_orbits"])
+    number, collapsed = orbits.num_orbits, round(orbits.collapsed * orbits.num_orbits)
     if collapsed == number:
         return f"Symmetry-equivalent atoms coincide in all {number} orbits of several atoms."
     return (
         f"Symmetry-equivalent atoms coincide in {collapsed} of {number} orbits; the spread within an orbit is "
-        f"{_short(orbits['ratio'])} of that between orbits, largest in the orbit of {_atom(orbits['worst'])}."
+        f"{_short(orbits.ratio)} of that between orbits, largest in the orbit of {_atom(orbits.worst or {})}."
     )
 
 
-def _advice(broken: list[str], images: Mapping[str, Mapping[str, Any]]) -> str:
+def _advice(broken: list[str], images: Mapping[str, ImageDistances]) -> str:
     """Advise on each broken invariance."""
     sentences = []
     if {"translation", "permutation"} & set(broken):
@@ -86,7 +86,7 @@ def _advice(broken: list[str], images: Mapping[str, Mapping[str, Any]]) -> str:
             "meaningful."
         )
     if rotations := {"cube rotation", "rotation"} & set(broken):
-        misassigned = max(images[kind]["misassigned"] for kind in rotations)
+        misassigned = max(images[kind].misassigned for kind in rotations)
         if misassigned > 0:
             sentences.append(
                 f"{100 * misassigned:.0f} % of rotated atoms are displaced by more than half the distance to the "
@@ -127,16 +127,14 @@ def tables(results: Sequence[Symmetry]) -> list[Table]:
         for space in entry.images:
             by_kind = entry.images[space]
             cells = [
-                f"{number(by_kind[kind]['largest'])} ({number(by_kind[kind]['largest_against'])})"
-                if kind in by_kind
-                else "–"
+                f"{number(by_kind[kind].largest)} ({number(by_kind[kind].largest_against)})" if kind in by_kind else "–"
                 for kind in kinds
             ]
             images.append((entry.model, space, *cells))
             orbit = entry.orbits[space]
-            collapsed = f"{100 * orbit['collapsed']:.0f} %" if orbit["num_orbits"] else "–"
-            figures = (number(orbit["ratio"]), number(orbit["largest"]))
-            orbits.append((entry.model, space, str(orbit["num_orbits"]), collapsed, *figures))
+            collapsed = f"{100 * orbit.collapsed:.0f} %" if orbit.num_orbits else "–"
+            figures = (number(orbit.ratio), number(orbit.largest))
+            orbits.append((entry.model, space, str(orbit.num_orbits), collapsed, *figures))
         parts = [
             f"{element}: {number(moved['median'])} ({number(moved['largest'])})"
             for element, moved in list(entry.elements.items())[:_NAMED]
@@ -181,7 +179,7 @@ def charts(results: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
                 [
                     _charts.entries(
                         entry.model,
-                        [entry.images["raw"].get(kind, {}).get("largest") for kind in kinds],
+                        [entry.images["raw"][kind].largest if kind in entry.images["raw"] else None for kind in kinds],
                         style=style(entry),
                     )
                     for entry in results

@@ -6,6 +6,7 @@ rate and three Monte-Carlo errors of the repeats, beside what the method itself 
 
 import math
 import os
+from functools import partial
 
 import jax
 import numpy as np
@@ -45,15 +46,15 @@ def ranked_errors(rng, num_structures, *, noise, share=0.5, atoms=6):
 def simulate_error_ranking(*, noise, num_structures=100, repeats, seed=0):
     """Coverage by figure of the intervals of error ranking, one outcome per repeat, and whether they keep the range."""
     rng = np.random.default_rng(seed)
-    settings = {"worst": 0.1, "key": jax.random.key(seed)}
-    truth = _error_ranking._judged(*ranked_errors(rng, 8_000, noise=noise), num_bootstraps=2, **settings)
-    out = {name: [] for name in ("rank_correlation", "worst_auroc", "gain")}
+    ranking = partial(_error_ranking._ranking, worst=0.1, key=jax.random.key(seed))
+    truth = ranking(*ranked_errors(rng, 8_000, noise=noise), num_bootstraps=2)
+    out = {name: [] for name in ("rank_correlation", "worst_auroc", "prediction_rejection")}
     for _ in range(repeats):
-        found = _error_ranking._judged(*ranked_errors(rng, num_structures, noise=noise), num_bootstraps=200, **settings)
+        found = ranking(*ranked_errors(rng, num_structures, noise=noise), num_bootstraps=200)
         for name, covered in out.items():
-            entry = found[name]
+            entry = getattr(found, name)
             assert -1 <= entry.low <= entry.value <= entry.high <= 1
-            covered.append(entry.low <= truth[name].value <= entry.high)
+            covered.append(entry.low <= getattr(truth, name).value <= entry.high)
     return out
 
 
@@ -143,17 +144,17 @@ def simulate_drift(*, noise, num_structures=60, anchors="random", repeats, seed=
 def test_numerical_noise_is_never_a_displacement(noise):
     """Whether float32, another device or half precision: no claim, in any repeat."""
     found = simulate_drift(noise=noise, repeats=max(2, REPEATS // 12))
-    assert not any(one.overall["beyond"] or one.moved for one in found)
-    assert all("p_value" not in one.overall and not one.runs for one in found)
+    assert not any(one.overall.beyond or one.moved for one in found)
+    assert all(one.overall.displacement.p is None and one.runs is None for one in found)
 
 
 def test_intervals_of_a_displacement_cover_and_exclude_noise():
     """Of the mean over samples of that size: the unit shrinks with the number of environments."""
     found = simulate_drift(noise=0.05, repeats=max(20, REPEATS // 4))
-    entries = [one.overall["displacement"] for one in found]
+    entries = [one.overall.displacement for one in found]
     truth = np.mean([entry.value for entry in entries])
     check_rate([entry.low <= truth <= entry.high for entry in entries], 0.92, 0.98)
-    assert all(one.overall["beyond"] for one in found)
+    assert all(one.overall.beyond for one in found)
 
 
 def simulate_runs(*, num_runs, shift, repeats, seed=0):

@@ -6,7 +6,7 @@ import comparisons
 import numpy as np
 import pytest
 
-from platonic_jax import plots, report
+from platonic_jax import _html, plots, report
 from platonic_jax.analyses import arrangement
 
 FE2O3 = 'Fe2O3 "x", 1'  # To be quoted in CSV.
@@ -359,7 +359,7 @@ def test_a_pick_stands_in_the_address(browser, page, path):
 
 def test_maps_are_coloured_by_a_value(page, comparison):
     page.select_option("#colour-by", "neighbours in common")
-    low, high = (report.number(float(edge(comparison.agreement))) for edge in (np.min, np.max))
+    low, high = (_html.number(float(edge(comparison.agreement))) for edge in (np.min, np.max))
     assert page.locator("#scale").text_content().split() == [low, high]
     page.evaluate("document.querySelector('[data-figure=map]').scrollIntoView()")
     page.evaluate("platonic.pick('element:Fe')")
