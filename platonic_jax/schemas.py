@@ -17,7 +17,7 @@ from platonic_adapters.export import Summary
 from platonic_adapters.registry import Model
 from platonic_adapters.store import Verification
 
-from platonic_jax.analyses import ANALYSES, Analysis
+from platonic_jax.analyses import ANALYSES, Analysis, Estimate
 
 __all__ = ["COMMANDS", "schema"]
 
@@ -128,7 +128,8 @@ def _object(record: type, definitions: dict[str, Any], *, without: Sequence[str]
         "description": inspect.cleandoc(record.__doc__ or "").partition("\n")[0],
         "type": "object",
         "properties": properties,
-        "required": list(properties),
+        # What an estimate lacks is not written.
+        "required": [name for name in properties if record is not Estimate or hints[name] is float],
         "additionalProperties": False,
     }
 

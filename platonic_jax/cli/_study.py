@@ -140,7 +140,7 @@ def read(path: Path) -> Study:
 
 
 def _heading(command: str) -> str:
-    """How TOML writes a command with a subcommand: `arithmetic.analogies`."""
+    """Write a command with a subcommand as TOML does: `arithmetic.analogies`."""
     return command.replace(" ", ".")
 
 

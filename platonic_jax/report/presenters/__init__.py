@@ -65,7 +65,8 @@ def part(result: Any, *, name: str | None = None) -> Part:
 def html(result: Any) -> str:
     """Render verdict and tables of a result for a notebook."""
     presenter = _presenter(result)
-    parts = [f"<p>{_html.prose(paragraph)}</p>" for paragraph in verdict(result)]
+    paragraphs = [*verdict(result), presenter.intro(_given(result))]
+    parts = [f"<p>{_html.prose(paragraph)}</p>" for paragraph in paragraphs]
     if hasattr(presenter, "answers"):
         _, answers = presenter.answers(result)
         parts.append(_html.facts((answer.question, answer.html) for answer in answers))
