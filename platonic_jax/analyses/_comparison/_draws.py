@@ -144,12 +144,12 @@ class Redrawn(NamedTuple):
     """Standard errors of p pairs over resamples of the structures, with anchors drawn anew from each.
 
     Attributes:
-        values: measure → (p,) over anchors and structures.
+        values: measure → (p,) over anchors and structures together; None where only some of the rows are compared.
         anchors: measure → (p,) over anchors alone.
         effects: null → measure → (p,) over anchors alone, of value − mean of the null.
     """
 
-    values: Mapping[str, np.ndarray]
+    values: Mapping[str, np.ndarray] | None
     anchors: Mapping[str, np.ndarray]
     effects: Mapping[str, Mapping[str, np.ndarray]]
 
@@ -194,7 +194,7 @@ def redraw(
     """Compare the models on rows of whole structures, in the space of the anchors of every resample."""
     structures = jnp.asarray(structure_index[rows])
     orders = {kind: null.orders(key[kind], rows=rows, number=EFFECT_DRAWS) for kind, null in nulls.items()}
-    draws = []
+    whole, draws = len(rows) == len(structure_index), []
     for r, (choice, weights) in enumerate(samples):
         begin(f"draw {r + 1} of {len(samples)} of the anchors")
         clouds, resampled = [], []
@@ -206,12 +206,13 @@ def redraw(
             ties = jax.random.fold_in(key["ties"], i)
             space = partial(cloud_of, shared, structures, ties, num_neighbours=num_neighbours, measures=measures)
             clouds.append(space())
-            resampled.append(space(weights=jnp.asarray(weights)))
+            if whole:
+                resampled.append(space(weights=jnp.asarray(weights)))
         one = _values_and_nulls(clouds, resampled, jnp.asarray(weights), orders, pairs=pairs, measures=measures)
         draws.append(jax.tree.map(np.asarray, one))
     spread = lambda values: np.std(values, axis=0, ddof=1)
     return Redrawn(
-        {name: spread([resampled[name] for resampled, _, _ in draws]) for name in measures},
+        {name: spread([resampled[name] for resampled, _, _ in draws]) for name in measures} if whole else None,
         {name: spread([values[name] for _, values, _ in draws]) for name in measures},
         {
             kind: {name: spread([values[name] - means[kind][name] for _, values, means in draws]) for name in measures}
@@ -230,14 +231,14 @@ def _values_and_nulls(
     pairs: Pairs,
     measures: tuple[str, ...],
 ) -> tuple[dict[str, Array], dict[str, Array], dict[str, dict[str, Array]]]:
-    """Measures of each pair of the resampled rows and of all, and the means of a few draws of each null."""
+    """Measures of each pair of the resampled rows, if any, and of all, and the means of a few draws of each null."""
     draw = lambda order: _pairs.permuted_pairs(clouds, clouds, order, pairs, measures=measures)
     nulls = {
         kind: {name: jnp.mean(draws, axis=0) for name, draws in numerics.map_rows(draw, of_kind).items()}
         for kind, of_kind in orders.items()
     }
     return (
-        _pairs.compared(resampled, resampled, pairs, weights, measures=measures),
+        _pairs.compared(resampled, resampled, pairs, weights, measures=measures) if resampled else {},
         _pairs.compared(clouds, clouds, pairs, measures=measures),
         nulls,
     )

@@ -179,7 +179,6 @@ def compare(
                     pairs,
                     m=m,
                     num_structures=first.num_structures,
-                    joint=len(pool) == len(first.x),
                     settings={
                         "num_permutations": num_permutations,
                         "num_anchor_draws": redrawn,
@@ -295,7 +294,6 @@ def _matrix(
     *,
     m: int,
     num_structures: int,
-    joint: bool,
     settings: Mapping[str, Any],
 ) -> Matrix:
     """One measure of every row, from its estimates of pairs."""
@@ -308,7 +306,7 @@ def _matrix(
         error = float(drawn.errors[name][p])
         error_anchors = float(again.anchors[name][p]) if again else np.nan
         # Of few structures, those that anchors come from and those that they describe are largely the same ones.
-        together = [(float(again.values[name][p]), num_draws - 1)] if again and joint else []
+        together = [(float(again.values[name][p]), num_draws - 1)] if again and again.values else []
         return Estimated(
             (error, error_anchors),
             together or parts(error, error_anchors),
