@@ -1,6 +1,7 @@
 """The documentation: it builds, its links arrive, its blocks run, and it says of measures what the registry says."""
 
 import importlib
+import inspect
 import json
 import os
 import re
@@ -100,8 +101,8 @@ def test_the_site_loads_nothing_from_elsewhere(site):
 
 def test_every_public_name_is_in_the_reference(site):
     _, pages = site
-    modules = [name for name in platonic_jax.__all__ if f"guide/reference/{name}/index.html" in pages]
-    assert set(platonic_jax.__all__) - set(modules) == {"EmbeddingTable", "load"}
+    modules = [name for name in platonic_jax.__all__ if inspect.ismodule(getattr(platonic_jax, name))]
+    assert len(modules) > 10
     missing = [
         f"{module}.{name}"
         for module in modules
