@@ -171,7 +171,7 @@ def facts(declared: Properties | CloudProperties) -> str:
         line += f" · **Exchanging the arguments** {'no change' if declared.symmetric else 'another value'}"
     kept = [words for name, words in WORDS.items() if name in declared.invariances]
     both = [
-        f"{words} of both alike"
+        f"{words} of both together"
         for name, words in WORDS.items()
         if f"common_{name}" in declared.invariances and name not in declared.invariances
     ]
