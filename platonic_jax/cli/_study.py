@@ -140,7 +140,7 @@ def read(path: Path) -> Study:
 
 
 def _heading(command: str) -> str:
-    """How TOML writes a command with a subcommand: `arithmetic.analogies`."""
+    """Return the name of a command in TOML, with a dot before a subcommand: `arithmetic.analogies`."""
     return command.replace(" ", ".")
 
 

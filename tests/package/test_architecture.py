@@ -33,7 +33,7 @@ ONLY_IMPORTER = {
 
 
 def layer_table() -> str:
-    """The table of the README: every module of every layer, from the lowest, with the first sentence of its docstring."""
+    """The table of the README: every module of every layer with the first sentence of its docstring."""
     lines = ["| layer | module | content |", "|---|---|---|"]
     for level, layer in enumerate(LAYERS):
         for module in layer:
