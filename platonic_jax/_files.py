@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and tables of others, read whole or refused."""
+"""Files that are written whole or not at all, and tables that are read whole or refused."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""The few words of HTML that records and pages are written in.
+"""Building blocks of HTML for records and pages.
 
 Whatever comes from data passes through `text` or `prose`; what the others take is HTML already.
 """

@@ -1,4 +1,4 @@
-"""The memory that this process may hold: what it is given, what there is, what work needs, and blocks that fit.
+"""Memory: the limit of this process, the free memory, the estimate of the work, and block sizes that fit.
 
 One number bounds all of it, the budget: what `limited` says, and elsewhere what the machine or its control group has.
 """

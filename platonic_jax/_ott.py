@@ -1,4 +1,4 @@
-"""The only importer of ott-jax: entropic optimal transport between clouds, from a matrix of costs.
+"""The only importer of ott-jax: entropic optimal transport between point clouds, from a matrix of costs.
 
 ott promotes dtypes and ranks freely, so strict promotion is relaxed around its calls, and only there. It is given costs
 rather than points: the products behind them belong to `numerics`, and ott-jax 0.6.0 cannot compute them block by

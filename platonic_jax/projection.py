@@ -1,4 +1,4 @@
-"""Relative representations: each row described by how similar it is to a shared set of anchor rows.
+"""Relative representations: similarities of each embedding to those of a shared set of anchors.
 
 Two models see the same atom in spaces of different width and orientation. Described by its similarities to the same
 anchor *atoms*, each seen in the model's own space, it has the same k coordinates in both.

@@ -1,4 +1,4 @@
-"""Embedding tables: per-atom arrays with the identity of every row, on the host.
+"""Embedding tables: per-atom arrays with the identity of every atom, on the host.
 
 A table is one layer of one model on one set of structures. Its rows are atoms, in the order of the structures; two
 tables are comparable only if their rows are the same atoms, and `pair` checks that they are. Tables are records, not

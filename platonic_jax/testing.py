@@ -1,4 +1,4 @@
-"""Synthetic clouds of known geometry, tolerances with names, and the contract that every measure has to pass.
+"""Synthetic embeddings of known geometry, named tolerances, and the contract of every measure.
 
 For the tests of this package, and for anyone who adds a measure or wants clouds whose answer is known.
 """

@@ -1,4 +1,4 @@
-"""Anchors: the atoms whose similarities to all others make up the shared space.
+"""Anchors: the atoms whose similarities to all others define the shared space.
 
 Choosing
     `random`, `farthest_point`, `kmeans` and `direct` look at one cloud and return row indices; `stratified` applies any

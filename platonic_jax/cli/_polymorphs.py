@@ -8,7 +8,7 @@ from platonic_jax.cli import _crystals
 if TYPE_CHECKING:
     from platonic_jax.analyses import Polymorphs
 
-DESCRIPTION = "Test whether crystal vectors identify phases of one formula, by mean vectors and by sets of atoms."
+DESCRIPTION = "Test whether crystal vectors identify phases of one formula, pooled or as distributions of atoms."
 TASK, USAGE = "identify phases", "arithmetic polymorphs A.zarr B.zarr"
 EXAMPLES = """\
   platonic arithmetic polymorphs a.zarr b.zarr --copies a-rattled.zarr --copies b-rattled.zarr

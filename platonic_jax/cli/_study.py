@@ -140,7 +140,7 @@ def read(path: Path) -> Study:
 
 
 def _heading(command: str) -> str:
-    """Write a command with a subcommand as TOML does: `arithmetic.analogies`."""
+    """Return the name of a command in TOML, with a dot before a subcommand: `arithmetic.analogies`."""
     return command.replace(" ", ".")
 
 

@@ -1,4 +1,4 @@
-"""Anchors, their weights and the metric before them, learned by gradient through the shared space.
+"""Learned anchors, their weights and a metric in front of them, optimised by gradient descent.
 
 The shared space of the paper has nothing to fit: random anchors, plain cosines. Three parts of it can be learned, each
 a `flax.nnx` module of its own, and freely combined in a `SharedSpace`:

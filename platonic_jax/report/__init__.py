@@ -1,4 +1,4 @@
-"""One self-contained HTML file from results, with their numbers and figures beside it.
+"""Reports: a self-contained HTML file of results, with their numbers and figures as files.
 
 `report.html` needs no network: style, script, plotly and all data are inside. It opens on the verdict in plain
 sentences, and goes from there to figures, tables, and the origin of every number. Neither matplotlib nor plotly is

@@ -1,6 +1,7 @@
 """The documentation: it builds, its links arrive, its blocks run, and it says of measures what the registry says."""
 
 import importlib
+import inspect
 import json
 import os
 import re
@@ -100,8 +101,8 @@ def test_the_site_loads_nothing_from_elsewhere(site):
 
 def test_every_public_name_is_in_the_reference(site):
     _, pages = site
-    modules = [name for name in platonic_jax.__all__ if f"guide/reference/{name}/index.html" in pages]
-    assert set(platonic_jax.__all__) - set(modules) == {"EmbeddingTable", "load"}
+    modules = [name for name in platonic_jax.__all__ if inspect.ismodule(getattr(platonic_jax, name))]
+    assert len(modules) > 10
     missing = [
         f"{module}.{name}"
         for module in modules
@@ -144,13 +145,13 @@ def test_every_block_runs(tmp_path):
 # ---- measures ----------------------------------------------------------------------------------------------------
 
 WORDS = {
-    "translation": "moving",
-    "rotation": "turning",
+    "translation": "translation",
+    "rotation": "rotation",
     "scale": "scaling",
-    "row_scale": "rescaling rows",
+    "row_scale": "rescaling each embedding",
     "linear": "linear maps",
     "padding": "zero columns",
-    "shuffling": "reordering rows",
+    "shuffling": "permuting atoms",
 }
 MEASURES = {**PROPERTIES, **CLOUD_PROPERTIES}
 
@@ -167,14 +168,14 @@ def facts(declared: Properties | CloudProperties) -> str:
     line = f"**Range** {low} upwards" if high == "inf" else f"**Range** {low} to {high}"
     if isinstance(declared, Properties):
         line += f" · **Direction** {'larger' if declared.larger_is_more_similar else 'smaller'} is more similar"
-        line += f" · **Exchanging the clouds** {'no change' if declared.symmetric else 'another value'}"
+        line += f" · **Exchanging the arguments** {'no change' if declared.symmetric else 'another value'}"
     kept = [words for name, words in WORDS.items() if name in declared.invariances]
     both = [
-        f"{words} of both alike"
+        f"{words} of both together"
         for name, words in WORDS.items()
         if f"common_{name}" in declared.invariances and name not in declared.invariances
     ]
-    return f"{line} · **Unchanged by** {', '.join(kept + both)}"
+    return f"{line} · **Invariant under** {', '.join(kept + both)}"
 
 
 @pytest.mark.parametrize("name", MEASURES)

@@ -32,6 +32,18 @@ ONLY_IMPORTER = {
 }
 
 
+def layer_table() -> str:
+    """The table of the README: every module of every layer with the first sentence of its docstring."""
+    lines = ["| layer | module | content |", "|---|---|---|"]
+    for level, layer in enumerate(LAYERS):
+        for module in layer:
+            path = ROOT / module / "__init__.py" if (ROOT / module).is_dir() else ROOT / f"{module}.py"
+            text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+            name = f"{module}/" if path.name == "__init__.py" else module
+            lines.append(f"| {level} | `{name}` | {' '.join(text.split(chr(10) * 2)[0].split())} |")
+    return "\n".join(lines) + "\n"
+
+
 def module_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
@@ -142,9 +154,14 @@ def test_no_module_imports_itself_through_others():
         graphlib.TopologicalSorter({"a": {"b"}, "b": {"a"}}).prepare()
 
 
+def test_the_readme_has_the_table_of_layers():
+    table = layer_table()
+    assert table in (ROOT / "README.md").read_text("utf-8"), f"put this table there:\n{table}"
+
+
 def test_every_analysis_has_its_presenter_command_schema_guide_page_and_test():
     """What `ANALYSES` names exists, and nothing else does."""
-    from platonic_jax import schemas
+    from platonic_jax import analyses, schemas
     from platonic_jax.analyses import ANALYSES, Result
 
     repository = ROOT.parent
@@ -153,6 +170,7 @@ def test_every_analysis_has_its_presenter_command_schema_guide_page_and_test():
     for analysis in ANALYSES:
         assert issubclass(analysis.record, Result)
         assert callable(analysis.run)
+        assert {analysis.function, analysis.result} <= set(analyses.__all__), "a line in analyses/__init__.pyi"
         for name in ("NAME", "title", "intro", "verdict", "tables"):
             assert hasattr(analysis.presenter, name), (analysis, name)
         assert hasattr(analysis.presenter, "charts") or hasattr(analysis.presenter, "part"), analysis

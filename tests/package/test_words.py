@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from platonic_jax.cli import COMMANDS, _parser
+from platonic_jax.cli import _parser
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for folder in ("platonic_jax", "adapters") for path in (ROOT / folder).rglob("*.py"))
@@ -35,6 +35,30 @@ TERMS = (
     r"the atypical|swap",
     r"house|rooms|floors",
 )
+# The same in documents.
+PROSE = (
+    r"kin|likeness|alike",
+    r"chance|shuffled?|shuffling",
+    r"moved|moves",
+    r"re-drawn|organised|what it has|whatever|whoever",
+    r"of (?:one's|its|their) own",
+    r"goes on|go on|comes? out|had again",
+    r"said|says",
+)
+# Uses of these words that documents may make: of zarr and of tables, of HTML, of Python, and of other projects.
+OTHER_USES = (
+    r"\brows?\b",
+    r"point clouds",
+    r"\bsee (?:below|\*Changed\*)",
+    r"1 − disparity: see",
+    r"(?:will be|is|are|again|step) repeated|repeated training|are merged",
+    r"learnt",
+    r"(?:standard and|an encoder) of one's own",
+)
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "platonic_jax/README.md", "adapters/README.md")),
+    *sorted(path for path in (ROOT / "notebooks").rglob("*.md") if "results" not in path.parts),
+]
 
 
 @functools.cache
@@ -79,6 +103,20 @@ def home_made(text: str) -> list[str]:
     return [match[0] for term in TERMS for match in re.finditer(rf"\b(?:{term})\b", text, re.IGNORECASE)]
 
 
+def prose(text: str) -> str:
+    """A document without blocks of code, names in backticks and addresses; lines stay where they are."""
+    text = re.sub(r"^```.*?^```|^ {4}.*?$", lambda match: "\n" * match[0].count("\n"), text, flags=re.M | re.S)
+    return re.sub(r"`[^`\n]*`|\]\([^)\n]*\)|\{[^}\n]*\}|https?://\S+", "", text)
+
+
+def home_made_in(path: Path) -> list[tuple[int, list[str]]]:
+    """Lines of a document with terms for which the field has another one."""
+    pattern = re.compile("|".join(rf"\b(?:{term})\b" for term in (*TERMS, *PROSE)), re.IGNORECASE)
+    other = re.compile("|".join(OTHER_USES), re.IGNORECASE)
+    lines = enumerate(prose(path.read_text("utf-8")).splitlines(), 1)
+    return [(i, words) for i, line in lines if (words := pattern.findall(other.sub("", line)))]
+
+
 def helps() -> list[tuple[str, str]]:
     """Descriptions and help texts of all commands, by command and argument."""
     texts = []
@@ -98,6 +136,17 @@ def test_local_variables_are_named_after_what_they_hold():
     assert not {str(path.relative_to(ROOT)): bad for path in FILES if (bad := vague_names(path.read_text("utf-8")))}
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_use_the_terms_of_the_field(path):
+    assert not home_made_in(path)
+
+
+def test_the_check_of_documents_can_fail(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text("Fine: `rows` and `made_cloud`.\n\n```sh\nclouds\n```\n\nThe house knows it by chance.\n")
+    assert home_made_in(path) == [(7, ["house", "knows", "by chance"])]
+
+
 def test_help_texts_use_the_terms_of_the_field():
     assert not {place: bad for place, text in helps() if (bad := home_made(text))}
 
@@ -108,7 +157,9 @@ def test_help_texts_make_sense_alone():
 
 
 def test_the_map_of_commands_uses_the_terms_of_the_field():
-    assert not {name: bad for name, module in COMMANDS.items() if (bad := home_made(module.TASK))}
+    from platonic_jax.cli import COMMANDS
+
+    assert not home_made(" ".join(module.TASK for module in COMMANDS.values()))
 
 
 @pytest.mark.parametrize(

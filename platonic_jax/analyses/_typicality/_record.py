@@ -10,7 +10,11 @@ import numpy as np
 from platonic_jax.analyses._result import Estimate, Result, write_json
 
 ALL = "all models"
-NONE, UNKNOWN = "none of them", "no reference"
+"""Key of the combination of all models in `QuerySet.against`."""
+NONE = "none of them"
+"""Entry of `QuerySet.regime` for a structure that is atypical of every reference."""
+UNKNOWN = "no reference"
+"""Entry of `QuerySet.regime` for a structure without scored atoms."""
 _DIGITS = 5
 _OF_ATOMS = ("atom_score", "atom_p_value", "species", "structure_index", "atom_index")
 
