@@ -13,14 +13,15 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import documents
 import pytest
+from ase.build import bulk
+from ase.io import write
+from documents import PAGES
 
 import platonic_jax
 from platonic_jax import cli
 from platonic_jax.metrics import CLOUD_PROPERTIES, PROPERTIES, CloudProperties, Properties
 
 NOTEBOOKS = documents.REPOSITORY / "notebooks"
-# The first makes the stores that the others use.
-PAGES = ["tutorial.md", *sorted(page.name for page in documents.GUIDE.glob("*.md") if page.name != "tutorial.md")]
 HERE = "https://here/"
 
 
@@ -136,10 +137,16 @@ def test_what_cannot_run_here_is_at_least_understood():
             cli._parser().parse_args(words[1:])
 
 
-def test_every_block_runs(tmp_path):
-    documents.follow([documents.GUIDE / page for page in PAGES], tmp_path)
+def test_every_block_of_the_guide_and_of_the_readme_runs(tmp_path):
+    guide, readme = (tmp_path / name for name in ("guide", "readme"))
+    guide.mkdir()
+    readme.mkdir()
+    write(readme / "generated.cif", bulk("Cu", "fcc", a=3.0, cubic=True))
+    documents.follow(tmp_path)
     for made in ("report/report.html", "sweep/report.html", "anchors.safetensors", "study/report.html", "study.lock"):
-        assert (tmp_path / made).is_file(), made
+        assert (guide / made).is_file(), made
+    for folder in ("demo", "report", "sweep", "typicality"):
+        assert (readme / folder / "report.html").is_file(), folder
 
 
 # ---- measures ----------------------------------------------------------------------------------------------------

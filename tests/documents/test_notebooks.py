@@ -6,15 +6,15 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
+import documents
 import jupytext
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "notebooks"
+FOLDER = documents.REPOSITORY / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.py"))
 SMALL = {
-    "PLATONIC_STRUCTURES": "prototypes?max_atoms=6",
+    "PLATONIC_STRUCTURES": documents.CRYSTALS,
     "PLATONIC_MODELS": "7net-0 chgnet-0.3.0 random:7net-0?seed=0",
     "PLATONIC_ANCHORS": "30",
     "PLATONIC_STEPS": "5",
@@ -39,7 +39,7 @@ def test_a_notebook_runs(notebook, tmp_path, tmp_path_factory):
     shared = tmp_path_factory.getbasetemp().parent if parallel else tmp_path_factory.getbasetemp()
     own = OWN.get(notebook.stem, {})
     variables = {name: value for name, value in os.environ.items() if not name.startswith("PLATONIC_STORES")}
-    variables |= {**SMALL, **own, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    variables |= {**SMALL, **own, "PATH": documents.environment()["PATH"]}
     if "stores.tables(" in notebook.read_text():  # They begin with the same stores, made once.
         variables["PLATONIC_STORES"] = str(shared / "prototypes")
         begin = f"import stores; stores.tables({SMALL['PLATONIC_MODELS']!r})"
