@@ -241,8 +241,8 @@ SCORES: Mapping[str, Callable[..., Array]] = {
     "residual": plane_residual,
 }
 """The scores of typicality by name: functions of rows and of those of a reference."""
-# What tells most sets apart: see the notebook on typicality.
 DEFAULT_SCORES = ("residual", "density", "mahalanobis")
+"""Scores that are combined by default: they separate most sets in the notebook on typicality."""
 LEAST_ATOMS: Mapping[str, int] = {"distance": 5, "density": 6, "mahalanobis": 5, "residual": 20}
 """The least number of atoms of an element that each score can be taken from."""
 
