@@ -19,9 +19,10 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/installed
 	$(BIN)/platonic demo
 
-# Directories of `tests/` are tiers. A file stays on one worker, so that what its tests share is made once.
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 10
-TIERS := models documents package faults analyses presentation
+# Directories of `tests/` are tiers. A file stays on one worker, so that what its tests share is made once; files are
+# taken in the order of the tiers, those of long tests first.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations 10
+TIERS := documents models analyses faults package presentation
 
 # An answer in minutes: what a change of mathematics, results or commands breaks first.
 check: lint unit

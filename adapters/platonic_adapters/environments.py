@@ -111,7 +111,7 @@ def key(family: Family) -> str:
 
 def _uv_commands(family: Family, folder: Path, environment: Path) -> list[list[str]]:
     python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    install = ["pip", "install", "--quiet", "--python", str(python), *_limits(family, folder)]
+    install = ["pip", "install", "--quiet", "--compile-bytecode", "--python", str(python), *_limits(family, folder)]
     if "UV_FIND_LINKS" not in _uv_environment():
         install.append("--torch-backend=auto")  # no 4 GB of CUDA without an NVIDIA GPU
     make = ["venv", "--quiet", "--relocatable", "--no-project", "--python", sys.executable, str(environment)]

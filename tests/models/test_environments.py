@@ -45,7 +45,7 @@ def test_what_uv_is_asked_for(tmp_path, monkeypatch):
     assert "--relocatable" in make
     assert make[make.index("--python") + 1] == sys.executable
     assert set(environments.CORE) | set(FAMILY.requirements) <= set(install)  # no lock of these constraints
-    assert "--torch-backend=auto" in install
+    assert {"--torch-backend=auto", "--compile-bytecode"} <= set(install)
     assert Path(install[install.index("--constraints") + 1]).read_text() == "numpy<3\n"
     assert Path(install[install.index("--overrides") + 1]).read_text() == "a\nb\n"
 
