@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -83,8 +83,8 @@ class ReadoutTransfer(Result):
         maps: by method, the map from the source; not in the JSON.
     """
 
-    UNSAVED = {"maps": {}}
-    DERIVED = ("best",)
+    UNSAVED: ClassVar[Mapping[str, Any]] = {"maps": {}}
+    DERIVED: ClassVar[Sequence[str]] = ("best",)
 
     source: str
     target: str

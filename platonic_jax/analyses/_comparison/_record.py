@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -129,7 +129,7 @@ class Comparison(Result):
         resolved: `element`, `family` or `labels`, where asked for → `Resolved`.
     """
 
-    UNSAVED = dict.fromkeys(
+    UNSAVED: ClassVar[Mapping[str, Any]] = dict.fromkeys(
         ("maps", "rows", "neighbours", "overlaps", "species", "structure_index", "atom_index", "structures")
     )
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +53,7 @@ class Training(Result):
         provenance: of the tables.
     """
 
-    UNSAVED = {"anchors": None}
+    UNSAVED: ClassVar[Mapping[str, Any]] = {"anchors": None}
 
     anchors: Anchors
     models: list[str]
