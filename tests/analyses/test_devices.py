@@ -11,7 +11,8 @@ SCRIPT = Path(__file__).with_name("on_devices.py")
 
 
 def started(process, processes, devices, address="none"):
-    variables = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
+    variables = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), str(process), str(processes), address],
         env=variables,
