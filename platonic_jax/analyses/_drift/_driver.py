@@ -302,7 +302,7 @@ def _agreement(
     out = {}
     for name, scale in SCALES.items():
         slopes = np.asarray(influence[name])[:, : atoms.structure.max() + 1]
-        errors = standard_errors(slopes)
+        errors = standard_errors(slopes).astype(float)
         below = {
             floor: np.mean([np.asarray(sample[name]) for sample in samples], axis=0) for floor, samples in noisy.items()
         }
