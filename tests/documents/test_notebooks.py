@@ -14,7 +14,7 @@ import pytest
 FOLDER = documents.REPOSITORY / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.py"))
 SMALL = {
-    "PLATONIC_STRUCTURES": "prototypes?max_atoms=6",  # Typicality needs a hundred structures.
+    "PLATONIC_STRUCTURES": documents.CRYSTALS,
     "PLATONIC_MODELS": "7net-0 chgnet-0.3.0 random:7net-0?seed=0",
     "PLATONIC_ANCHORS": "30",
     "PLATONIC_STEPS": "5",
