@@ -14,7 +14,7 @@ README = REPOSITORY / "README.md"
 GUIDE = REPOSITORY / "notebooks" / "guide"
 # The first makes the stores that the others use.
 PAGES = ["tutorial.md", *sorted(page.name for page in GUIDE.glob("*.md") if page.name != "tutorial.md")]
-CRYSTALS = "prototypes?max_atoms=6"  # Stands for larger sets in tests; typicality needs a hundred structures.
+CRYSTALS = "prototypes?max_atoms=6"  # Stands for larger sets in tests.
 
 
 class Block(NamedTuple):
@@ -69,7 +69,7 @@ if __name__ == "__main__":
     from platonic_jax import cli
     from platonic_jax.cli import _demo
 
-    _demo.INPUT = CRYSTALS
+    _demo.INPUT = "prototypes?max_atoms=12"  # Each element of a crystal needs twenty atoms in a reference.
     guide, readme = (Path(sys.argv[1]).absolute() / name for name in ("guide", "readme"))
     os.chdir(guide)
     for page in PAGES:
