@@ -1,5 +1,6 @@
 """Strict promotion everywhere: what relaxes it says so, and does it locally."""
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -9,7 +10,10 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1]
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 # Tests compile much and compute little: less than half of the time without XLA's optimisations. `XLA_FLAGS= make unit`
 # tests the programs that users run, as the workflow on GitHub does.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA takes its own tuning flags for features that are missing.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # Sources are compiled once, too.
 
@@ -20,6 +24,7 @@ import pytest
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # A shell starts its background jobs so, and children inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+gc.set_threshold(50_000, 20, 100)  # Traces are many small objects, which live as long as their programs.
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
