@@ -17,6 +17,9 @@ def cloud(n=60, seed=0):
     return np.asarray(testing.make_cloud(jax.random.key(seed), n=n).x)
 
 
+METRICS = ("cosine", "l2", "inner")
+
+
 def neighbours(x, **settings):
     queries = settings.pop("queries", None)
     queries = None if queries is None else jnp.asarray(queries)
@@ -67,7 +70,7 @@ def test_the_norm_of_a_zero_vector_has_gradient_zero():
     assert np.isnan(numerics.safe_norm(jnp.array([3.0, jnp.nan])))
 
 
-@pytest.mark.parametrize("metric", numerics.METRICS)
+@pytest.mark.parametrize("metric", METRICS)
 def test_neighbours_among_some_rows_are_those_of_a_cloud_of_them(metric):
     """Of all rows, the others as well; more are asked for than there are candidates beyond the list."""
     x, among = cloud(), np.arange(60) % 4 == 1
