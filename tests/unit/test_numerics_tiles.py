@@ -148,7 +148,7 @@ def test_tiles_are_visited_only_where_few_are_needed(kind, few, small_tiles):
     searched = _tiles.Searched(x, jnp.sum(x**2, axis=1) / 2, jnp.arange(NUM_ROWS, dtype=jnp.int32))
     tiles, queries, place = _tiles.cut(searched, None, inner=False, parts=1)
     _, complete = _tiles.search(tiles, queries, size=place.shape[1], num_neighbours=3, num_candidates=6)
-    assert np.mean(complete) == 1 if few else np.mean(complete) <= 0.1
+    assert np.mean(complete) > 0.99 if few else np.mean(complete) <= 0.1
 
 
 @pytest.mark.parametrize("kind", KINDS)
