@@ -1,14 +1,16 @@
 """Page content of a comparison, from top to bottom. Everything that comes from data is escaped with `text`."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from platonic_jax import _html, plots
+from platonic_jax import _html
 from platonic_jax.analyses import Comparison, arrangement
+from platonic_jax.charts import Spec
 from platonic_jax.report import _comparison_atoms, _comparison_data, _structures, _texts
-from platonic_jax.report._part import Part, plain, plain_settings
+from platonic_jax.report._part import Part, figure, plain, plain_settings
 from platonic_jax.report._texts import many
-from platonic_jax.report.presenters.comparison import Answer, answers, intro, title
+from platonic_jax.report.presenters.comparison import Answer, answers, charts, intro, title
 
 __all__ = ["part"]
 
@@ -23,8 +25,9 @@ def part(comparison: Comparison) -> Part:
         Its verdict, sections, maps and matrices.
     """
     lead, supporting = answers(comparison)
+    specs = {f"compare-{i}": spec for i, spec in enumerate(charts(comparison))}
     sections = {
-        "measures": ("Measures", _measures(comparison)),
+        "measures": ("Measures", _measures(comparison, specs)),
         "maps": ("Maps", _comparison_atoms.maps(comparison)),
         "elements": ("Elements", _comparison_atoms.elements(comparison)),
         "groups": ("Groups", _groups(comparison)),
@@ -39,7 +42,7 @@ def part(comparison: Comparison) -> Part:
         verdict=[lead],
         answers=f'<dl class="answers">{"".join(_answer(answer) for answer in supporting)}</dl>',
         sections={name: entry for name, entry in sections.items() if entry[1]},
-        charts={},
+        charts=specs,
         comparison=_comparison_data.payload(comparison),
         structures=_structures.embedded(comparison),
     )
@@ -49,40 +52,24 @@ def _answer(answer: Answer) -> str:
     return f"<div><dt>{_html.text(answer.question)}</dt><dd>{answer.html}</dd></div>"
 
 
-def _measures(comparison: Comparison) -> str:
-    kinds = {kind for _, _, kind in arrangement.pairs(comparison)}
-    keys = "".join(
-        f'<li><svg viewBox="-1 -1 2 2"><circle r="0.8" fill="{colour}"/></svg>{_html.text(name)}</li>'
-        for kind, (name, colour) in plots.PAIR_KINDS.items()
-        if kind in kinds
-    )
-    grey = 'fill="none" stroke="currentColor" stroke-width="0.3"'
-    keys += (
-        f'<li><svg viewBox="-1 -1 2 2"><path d="M0-.9V.9" {grey}/></svg>structures exchanged</li>'
-        f'<li><svg viewBox="-1 -1 2 2"><path d="M0-.8.8 0 0 .8-.8 0Z" {grey}/></svg>exchanged within each element</li>'
-    )
+def _measures(comparison: Comparison, specs: Mapping[str, Spec]) -> str:
     return (
         "<p>Left, every pair of models: darker is more similar, and the tree joins those that are nearest. Right, the "
         "same values with their 95 % CI, beside what remains when whole structures of one model are exchanged, or the "
-        "atoms of one structure for those of another within each "
-        f'element.</p><ul class="keys">{keys}</ul>'
-        + "".join(_measure(comparison, i) for i in range(len(comparison.measures)))
+        "atoms of one structure for those of another within each element.</p>"
+        + "".join(_measure(comparison, i, specs) for i in range(len(comparison.measures)))
     )
 
 
-def _measure(comparison: Comparison, i: int) -> str:
+def _measure(comparison: Comparison, i: int, specs: Mapping[str, Spec]) -> str:
     name = list(comparison.measures)[i]
     text = _texts.measure_text(name)
-    m, num_pairs = len(comparison.models), len(arrangement.ranked_pairs(comparison, name))
     better = "larger" if comparison.measures[name].settings["larger_is_more_similar"] else "smaller"
+    figures = "".join(itertools.starmap(figure, list(specs.items())[2 * i : 2 * i + 2]))
     return (
         f'<div class="measure"><h3>{_html.text(text.title)}</h3>'
         f'<p class="muted">{_html.text(text.meaning)} Here {better} is more similar.</p>'
-        '<div class="two">'
-        f'<figure><div data-figure="matrix" data-measure="{i}" data-name="matrix" style="height:{90 + 46 * m}px">'
-        "</div></figure>"
-        f'<figure><div data-figure="null" data-measure="{i}" data-name="intervals" '
-        f'style="height:{50 + 40 * num_pairs}px"></div></figure></div>'
+        f'<div class="two">{figures}</div>'
         f'<p class="muted"><a href="#numbers-{_html.text(name)}">Every value, interval and null as a table</a></p>'
         "</div>"
     )

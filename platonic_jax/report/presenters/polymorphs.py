@@ -1,7 +1,7 @@
 """Presenter of the identification of phases by mean vectors and point clouds."""
 
 from platonic_jax.analyses import Polymorphs
-from platonic_jax.report import _charts
+from platonic_jax.charts import Spec, dots, entries
 from platonic_jax.report._table import Table, with_interval
 
 NAME = "polymorphs"
@@ -70,23 +70,22 @@ def tables(result: Polymorphs) -> list[Table]:
     return all_tables
 
 
-def charts(result: Polymorphs) -> list[tuple[str, _charts.Spec]]:
+def charts(result: Polymorphs) -> list[Spec]:
     """Every figure of every model, and what is found again in another."""
     ways = list(next(iter(result.within.values())))
     specs = []
     for figure in _figures(result):
         rows = list(result.within)
-        series = [_charts.entries(how, [result.within[model][how].get(figure) for model in rows]) for how in ways]
-        marks = {"chance": result.chance[figure]}
-        specs.append(
-            (f"{_FIGURES[figure]}.".capitalize(), _charts.dots(rows, series, axis=_FIGURES[figure], marks=marks))
-        )
+        series = [entries(how, [result.within[model][how].get(figure) for model in rows]) for how in ways]
+        axis, marks = _FIGURES[figure], {"chance": result.chance[figure]}
+        specs.append(dots(f"{axis[0].upper()}{axis[1:]}.", rows, series, axis=axis, marks=marks))
     if result.across:
         rows = list(result.across)
         ways = list(next(iter(result.across.values())))
-        series = [_charts.entries(how, [result.across[models][how] for models in rows]) for how in ways]
-        spec = _charts.dots(rows, series, axis="share of phases", marks={"chance": result.chance["phase"]})
-        specs.append(("Fraction of phases whose nearest in another model is the same phase.", spec))
+        series = [entries(how, [result.across[models][how] for models in rows]) for how in ways]
+        caption = "Fraction of phases whose nearest in another model is the same phase."
+        marks = {"chance": result.chance["phase"]}
+        specs.append(dots(caption, rows, series, axis="share of phases found again", marks=marks))
     return specs
 
 
