@@ -19,7 +19,7 @@ from platonic_jax.plots._style import COLUMN, PAGE, TEXT, blank, legend_rows, sa
 
 _MATRICES = ("procrustes", "mutual_knn", "sinkhorn_divergence", "wasserstein", "cka")
 _MANY = 12  # Rows that are many.
-_LETTER = 0.05  # Inches, of a caption.
+_LETTER = 0.053  # Inches, of a caption.
 _LINE = 0.13
 
 

@@ -353,8 +353,8 @@ def test_the_colours_of_figures_are_those_of_the_page_and_stay_apart():
     markers = [(style["marker"], style.get("mfc")) for style in marks_of([{"style": style} for style in styles])]
     assert len(set(markers)) == len(markers)
     for eye in EYES.values():
-        for a, b in itertools.combinations(drawn[:4], 2):
-            assert np.linalg.norm(lightness_and_hue(a, eye) - lightness_and_hue(b, eye)) > 18
+        for a, b in itertools.combinations(COLOURS, 2):
+            assert np.linalg.norm(lightness_and_hue(a, eye) - lightness_and_hue(b, eye)) > 16
 
 
 PAGES = {
@@ -372,7 +372,7 @@ PANELS = {"raw_spaces_page": 4, "shared_space_page": 7, "comparison": 6 + 3, "sw
 def boxes(figure):
     """Where everything lies that must not lie on anything else: axes with their labels, titles, legends."""
     figure.draw_without_rendering()
-    renderer = figure.canvas.get_renderer()
+    renderer = figure._get_renderer()
     parts = [figure, *figure.subfigs, *(inner for part in figure.subfigs for inner in part.subfigs)]
     for part in parts:
         yield from (legend.get_window_extent(renderer) for legend in part.legends)
