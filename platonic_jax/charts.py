@@ -160,6 +160,7 @@ def points(
     log_x: bool = False,
     log_y: bool = False,
     diagonal: bool = False,
+    named: Sequence[str] = (),
 ) -> Spec:
     """Draw one number against another.
 
@@ -171,8 +172,9 @@ def points(
         log_x: Whether the horizontal axis is logarithmic.
         log_y: Whether the vertical axis is.
         diagonal: Whether a line shows where both are the same.
+        named: Points whose names are written beside them.
     """
-    shared = {"kind": "points", "caption": caption, "lines": [], "series": list(series)}
+    shared = {"kind": "points", "caption": caption, "lines": [], "series": list(series), "named": list(named)}
     return {**shared, "x": x, "y": y, "log_x": log_x, "log_y": log_y, "diagonal": diagonal}
 
 

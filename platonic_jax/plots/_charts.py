@@ -19,19 +19,18 @@ _ROOMY = 7  # Columns of a matrix that has room for intervals.
 _WIDE = 5  # Columns of one that has room for them in a line.
 
 
-def draw(chart: Spec, *, named: Sequence[str] = (), ax: Axes | None = None) -> Axes:
+def draw(chart: Spec, *, ax: Axes | None = None) -> Axes:
     """Draw a chart.
 
     Args:
         chart: Made by a function of `platonic_jax.charts`, or one of `charts(result)`.
-        named: Points whose names are written beside them.
         ax: The axes to draw into; a new figure of column width if left out.
 
     Returns:
         The axes; `with_legend` names the series.
     """
     ax = ax or axes(COLUMN, height(chart, COLUMN))
-    _KINDS[chart["kind"]](chart, ax, named)
+    _KINDS[chart["kind"]](chart, ax)
     thin(ax)
     for place, mark in enumerate(chart["lines"]):
         style = {"color": GREY, "lw": 0.8, "ls": _DASHES[place % len(_DASHES)], "zorder": 1}
@@ -46,8 +45,15 @@ def height(chart: Spec, width: float) -> float:
     if chart["kind"] == "dots":
         return 0.65 + len(chart["rows"]) * (0.1 + 0.11 * chart["lanes"] + 0.14 * _are_above(chart["rows"], width))
     if chart["kind"] == "matrix":
-        return (0.8 if chart["tree"] else 0.5) + 0.4 * len(chart["rows"])
+        cells = len(chart["columns"] or chart["rows"])
+        side = max(0.25, min(0.55, (width - 0.4 - _LETTER * max(map(len, _broken(chart["rows"])))) / cells))
+        return 0.5 + side * len(chart["rows"]) * (1.25 if chart["tree"] else 1.0)
     return 2.5
+
+
+def _broken(names: Sequence[str]) -> list[str]:
+    """Lines of names that are broken before their brackets."""
+    return [line for name in names for line in name.replace(" (", "\n(").split("\n")]
 
 
 def _are_above(rows: Sequence[str], width: float) -> bool:
@@ -66,7 +72,7 @@ def _named_series(chart: Spec) -> list[tuple[Spec, dict[str, Any]]]:
     return [(one, {"label": label(one), **style}) for one, style in zip(chart["series"], styles, strict=True)]
 
 
-def _dots(chart: Spec, ax: Axes, _: Sequence[str]) -> None:
+def _dots(chart: Spec, ax: Axes) -> None:
     rows, lanes, figure = chart["rows"], chart["lanes"], ax.get_figure(root=True)
     assert figure is not None
     above = _are_above(rows, 1.25 * float(ax.get_window_extent().width) / figure.dpi)
@@ -92,7 +98,7 @@ def _dots(chart: Spec, ax: Axes, _: Sequence[str]) -> None:
         logarithmic(ax, "x")
 
 
-def _lines(chart: Spec, ax: Axes, _: Sequence[str]) -> None:
+def _lines(chart: Spec, ax: Axes) -> None:
     for one, style in _named_series(chart):
         x, y, color = _numbers(one["x"]), _numbers(one["y"]), style["color"]
         if one["spread"] is not None:
@@ -117,7 +123,7 @@ def _lines(chart: Spec, ax: Axes, _: Sequence[str]) -> None:
     _labelled(chart, ax)
 
 
-def _points(chart: Spec, ax: Axes, named: Sequence[str]) -> None:
+def _points(chart: Spec, ax: Axes) -> None:
     many = max((len(one["x"]) for one in chart["series"]), default=0) > _MANY
     for one, style in _named_series(chart):
         x, y = _numbers(one["x"]), _numbers(one["y"])
@@ -127,7 +133,7 @@ def _points(chart: Spec, ax: Axes, named: Sequence[str]) -> None:
                 line(at, low, high, color=style["color"], lw=0.8)
         ax.plot(x, y, **style | {"ls": "none", "alpha": 0.8, "ms": 2.4 if many else 3.4})
         for place, text in enumerate(one["text"]):
-            if text in named:
+            if text in chart["named"]:
                 ax.plot(x[place], y[place], style["marker"], ms=5, mec=BLACK, mew=0.8, color=style["color"])
                 look = {"fontsize": TEXT, "fontweight": "bold", "color": BLACK, "path_effects": [_HALO]}
                 ax.annotate(text, (x[place], y[place]), xytext=(4, 3), textcoords="offset points", **look)
@@ -151,7 +157,7 @@ def _wrapped(text: str, *, letters: int = 44) -> str:
     return "\n".join(textwrap.wrap(text, letters))
 
 
-def _matrix(chart: Spec, ax: Axes, _: Sequence[str]) -> None:
+def _matrix(chart: Spec, ax: Axes) -> None:
     order, darker, top = chart["order"], chart["larger_is_darker"], chart["top"]
     rows = [chart["rows"][i].replace(" (", "\n(") for i in order]
     columns = chart["columns"] or [str(i + 1) for i in range(len(rows))]
@@ -159,7 +165,8 @@ def _matrix(chart: Spec, ax: Axes, _: Sequence[str]) -> None:
     value = np.array(chart["value"], dtype=float)[cells]
     ends = None if chart["low"] is None else [np.array(chart[end], dtype=float)[cells] for end in ("low", "high")]
     ax.set_anchor("E")  # Names need the room on the left.
-    aspect = "equal" if chart["columns"] is None else "auto"
+    # What is above or beside the cells is laid out before they would be made square.
+    aspect = "auto" if chart["columns"] or chart["tree"] else "equal"
     image = ax.imshow(value, cmap="Blues" if darker else "Blues_r", vmin=0, vmax=top, aspect=aspect)
     size = TEXT if len(columns) <= _ROOMY else TEXT - 2
     digits = 2 if top < 10 else 0
@@ -197,7 +204,7 @@ def _tree(tree: Spec, ax: Axes, *, leaves: int) -> None:
     above.set_ylabel(_wrapped(tree["name"], letters=20), rotation=0, ha="right", va="center", fontsize=TEXT)
 
 
-_KINDS: dict[str, Callable[[Spec, Axes, Sequence[str]], None]] = {
+_KINDS: dict[str, Callable[[Spec, Axes], None]] = {
     "dots": _dots,
     "lines": _lines,
     "points": _points,

@@ -209,15 +209,18 @@
     const style = styles(chart.series, colour);
     const clouds = chart.series.map((one, s) => ({
       type: "scatter",
-      mode: "markers",
+      mode: "markers+text",
       name: escape(one.name),
       x: one.x,
       y: one.y,
+      text: one.text.map((name) => (chart.named.includes(name) ? `<b>${escape(name)}</b>` : "")),
+      textposition: "top right",
+      textfont: { color: colour("ink") },
       marker: { color: style[s].color, symbol: style[s].symbol, size: one.x.length > 500 ? 5 : 7, opacity: 0.8 },
       error_x: errors(one.x, one.x_low, one.x_high, style[s].color),
       error_y: errors(one.y, one.y_low, one.y_high, style[s].color),
-      text: one.x.map((x, i) => `<b>${escape(one.text[i])}</b><br>${escape(one.name)}<br>${escape(chart.x)}: ${number(x)}<br>${escape(chart.y)}: ${number(one.y[i])}`),
-      hovertemplate: "%{text}<extra></extra>",
+      hovertext: one.x.map((x, i) => `<b>${escape(one.text[i])}</b><br>${escape(one.name)}<br>${escape(chart.x)}: ${number(x)}<br>${escape(chart.y)}: ${number(one.y[i])}`),
+      hovertemplate: "%{hovertext}<extra></extra>",
     }));
     const known = all(chart, "x", "y").filter((x) => x !== null && (x > 0 || !(chart.log_x || chart.log_y)));
     const ends = known.length ? [known.reduce((a, b) => Math.min(a, b)), known.reduce((a, b) => Math.max(a, b))] : [0, 1];

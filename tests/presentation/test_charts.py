@@ -126,7 +126,7 @@ def drifted(scale):
 
 def test_every_unseen_element_is_a_point_and_the_named_one_is_named():
     runs = {"naive": drifted(1.0), "replay": drifted(0.5)}
-    ax = plots.draw(charts.overlay({name: plots.charts(run)[1] for name, run in runs.items()}), named=["Au"])
+    ax = plots.draw(charts.overlay({name: plots.charts(run)[1] for name, run in runs.items()}) | {"named": ["Au"]})
     drawn = points(ax)
     np.testing.assert_allclose(drawn["naive"], [[0.1, 0.2], [5, 50]])
     np.testing.assert_allclose(drawn["replay"][0], [0.05, 0.1])
