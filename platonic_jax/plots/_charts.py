@@ -108,7 +108,8 @@ def _lines(chart: Spec, ax: Axes) -> None:
             ax.plot(x, _numbers(strand), color=color, lw=0.4, alpha=0.35)
         if one["low"] is not None:
             ax.vlines(x, _numbers(one["low"]), _numbers(one["high"]), color=color, lw=0.9)
-        ax.plot(x, y, **style | ({} if one["markers"] else {"marker": ""}))
+        look: dict[str, Any] = style if one["markers"] else {**style, "marker": ""}
+        ax.plot(x, y, **look)
     if chart["log_x"]:
         logarithmic(ax, "x")
     if chart["log_y"]:
@@ -142,8 +143,8 @@ def _points(chart: Spec, ax: Axes) -> None:
     if chart["log_y"]:
         logarithmic(ax, "y")
     if chart["diagonal"]:
-        ends = np.clip([*ax.get_xlim(), *ax.get_ylim()], ax.dataLim.min.min(), ax.dataLim.max.max())
-        ax.plot([ends.min(), ends.max()], [ends.min(), ends.max()], color=GREY, lw=0.8, ls=":", zorder=1)
+        ends = [min(*ax.dataLim.min), max(*ax.dataLim.max)]
+        ax.plot(ends, ends, color=GREY, lw=0.8, ls=":", zorder=1)
     _labelled(chart, ax)
 
 
@@ -174,7 +175,10 @@ def _matrix(chart: Spec, ax: Axes) -> None:
     for (i, j), number in np.ndenumerate(value):
         if not np.isfinite(number):
             continue
-        style = {"ha": "center", "color": "white" if image.cmap(image.norm(number))[1] < 0.55 else BLACK}
+        style: dict[str, Any] = {
+            "ha": "center",
+            "color": "white" if image.cmap(image.norm(number))[1] < 0.55 else BLACK,
+        }
         below = ends is not None and len(columns) <= _ROOMY and ends[0][i, j] < ends[1][i, j]
         ax.text(j, i, written(number), va="bottom" if below else "center", fontsize=size, **style)
         if below and ends is not None:

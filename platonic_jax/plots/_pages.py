@@ -57,8 +57,7 @@ def page(*shown: Result | Sequence[Result] | Spec, columns: int = 2, captions: b
         full = not rows or len(rows[-1]) == columns or _is_wide(specs[rows[-1][0]])
         rows = [*rows, [i]] if full or _is_wide(spec) else [*rows[:-1], [*rows[-1], i]]
     widths = [width / (1 if _is_wide(spec) else columns) for spec in specs]
-    places = range(len(specs)) if len(specs) > 1 else (None,)
-    titles = [_title(spec, *of, captions=captions) for spec, *of in zip(specs, places, widths, strict=True)]
+    titles = [_title(spec, i if len(specs) > 1 else None, widths[i], captions=captions) for i, spec in enumerate(specs)]
     shared = len(specs) > 1 and all(spec["series"] and _names(spec) == _names(specs[0]) for spec in specs)
     heights = [
         max(
@@ -184,7 +183,7 @@ def save_all(result: Any, folder: str | Path, *, name: str) -> list[Path]:
     for file, specs in figures.items():
         paths.append(folder / f"{file.replace('_', '-')}.png")
         save(page(*specs), paths[-1])
-    for model in mapped(result) if isinstance(result, Comparison) else ():
+    for model in mapped(result) if isinstance(result, Comparison) and result.maps is not None else ():
         slug = re.sub(r"[^A-Za-z0-9.]+", "-", result.models[model]).strip("-.")
         paths.append(folder / f"map-{model + 1}-{slug}.png")
         save(_both_maps(result, model), paths[-1])

@@ -2,17 +2,22 @@
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
 
 from platonic_jax import _html
 from platonic_jax.analyses import Comparison, arrangement
 from platonic_jax.charts import Spec
 from platonic_jax.report import _comparison_atoms, _comparison_data, _structures, _texts
-from platonic_jax.report._part import Part, figure, plain, plain_settings
+from platonic_jax.report._part import Part, figure, plain_settings
+from platonic_jax.report._provenance import provenance
 from platonic_jax.report._texts import many
-from platonic_jax.report.presenters.comparison import Answer, answers, charts, intro, title
+from platonic_jax.report.presenters.comparison import Answer, answers, charts, intro, tables, title
 
 __all__ = ["part"]
+
+_WITHOUT_ATOMS = (
+    "<p>Maps, elements and anchors are not shown, because the JSON of a comparison has no atoms: write the report of "
+    "the comparison itself, with <code>platonic compare … -o FOLDER</code>.</p>"
+)
 
 
 def part(comparison: Comparison) -> Part:
@@ -26,14 +31,15 @@ def part(comparison: Comparison) -> Part:
     """
     lead, supporting = answers(comparison)
     specs = {f"compare-{i}": spec for i, spec in enumerate(charts(comparison))}
+    has_atoms = comparison.species is not None
     sections = {
         "measures": ("Measures", _measures(comparison, specs)),
-        "maps": ("Maps", _comparison_atoms.maps(comparison)),
-        "elements": ("Elements", _comparison_atoms.elements(comparison)),
+        "maps": ("Maps", _comparison_atoms.maps(comparison) if has_atoms else _WITHOUT_ATOMS),
+        "elements": ("Elements", _comparison_atoms.elements(comparison) if has_atoms else ""),
         "groups": ("Groups", _groups(comparison)),
         "numbers": ("Numbers", _numbers(comparison)),
-        "anchors": ("Anchors", _comparison_atoms.anchors(comparison)),
-        "provenance": ("Provenance", _provenance(comparison)),
+        "anchors": ("Anchors", _comparison_atoms.anchors(comparison) if has_atoms else ""),
+        "provenance": ("Provenance", provenance(comparison)),
     }
     return Part(
         name="compare",
@@ -43,7 +49,7 @@ def part(comparison: Comparison) -> Part:
         answers=f'<dl class="answers">{"".join(_answer(answer) for answer in supporting)}</dl>',
         sections={name: entry for name, entry in sections.items() if entry[1]},
         charts=specs,
-        comparison=_comparison_data.payload(comparison),
+        comparison=_comparison_data.payload(comparison) if has_atoms else None,
         structures=_structures.embedded(comparison),
     )
 
@@ -114,98 +120,16 @@ def _grouping(comparison: Comparison, grouping: str) -> str:
 
 
 def _numbers(comparison: Comparison) -> str:
-    tables = []
-    for name, table in comparison.measures.items():
-        head = [
-            "model",
-            "other model",
-            "value",
-            "95 % interval",
-            *(cell for null in table.nulls for cell in (null, "effect", "p")),
-        ]
+    folds = []
+    for (name, measure), table in zip(comparison.measures.items(), tables(comparison), strict=False):
         settings = {
-            key: value for key, value in table.settings.items() if not isinstance(value, list) or len(value) <= 4
+            key: value for key, value in measure.settings.items() if not isinstance(value, list) or len(value) <= 4
         }
-        rows = [
-            (
-                _html.prose(arrangement.labels(comparison)[i]),
-                _html.prose(arrangement.labels(comparison)[j]),
-                f"<b>{_texts.number(table.value[i, j])}</b>",
-                f"{_texts.number(table.low[i, j])} to {_texts.number(table.high[i, j])}",
-                *(_texts.number(array[i, j]) for null in table.nulls.values() for array in null),
-            )
-            for i, j, _ in arrangement.ranked_pairs(comparison, name)
-        ]
-        tables.append(
-            f'<details id="numbers-{_html.text(name)}"><summary>{_html.text(_texts.measure_text(name).title)}: '
-            f"{len(rows)} pairs</summary>"
-            f"{_html.table(head, rows, numbers=range(2, len(head)))}{plain_settings(settings)}</details>"
+        folds.append(
+            f'<details id="numbers-{_html.text(name)}"><summary>{_html.text(table.title)}: {len(table.rows)} pairs'
+            f"</summary>{table.to_html(titled=False)}{plain_settings(settings)}</details>"
         )
     return (
-        "<p>The most similar pair first. <i>Shuffled</i> and <i>within element</i> are means over the draws of each "
-        "null; p is the share of "
-        "draws at least as similar as the value. The same numbers, unrounded, are in <code>compare.json</code>.</p>"
-        + "".join(tables)
+        "<p>The most similar pair first. Nulls are means over draws; p is the share of draws at least as similar as "
+        "the value. The same numbers, unrounded, are in <code>compare.json</code>.</p>" + "".join(folds)
     )
-
-
-def _provenance(comparison: Comparison) -> str:
-    run = comparison.provenance
-    models = "".join(_store(comparison, i) for i in range(len(comparison.models)))
-    left_out = run.get("left_out", {})
-    reasons = ((_html.text(i), _html.text(why)) for i, why in left_out.items())
-    missing = (
-        f"<h3>Structures left out</h3><p>{many(len(left_out), 'structure')} that some model could not take: left out "
-        "for all of them.</p>"
-        "<details><summary>Which, and "
-        f"why</summary>{_html.table(['structure', 'reason'], reasons)}</details>"
-        if left_out
-        else ""
-    )
-    known = ("stores", "left_out", "packages")
-    facts = [
-        (name.removeprefix("num_").replace("_", " "), _html.text(plain(value)))
-        for name, value in run.items()
-        if name not in known and name != "subsampling"
-    ]
-    facts += [
-        (f"subsampling: {_texts.measure_text(name).title.lower()}", _html.text(plain(value)))
-        for name, value in run.get("subsampling", {}).items()
-    ]
-    facts.append(("packages", _html.text(plain(run.get("packages", {})))))
-    return f"<h3>This comparison</h3>{_html.facts(facts)}{missing}<h3>Models</h3>{models}"
-
-
-def _store(comparison: Comparison, i: int) -> str:
-    store: Mapping[str, Any] = comparison.provenance["stores"][comparison.models[i]]
-    layer = store.get("layer", "")
-    described = store.get("layers", {}).get(layer, {})
-    shown = {"model", "layer", "layers", "checkpoint", "self_test", "packages", "random_weights"}
-    hidden = shown | {"schema", "complete", "default_layer", "available_layers", "block_rows", "batch_atoms"}
-    checkpoint = store.get("checkpoint", {})
-    facts = [
-        ("name", _html.text(store["model"])),
-        (
-            "weights",
-            '<span class="tag">random weights</span> re-drawn, never trained' if store.get("random_weights") else "",
-        ),
-        ("layer", _html.text(": ".join(filter(None, (layer, plain(described)))))),
-        (
-            "checkpoint",
-            f"{_html.text(checkpoint['name'])}<br><code>sha256 {_html.text(checkpoint['sha256'])}</code>"
-            if checkpoint
-            else "",
-        ),
-        *((name.replace("_", " "), _html.text(plain(value))) for name, value in store.items() if name not in hidden),
-        ("packages", _html.text(plain(store.get("packages", {})))),
-        ("self-test", _html.text(_self_test(store.get("self_test", {})))),
-    ]
-    head = _comparison_atoms.label(comparison, i)
-    return f"<details{' open' if i == 0 else ''}><summary>{head}</summary>{_html.facts(facts)}</details>"
-
-
-def _self_test(test: Mapping[str, Any]) -> str:
-    """Deviations of the embeddings from physical symmetries."""
-    changes = [f"{name.replace('_', ' ')} {value:.1e}" for name, value in test.items() if isinstance(value, float)]
-    on = f"; on {', '.join(test['structures'])}" if "structures" in test else ""
-    return f"largest relative change under {', '.join(changes)}{on}" if changes else ""

@@ -46,6 +46,8 @@ def check_saved(result):
     assert "verdict" in expected
     assert loaded.to_json() == expected
     assert len(result.to_frame()) == len(loaded.to_frame())
+    assert loaded._repr_html_()
+    assert report.page([report.part(loaded)])
     return loaded
 
 

@@ -198,7 +198,7 @@ def test_matrices_are_ordered_as_their_dendrogram(page, comparison):
 
 def test_every_number_stands_in_a_table(page):
     numbers = ("0.900", "0.880 to 0.930", "0.050", "0.850", "0.005", "0.400", "0.500", "0.010")
-    assert page.text.count("7net-0chgnet-r2scan" + "".join(numbers)) == 1
+    assert page.text.count("7net-0 – chgnet-r2scan" + "".join(numbers)) == 1
     assert len([tag for tag, _ in page.seen if tag == "tr"]) == 3 * (1 + 10) + (1 + 10) + (1 + 3) + (1 + 1)
 
 
@@ -257,18 +257,18 @@ def test_the_verdict_names_the_extremes_with_their_intervals(comparison):
 def test_the_verdict_gives_the_rulers_their_numbers(comparison):
     found = answers(comparison)
     exchanged = found["Beyond permuted structures?"].detail
-    assert "0.05, an effect of 0.60–0.85 (p = 0.005; 55 of 60 atoms can be exchanged)" in exchanged
+    assert "0.05, an effect of 0.60 to 0.85 (p = 0.005; 55 of 60 atoms can be exchanged)" in exchanged
     beyond = found["Beyond the element?"].detail
-    assert "0.40, an effect of 0.25–0.50 (p = 0.010; 50 of 60 atoms can be exchanged, 8 of 10" in beyond
-    assert "The element-only baseline reaches 0.55–0.60" in beyond
+    assert "0.40, an effect of 0.25 to 0.50 (p = 0.010; 50 of 60 atoms can be exchanged, 8 of 10" in beyond
+    assert "The element-only baseline reaches 0.55 to 0.60" in beyond
     assert (
-        "Without training, 7net-0 (random weights, seed 0) reaches 0.50–0.70"
+        "Without training, 7net-0 (random weights, seed 0) reaches 0.50 to 0.70"
         in found["More than an untrained network?"].detail
     )
     neighbours = found["Do nearest neighbours agree?"].detail
     assert "share 45 % (95 % CI 43 to 48 %)" in neighbours
-    assert "20 %, an effect of 12–25 percentage points (p = 0.010)" in neighbours
-    assert "An untrained control shares 25–35 % with the models." in neighbours
+    assert "20 %, an effect of 12 to 25 percentage points (p = 0.010)" in neighbours
+    assert "An untrained control shares 25 to 35 % with the models." in neighbours
 
 
 def test_the_verdict_says_when_neighbourhoods_are_no_better_than_their_null(comparison):

@@ -12,9 +12,10 @@ from types import ModuleType
 from typing import Any
 
 from platonic_jax import _html
-from platonic_jax.analyses import ANALYSES, plain
+from platonic_jax.analyses import ANALYSES
 from platonic_jax.charts import Spec
-from platonic_jax.report._part import Part, defined, figure, plain_settings, undefined
+from platonic_jax.report._part import Part, defined, figure, undefined
+from platonic_jax.report._provenance import provenance
 from platonic_jax.report._table import Table
 
 __all__ = ["charts", "html", "name", "part", "tables", "verdict"]
@@ -103,15 +104,4 @@ def _defined_table(table: Table) -> Table:
 def _provenance(result: Any) -> str:
     if isinstance(result, Sequence):
         return "".join(f"<h3>{_html.text(entry.model)}</h3>{_provenance(entry)}" for entry in result)
-    return plain_settings(plain(result.settings)) + _stores(plain(result.provenance))
-
-
-def _stores(provenance: dict[str, Any]) -> str:
-    """Provenance of the numbers: a collapsible block for each model, and the rest."""
-    nested = {key: value for key, value in provenance.items() if isinstance(value, dict)}
-    flat = {key: value for key, value in provenance.items() if key not in nested}
-    folds = "".join(
-        f"<details><summary>{_html.text(key.replace('_', ' '))}</summary>{plain_settings(value)}</details>"
-        for key, value in nested.items()
-    )
-    return plain_settings(flat) + folds
+    return provenance(result)

@@ -65,7 +65,7 @@ def tables(result: Analogies) -> list[Table]:
     return [
         Table(
             f"{num['quadruples']} quadruples of {num['prototypes']} prototypes among {num['candidates']} crystals "
-            "[95 % CI]",
+            "(95 % CI)",
             ("vectors", *heads),
             rows,
             caption=f"{result.groups.num} groups of quadruples that share no crystal, the largest of "

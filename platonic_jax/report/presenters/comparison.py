@@ -32,9 +32,15 @@ def title(result: Comparison) -> str:
 
 def intro(result: Comparison) -> str:
     """Summarise the input in a sentence."""
-    atoms, structures = many(len(result.species), "atom"), many(len(np.unique(result.structure_index)), "structure")
+    # A result that was read from JSON has no atoms.
+    atoms = (
+        (result.provenance.get("num_atoms", 0), result.provenance.get("num_structures", 0))
+        if result.species is None
+        else (len(result.species), len(np.unique(result.structure_index)))
+    )
     return (
-        f"{atoms} of {structures}, each described by its similarities to the same {result.anchors['k']} anchor atoms "
+        f"{many(atoms[0], 'atom')} of {many(atoms[1], 'structure')}, each described by its similarities to the "
+        f"same {result.anchors['k']} anchor atoms "
         f"({result.anchors['method']}, chosen in the space of {result.anchors['model']})."
     )
 

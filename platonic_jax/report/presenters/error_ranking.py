@@ -79,7 +79,7 @@ def tables(result: ErrorRanking) -> list[Table]:
             rows.append((_named(result, score), *cells, with_interval(partial) if partial else "–"))
         all_tables.append(
             Table(
-                f"{model}: rank correlation with its errors, AUROC of the worst tenth [95 % CI of each]; mean "
+                f"{model}: rank correlation with its errors and AUROC of the worst tenth (95 % CI); mean "
                 f"force error {result.errors[model]['force']['mean']:.3f} eV/Å on {result.num_atoms} atoms",
                 ("score", *(_PLACES[place] for place in places), "partial, given the force magnitude"),
                 rows,

@@ -56,7 +56,7 @@ def tables(result: Polymorphs) -> list[Table]:
     rows.append(("chance", "", *(f"{result.chance[figure]:.3f}" for figure in figures)))
     all_tables = [
         Table(
-            f"{result.num['phases']} pairs of phases of {result.num['formulas']} formulas [95 % CI]",
+            f"{result.num['phases']} pairs of phases of {result.num['formulas']} formulas (95 % CI)",
             ("model", "crystals as", *(_FIGURES[figure] for figure in figures)),
             rows,
             words=(0, 1),
@@ -66,7 +66,7 @@ def tables(result: Polymorphs) -> list[Table]:
         ways = list(next(iter(result.across.values())))
         rows = [(models, *(with_interval(entries[how]) for how in ways)) for models, entries in result.across.items()]
         chance = f"chance {result.chance['phase']:.3f}"
-        all_tables.append(Table(f"nearest is the same phase; {chance} [95 % CI]", ("models", *ways), rows))
+        all_tables.append(Table(f"nearest is the same phase; {chance} (95 % CI)", ("models", *ways), rows))
     return all_tables
 
 

@@ -49,7 +49,9 @@ def title(result: Training) -> str:
 
 def intro(result: Training) -> str:
     """Summarise the input in a sentence."""
-    return f"{len(result.anchors)} anchors; training ended: {result.stopped}."
+    # Anchors have a file of their own, and are absent from a result that was read from JSON.
+    anchors = "" if result.anchors is None else f"{len(result.anchors)} anchors; "
+    return f"{anchors}training ended: {result.stopped}."
 
 
 def verdict(result: Training) -> list[str]:

@@ -476,7 +476,7 @@ def test_a_table_is_saved_as_csv(page):
         "Fe,mp-2,MgO,2",
     ]
     _, numbers = saved(page, page.locator("#numbers-procrustes [aria-label='Save this table as CSV']"))
-    assert "7net-0,chgnet-r2scan,0.900,0.880 to 0.930,0.050,0.850,0.005,0.400,0.500,0.010" in numbers.decode()
+    assert "7net-0 – chgnet-r2scan,0.900,0.880 to 0.930,0.050,0.850,0.005,0.400,0.500,0.010" in numbers.decode()
 
 
 @pytest.mark.parametrize(
