@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from platonic_jax import _html
-from platonic_jax.analyses import Result, plain
+from platonic_jax.analyses import plain
 from platonic_jax.report._part import plain as setting
 from platonic_jax.report._part import plain_settings
 from platonic_jax.report._texts import many, measure_text
@@ -12,7 +12,7 @@ from platonic_jax.report._texts import many, measure_text
 __all__ = ["provenance"]
 
 
-def provenance(result: Result) -> str:
+def provenance(result: Any) -> str:
     """Describe where the numbers of a result come from: the run, its settings, the structures left out, the models."""
     run, settings = plain(result.provenance), plain(getattr(result, "settings", {}))
     stores = run.get("stores", {})
