@@ -130,7 +130,9 @@ def thin(ax: Axes) -> None:
 
 
 def logarithmic(ax: Axes, which: str) -> None:
-    """A logarithmic axis, `x` or `y`, with plain numbers at its large steps alone."""
+    """A logarithmic axis, `x` or `y`, with plain numbers at its large steps alone, if any number is positive."""
+    if not np.isfinite(getattr(ax.dataLim, f"minpos{which}")):
+        return
     getattr(ax, f"set_{which}scale")("log")
     axis = ax.xaxis if which == "x" else ax.yaxis
     low, high = axis.get_view_interval()

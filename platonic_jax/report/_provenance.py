@@ -44,10 +44,10 @@ def provenance(result: Any) -> str:
 
 def _store(name: str, store: Mapping[str, Any], *, is_open: bool) -> str:
     layer = store.get("layer", "")
-    described = store.get("layers", {}).get(layer, {})
+    described = (store.get("layers") or {}).get(layer, {})
     shown = {"model", "layer", "layers", "checkpoint", "self_test", "packages", "random_weights"}
     hidden = shown | {"schema", "complete", "default_layer", "available_layers", "block_rows", "batch_atoms"}
-    checkpoint = store.get("checkpoint", {})
+    checkpoint = store.get("checkpoint") or {}
     facts = [
         ("name", _html.text(store.get("model", ""))),
         (
@@ -55,15 +55,11 @@ def _store(name: str, store: Mapping[str, Any], *, is_open: bool) -> str:
             '<span class="tag">random weights</span> re-drawn, never trained' if store.get("random_weights") else "",
         ),
         ("layer", _html.text(": ".join(filter(None, (layer, setting(described)))))),
-        (
-            "checkpoint",
-            f"{_html.text(checkpoint['name'])}<br><code>sha256 {_html.text(checkpoint['sha256'])}</code>"
-            if checkpoint
-            else "",
-        ),
+        ("checkpoint", _html.text(checkpoint.get("name", ""))),
+        ("SHA-256", f"<code>{_html.text(checkpoint['sha256'])}</code>" if "sha256" in checkpoint else ""),
         *((name.replace("_", " "), _html.text(setting(value))) for name, value in store.items() if name not in hidden),
-        ("packages", _html.text(setting(store.get("packages", {})))),
-        ("self-test", _html.text(_self_test(store.get("self_test", {})))),
+        ("packages", _html.text(setting(store.get("packages")))),
+        ("self-test", _html.text(_self_test(store.get("self_test") or {}))),
     ]
     return f"<details{' open' if is_open else ''}><summary>{_html.text(name)}</summary>{_html.facts(facts)}</details>"
 

@@ -133,6 +133,7 @@ def _pairs(result: Comparison, name: str) -> Spec:
     series = [
         entries(null_text, [null[i, j] for i, j, _ in ranked], style="null")
         for null_text, (null, *_) in measure.nulls.items()
+        if np.isfinite(null).any()
     ]
     for kind, (kind_text, style) in _KINDS.items():
         if any(kind == of for _, _, of in ranked):

@@ -175,7 +175,7 @@ def charts(results: Sequence[Symmetry]) -> list[Spec]:
     for space, space_text in _SPACES.items():
         kinds = list(results[0].images[space])
         largest = [
-            [max(entry.images[space][kind].largest, _LEAST) if kind in entry.images[space] else None for kind in kinds]
+            [entry.images[space][kind].largest if kind in entry.images[space] else None for kind in kinds]
             for entry in results
         ]
         caption = f"The largest distance of an image to its atom in {space_text}; zero is drawn at {_LEAST:.0e}."
@@ -183,7 +183,7 @@ def charts(results: Sequence[Symmetry]) -> list[Spec]:
         specs.append(dots(caption, kinds, _series(results, largest), axis=axis, log=True, marks=marks))
     symbols = list(dict.fromkeys(symbol for entry in results for symbol in entry.elements))[:_MOST]
     largest = [[entry.elements.get(symbol, {}).get("largest") for symbol in symbols] for entry in results]
-    caption = "The largest distance under rotations and reflections in the model's own space, by element."
+    caption = "The largest distance under rotations and reflections in the model's own space, by element; zero is drawn at {_LEAST:.0e}."
     axis = f"distance in {_SPACES['raw']}, relative to the norm"
     if not symbols:
         return specs
@@ -192,4 +192,5 @@ def charts(results: Sequence[Symmetry]) -> list[Spec]:
 
 def _series(results: Sequence[Symmetry], values: Sequence[Sequence[float | None]]) -> list[Spec]:
     style = lambda result: "random" if result.kind == "random" else "model"
-    return [entries(result.model, of, style=style(result)) for result, of in zip(results, values, strict=True)]
+    shown = [[None if value is None else max(value, _LEAST) for value in of] for of in values]
+    return [entries(result.model, of, style=style(result)) for result, of in zip(results, shown, strict=True)]
