@@ -183,7 +183,7 @@ def charts(results: Sequence[Symmetry]) -> list[Spec]:
         specs.append(dots(caption, kinds, _series(results, largest), axis=axis, log=True, marks=marks))
     symbols = list(dict.fromkeys(symbol for entry in results for symbol in entry.elements))[:_MOST]
     largest = [[entry.elements.get(symbol, {}).get("largest") for symbol in symbols] for entry in results]
-    caption = "The largest distance under rotations and reflections in the model's own space, by element; zero is drawn at {_LEAST:.0e}."
+    caption = "The largest distance under rotations and reflections in the model's own space, by element."
     axis = f"distance in {_SPACES['raw']}, relative to the norm"
     if not symbols:
         return specs
