@@ -95,7 +95,7 @@ for measure, curves in sweep.curves.items():
     for method, curve in curves.items():
         values = "  ".join(f"{value:.3f}" for value in curve.value[:, -1])
         print(f"{measure:12s} {method:8s} {values}   stable from K = {curve.stable_from[-1]}")
-plots.save(plots.page(sweep, columns=3), RESULTS / "sweep.png")
+plots.save(plots.page(sweep), RESULTS / "sweep.png")
 
 # %% [markdown]
 # ## Within an element

@@ -32,7 +32,7 @@ _SPACES = {
 }
 _BASELINES = {"constant": "constant-mean baseline", "composition": "composition baseline"}
 _GAINS = {"start": "gain: learned − start", "raw": "gain: learned − raw embeddings"}
-_STYLES = {"raw": "baseline", "plain": "null", "direct": "model", "start": "model", "learned": "model"}
+_STYLES = {"raw": "baseline", "plain": "random", "direct": "model", "start": "model", "learned": "model"}
 # How verdicts name the spaces that a learned one is compared with.
 _COMPARED = {
     "start": "at the start of the training",
@@ -182,7 +182,7 @@ def charts(result: Training) -> list[Spec]:
         specs += [_pairs(result, agreement, name, place_text) for name in names]
     losses = np.asarray(result.losses)
     validation = np.asarray(result.validation_losses)
-    series = [curve("training", np.arange(1, len(losses) + 1), losses, style="baseline")]
+    series = [curve("training", np.arange(1, len(losses) + 1), losses)]
     if len(validation):
         series.append(curve("held-out chemical systems", *validation.T, markers=True))
     return [*specs, lines("Training and validation loss.", series, x="step", y="loss")]
