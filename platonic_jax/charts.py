@@ -180,9 +180,8 @@ def points(
 
 def scattered(name: str, x: Any, y: Any, *, text: Sequence[str], style: str = "model") -> Spec:
     """Make a series of `points`, numbers or estimates, each with its name in `text`."""
-    ends = {
-        f"{axis}_{end}": of for axis, values in (("x", x), ("y", y)) for end, of in _ends(list(values), 1.0).items()
-    }
+    both = {"x": _ends(list(x), 1.0), "y": _ends(list(y), 1.0)}
+    ends = {f"{axis}_{end}": values for axis, ends in both.items() for end, values in ends.items()}
     ends |= {axis: ends.pop(f"{axis}_value") for axis in ("x", "y")}
     return {"name": name, "style": style, **ends, "text": list(text)}
 

@@ -57,7 +57,7 @@ def _broken(names: Sequence[str]) -> list[str]:
 
 
 def _are_above(rows: Sequence[str], width: float) -> bool:
-    """Whether the names of rows stand above their marks, since they would take too much of the width."""
+    """Test whether the names of rows take too much of the width, and so stand above their marks."""
     return _LETTER * max(map(len, rows), default=0) > 0.45 * width
 
 
@@ -75,7 +75,9 @@ def _named_series(chart: Spec) -> list[tuple[Spec, dict[str, Any]]]:
 def _dots(chart: Spec, ax: Axes) -> None:
     rows, lanes, figure = chart["rows"], chart["lanes"], ax.get_figure(root=True)
     assert figure is not None
-    above = _are_above(rows, 1.25 * float(ax.get_window_extent().width) / figure.dpi)
+    box = ax.get_window_extent()
+    roomy = float(box.height) > 0.25 * figure.dpi * len(rows)
+    above = roomy and _are_above(rows, 1.25 * float(box.width) / figure.dpi)
     down, step = (0.22, 0.42 / lanes) if above else (0.0, 0.6 / lanes)  # Below the row's name.
     for one, style in _named_series(chart):
         value, low, high = (_numbers(one[end]) for end in ("value", "low", "high"))

@@ -84,12 +84,12 @@ def page(*shown: Result | Sequence[Result] | Spec, columns: int = 2, captions: b
 
 
 def _is_wide(spec: Spec) -> bool:
-    """Whether a chart has many rows with long names, and so takes a page's width."""
+    """Test whether a chart has many rows with long names, and so takes a page's width."""
     return spec["kind"] == "dots" and len(spec["rows"]) > _MANY and max(map(len, spec["rows"])) > LONG
 
 
 def _names(spec: Spec) -> list[str]:
-    """What a legend explains."""
+    """Names that the legend of a chart explains."""
     names = [one["name"] for one in spec["series"]] if len(spec["series"]) > 1 else []
     return names + [mark["name"] for mark in spec["lines"] if mark.get("name")]
 

@@ -1,4 +1,4 @@
-"""Where the numbers of a result come from, on the page."""
+"""Provenance of a result, as the page shows it."""
 
 from collections.abc import Mapping
 from typing import Any

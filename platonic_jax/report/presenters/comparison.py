@@ -80,7 +80,7 @@ def _measures(result: Comparison) -> Iterator[Table]:
 
 
 def _joined(result: Comparison, measure: str) -> str:
-    """What joins the names of a pair: an arrow where its two directions differ."""
+    """Sign between the names of a pair: an arrow where its two directions differ."""
     return "→" if len(arrangement.ranked_pairs(result, measure)) > len(arrangement.pairs(result)) else "–"
 
 
@@ -136,8 +136,8 @@ def _pairs(result: Comparison, name: str) -> Spec:
         if np.isfinite(null).any()
     ]
     for kind, (kind_text, style) in _KINDS.items():
-        if any(kind == of for _, _, of in ranked):
-            estimates = [_estimate(measure, i, j) if kind == of else None for i, j, of in ranked]
+        if any(kind == own for _, _, own in ranked):
+            estimates = [_estimate(measure, i, j) if kind == own else None for i, j, own in ranked]
             text = [_beside(measure, i, j) for i, j, _ in ranked]
             series.append(entries(kind_text, estimates, style=style, text=text))
     title = measure_text(name).title

@@ -87,10 +87,10 @@ def charts(result: Consensus) -> list[Spec]:
         entries("readouts", series_of("model")),
         entries("baselines", series_of("baseline"), style="baseline"),
     ]
-    names, found = list(result.similarities), list(result.similarities.values())
+    names, estimates = list(result.similarities), list(result.similarities.values())
     similarities = [
-        entries("similarity", found),
-        entries("permuted within element", [entry.null for entry in found], style="null"),
+        entries("similarity", estimates),
+        entries("permuted within element", [estimate.null for estimate in estimates], style="null"),
     ]
     return [
         dots("Errors of a linear readout on unseen chemical systems.", rows, errors, axis="mean absolute error"),

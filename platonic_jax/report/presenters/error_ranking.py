@@ -93,7 +93,10 @@ def charts(result: ErrorRanking) -> list[Spec]:
     specs = []
     for model, scores in result.scores.items():
         series = [
-            entries(_PLACES[place], [of[place].rank_correlation if place in of else None for of in scores.values()])
+            entries(
+                _PLACES[place],
+                [ranking[place].rank_correlation if place in ranking else None for ranking in scores.values()],
+            )
             for place in _places(scores)
         ]
         rows = [_named(result, score) for score in scores]

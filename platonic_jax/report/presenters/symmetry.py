@@ -192,5 +192,5 @@ def charts(results: Sequence[Symmetry]) -> list[Spec]:
 
 def _series(results: Sequence[Symmetry], values: Sequence[Sequence[float | None]]) -> list[Spec]:
     style = lambda result: "random" if result.kind == "random" else "model"
-    shown = [[None if value is None else max(value, _LEAST) for value in of] for of in values]
-    return [entries(result.model, of, style=style(result)) for result, of in zip(results, shown, strict=True)]
+    shown = [[None if value is None else max(value, _LEAST) for value in row] for row in values]
+    return [entries(result.model, row, style=style(result)) for result, row in zip(results, shown, strict=True)]
