@@ -93,7 +93,9 @@ plots.save(plots.page(first), RESULTS / "readout_transfer.png")
 
 # %%
 panels = {"best map": "best", "anchors alone": "zero-shot", "composition alone": "composition"}
-sources, targets = (list(dict.fromkeys(pair[end] for pair in found)) for end in (0, 1))
+sources = list(dict.fromkeys(source for source, _ in found))
+# In the same order, so that a model and itself meet on the diagonal.
+targets = [name for name in sources if any(name == target for _, target in found)]
 drawn = []
 for title, method in panels.items():
     error = {}
@@ -102,7 +104,7 @@ for title, method in panels.items():
         error[pair] = 1000 * entry.median.value
     value = [[error.get((source, target)) for target in targets] for source in sources]
     caption = f"Error by the readout of each model (columns) on embeddings of another (rows), meV/atom: {title}."
-    drawn.append(charts.matrix(caption, sources, value, columns=targets, top=300))
+    drawn.append(charts.matrix(caption, sources, value, columns=targets, top=500))
 plots.save(plots.page(*drawn), RESULTS / "pairs.png")
 
 # %% [markdown]
