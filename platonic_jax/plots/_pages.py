@@ -167,26 +167,23 @@ def save_all(result: Any, folder: str | Path, *, name: str) -> list[Path]:
 
     Args:
         result: the result.
-        folder: where to; made if absent.
+        folder: where to; made if absent and needed.
         name: of the file.
 
     Returns:
         The files.
     """
     drawn = charts(result)
-    figures = {name: drawn} if drawn else {}
-    if isinstance(result, Comparison):
-        figures = {measure: drawn[2 * i : 2 * i + 2] for i, measure in enumerate(result.measures)}
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for file, specs in figures.items():
-        paths.append(folder / f"{file.replace('_', '-')}.png")
-        save(page(*specs), paths[-1])
-    for model in mapped(result) if isinstance(result, Comparison) and result.maps is not None else ():
-        slug = re.sub(r"[^A-Za-z0-9.]+", "-", result.models[model]).strip("-.")
-        paths.append(folder / f"map-{model + 1}-{slug}.png")
-        save(_both_maps(result, model), paths[-1])
+    if not isinstance(result, Comparison):
+        figures = {name: page(*drawn)} if drawn else {}
+    else:
+        pages = {measure: page(*drawn[2 * i : 2 * i + 2]) for i, measure in enumerate(result.measures)}
+        models = () if result.maps is None else mapped(result)
+        figures = {**pages, **{f"map-{i + 1}-{result.models[i]}": _both_maps(result, i) for i in models}}
+    paths = [Path(folder) / f"{re.sub(r'[^A-Za-z0-9.]+', '-', file).strip('-.')}.png" for file in figures]
+    for path, figure in zip(paths, figures.values(), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(figure, path)
     return paths
 
 
