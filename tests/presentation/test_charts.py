@@ -110,7 +110,7 @@ def test_what_is_kept_has_the_error_of_the_curve_and_baselines_are_broken_lines(
     ax = plots.draw(plots.charts(error_ranking())[1])
     np.testing.assert_allclose(points(ax)["typicality"], [[0.5, 1.0], [0.1, 0.3]])
     styles = {line.get_label(): line.get_linestyle() for line in ax.lines}
-    assert (styles["typicality"], styles["force size (baseline)"]) == ("-", "-.")
+    assert (styles["typicality"], styles["force size (baseline)"]) == ("-", "--")
     assert list(points(ax)["all atoms"][1]) == [0.3, 0.3]
 
 

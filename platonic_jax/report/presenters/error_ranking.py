@@ -108,7 +108,7 @@ def charts(result: ErrorRanking) -> list[Spec]:
                 _named(result, score),
                 entry["atoms"].coverage,
                 entry["atoms"].risk,
-                style="baseline" if score in result.baselines else "model",
+                dash=score in result.baselines,
             )
             for score, entry in scores.items()
         ]
