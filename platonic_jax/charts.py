@@ -57,15 +57,14 @@ def dots(
 
 def _in_lanes(series: Sequence[Spec]) -> Spec:
     """Give each series of `dots` its lane, and count the lanes."""
-    lanes: list[set[int]] = []
+    lanes: list[set[int]] = []  # The rows that are taken in each.
     placed = []
     for one in series:
-        filled = {row for row, value in enumerate(one["value"]) if value is not None}
-        lane = (
-            0 if one["style"] == "null" else next((i for i in range(len(lanes)) if not lanes[i] & filled), len(lanes))
-        )
+        lane, rows = 0, {row for row, value in enumerate(one["value"]) if value is not None}
         if one["style"] != "null":
-            lanes[lane : lane + 1] = [filled.union(*lanes[lane : lane + 1])]
+            lane = next((i for i, taken in enumerate(lanes) if not taken & rows), len(lanes))
+            lanes += [set()] if lane == len(lanes) else []
+            lanes[lane] |= rows
         placed.append({**one, "lane": lane})
     return {"series": placed, "lanes": max(1, len(lanes))}
 
