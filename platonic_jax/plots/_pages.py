@@ -52,26 +52,23 @@ def page(*shown: Result | Sequence[Result] | Spec, columns: int = 2, captions: b
         raise ValueError("`page` needs at least one chart: give results that have some.")
     columns = min(columns, len(specs))
     width = PAGE if columns > 1 else COLUMN
-    rows: list[list[int]] = []
-    for i, spec in enumerate(specs):
-        full = not rows or len(rows[-1]) == columns or _is_wide(specs[rows[-1][0]])
-        rows = [*rows, [i]] if full or _is_wide(spec) else [*rows[:-1], [*rows[-1], i]]
     widths = [width / (1 if _is_wide(spec) else columns) for spec in specs]
     titles = [_title(spec, i if len(specs) > 1 else None, widths[i], captions=captions) for i, spec in enumerate(specs)]
-    shared = len(specs) > 1 and all(spec["series"] and _names(spec) == _names(specs[0]) for spec in specs)
-    heights = [
-        max(
-            height(specs[i], widths[i])
-            + _LINE * (titles[i].count("\n") + bool(titles[i]))
-            + (0.0 if shared else _LINE * legend_rows(_names(specs[i]), widths[i]))
-            for i in row
-        )
-        for row in rows
-    ]
-    figure = blank(width, sum(heights) + shared * (0.1 + _LINE * legend_rows(_names(specs[0]), width)))
-    body = figure.subfigures(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0]
+    # One legend for all, where they are the same.
+    shared = len(specs) > 1 and bool(_legend(specs[0])) and all(_legend(spec) == _legend(specs[0]) for spec in specs)
+
+    def needed(i: int) -> float:
+        title = titles[i].count("\n") + bool(titles[i])
+        legend = 0 if shared else legend_rows(_legend(specs[i]), widths[i])
+        return height(specs[i], widths[i]) + _LINE * (title + legend)
+
+    rows = _rows(specs, columns)
+    heights = [max(map(needed, row)) for row in rows]
+    figure = blank(width, sum(heights) + shared * (0.1 + _LINE * legend_rows(_legend(specs[0]), width)))
     axes = []
-    for part, row in zip(body, rows, strict=True):
+    for part, row in zip(
+        figure.subfigures(len(rows), 1, height_ratios=heights, squeeze=False)[:, 0], rows, strict=True
+    ):
         panels = part.subfigures(1, round(width / widths[row[0]]), squeeze=False)[0]
         for panel, i in zip(panels, row, strict=False):
             panel.suptitle(titles[i], x=0.01, ha="left", fontsize=TEXT)
@@ -83,15 +80,25 @@ def page(*shown: Result | Sequence[Result] | Spec, columns: int = 2, captions: b
     return figure
 
 
+def _rows(specs: Sequence[Spec], columns: int) -> list[list[int]]:
+    """Places of the charts in each row of a page; those that take its width have a row of their own."""
+    rows: list[list[int]] = []
+    for i, spec in enumerate(specs):
+        if not rows or len(rows[-1]) == columns or _is_wide(specs[rows[-1][0]]) or _is_wide(spec):
+            rows.append([])
+        rows[-1].append(i)
+    return rows
+
+
 def _is_wide(spec: Spec) -> bool:
     """Test whether a chart has many rows with long names, and so takes a page's width."""
     return spec["kind"] == "dots" and len(spec["rows"]) > _MANY and max(map(len, spec["rows"])) > LONG
 
 
-def _names(spec: Spec) -> list[str]:
-    """Names that the legend of a chart explains."""
-    names = [one["name"] for one in spec["series"]] if len(spec["series"]) > 1 else []
-    return names + [mark["name"] for mark in spec["lines"] if mark.get("name")]
+def _legend(spec: Spec) -> dict[str, tuple[str, str]]:
+    """Names that the legend of a chart explains, each with what it looks like."""
+    names = {one["name"]: (spec["kind"], one["style"]) for one in spec["series"]} if len(spec["series"]) > 1 else {}
+    return names | {mark["name"]: (spec["kind"], "mark") for mark in spec["lines"] if mark.get("name")}
 
 
 def _title(spec: Spec, place: int | None, width: float, *, captions: bool) -> str:
