@@ -47,7 +47,7 @@ print(comparison.verdict)
 
 # %%
 print("open", pj.report.write(comparison, results))
-pj.plots.save(pj.plots.matrix(comparison, "mutual_knn").figure, results / "neighbours.png")
+pj.plots.save(pj.plots.page(*pj.plots.charts(comparison)[2:]), results / "neighbours.png")
 
 # %% [markdown]
 # **To try next**: your own structures; `01_platonic_space` for what the numbers mean; `platonic demo`

@@ -81,9 +81,7 @@ plots.save(plots.shared_space_page(comparison), RESULTS / "matrices.png")
 # Which models stand nearest each other, and how far each pair is from what chance gives.
 
 # %%
-figure, axes = plots.subplots(1, 2, height=0.9 + 0.2 * len(arrangement.pairs(comparison)))
-plots.dendrogram(comparison, "procrustes", ax=axes[0, 0])
-plots.save(plots.with_legend(plots.null(comparison, "procrustes", ax=axes[0, 1])), RESULTS / "pairs.png")
+plots.save(plots.page(*plots.charts(comparison)[:2]), RESULTS / "pairs.png")
 
 # %% [markdown]
 # ## How many anchors, chosen how?
@@ -97,7 +95,7 @@ for measure, curves in sweep.curves.items():
     for method, curve in curves.items():
         values = "  ".join(f"{value:.3f}" for value in curve.value[:, -1])
         print(f"{measure:12s} {method:8s} {values}   stable from K = {curve.stable_from[-1]}")
-plots.save(plots.sweep_page(sweep), RESULTS / "sweep.png")
+plots.save(plots.page(sweep), RESULTS / "sweep.png")
 
 # %% [markdown]
 # ## Within an element

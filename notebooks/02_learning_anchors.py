@@ -75,10 +75,7 @@ for where, told in trained.places.items():
 # and every pair, at the start of the training and after it.
 
 # %%
-figure, axes = pj.plots.subplots(1, 1 + len(trained.places), height=2.9)
-drawn = [pj.plots.losses(trained, ax=axes[0, 0])]
-drawn += [pj.plots.gains(trained, where, ax=ax) for ax, where in zip(axes[0, 1:], trained.places, strict=True)]
-pj.plots.save(pj.plots.with_legend(*drawn), RESULTS / "trained.png")
+pj.plots.save(pj.plots.page(trained), RESULTS / "trained.png")
 
 # %% [markdown]
 # ## A task

@@ -29,7 +29,7 @@ from ase.build import bulk
 from platonic_adapters import reading, store, structures
 from scipy.spatial.transform import Rotation
 
-from platonic_jax import analyses, plots, probes
+from platonic_jax import analyses, charts, plots, probes
 
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/03"))
 STORES = Path(os.environ.get("PLATONIC_STORES", "stores/probes"))
@@ -69,9 +69,7 @@ for model in found:
     print(f"  {model.verdict}")
 
 # %%
-figure, axes = plots.subplots(1, 2, height=3)
-drawn = [plots.images(found, space, ax=ax) for ax, space in zip(axes[0], ("raw", "shared"), strict=True)]
-plots.save(plots.with_legend(*drawn), RESULTS / "images.png")
+plots.save(plots.page(found), RESULTS / "images.png")
 
 # %% [markdown]
 # ## Which atoms?
@@ -105,7 +103,7 @@ for model in MODELS:
     print(f"\n{vibrating[-1].verdict}")
 
 # %%
-plots.save(plots.failures_page(phonons=vibrating), RESULTS / "bands.png")
+plots.save(plots.page(*vibrating), RESULTS / "bands.png")
 
 # %% [markdown]
 # ## The chain in a model that was taught its symmetry
@@ -202,24 +200,24 @@ for label, entry in followed.items():
 # %%
 def drawn_chain(followed):
     """Rows, forces and frequencies, model by model: what a rotation and what a shift changes in each."""
-    figure, axes = plots.subplots(1, 3, height=2.6)
     links = {
         "rows": ("largest", "rows, in parts of their norm"),
         "forces": ("relative", "forces, in parts of their size"),
         "frequencies": ("largest", "frequencies, THz"),
     }
-    told = [f"{label}\nforces off by {entry['forces']['error']['as is']:.2f} eV/Å" for label, entry in followed.items()]
-    for ax, (link, (key, title)) in zip(axes[0], links.items(), strict=True):
-        for colour, name in enumerate(next(iter(followed.values()))["phonons"]):
-            for way, style in (("rotated", {}), ("shifted", {"fillstyle": "none"})):
-                changed = [max(entry["phonons"][name]["chain"][link][way][key], 1e-9) for entry in followed.values()]
-                ax.plot(changed, told, "o", ms=4, color=f"C{colour}", label=f"{name}, {way}", **style)
-        ax.set_xscale("log")
-        ax.set_xlabel(title, fontsize=7)
-        ax.invert_yaxis()
-        ax.grid(axis="y", color="0.92")
-        ax.tick_params(labelsize=6, labelleft=ax is axes[0, 0])
-    return plots.save(plots.with_legend(*axes[0], ncols=4), RESULTS / "chain.png")
+    rows = [f"{label}: forces off by {entry['forces']['error']['as is']:.2f} eV/Å" for label, entry in followed.items()]
+    specs = []
+    for link, (key, axis) in links.items():
+        series = [
+            charts.entries(
+                f"{name}, {way}",
+                [max(entry["phonons"][name]["chain"][link][way][key], 1e-9) for entry in followed.values()],
+            )
+            for name in next(iter(followed.values()))["phonons"]
+            for way in ("rotated", "shifted")
+        ]
+        specs.append(charts.dots(f"Change of {link}.", rows, series, axis=axis, log=True))
+    return plots.save(plots.page(*specs), RESULTS / "chain.png")
 
 
 drawn_chain(followed) if followed else None

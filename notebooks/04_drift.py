@@ -32,7 +32,7 @@ from ase import Atoms
 from ase.calculators.emt import EMT
 from platonic_adapters import environments, reading, registry
 
-from platonic_jax import analyses, plots, tables
+from platonic_jax import analyses, charts, plots, tables
 
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/04"))
 FOLDER = Path(os.environ.get("PLATONIC_STORES", "stores/drift"))
@@ -162,12 +162,12 @@ for (family, run, kind), one in found.items():
 
 # %%
 (RESULTS / "drift.json").write_text(json.dumps(analyses.plain(measured), indent=1))
-figure, axes = plots.subplots(len(FAMILIES), 2, height=2.9 * len(FAMILIES))
-for row, family in zip(axes, FAMILIES, strict=True):
-    for ax, kind in zip(row, ("crystals", "dimers"), strict=True):
-        plots.drift({run: found[family, run, kind] for run in RUNS if run != "unchanged"}, named=["Au"], ax=ax)
-        ax.set_title(f"{MODELS[family][0]}, {kind}", loc="left", fontsize=8)
-plots.save(plots.with_legend(*axes.flat), RESULTS / "drift.png")
+drawn = []
+for family in FAMILIES:
+    for kind in ("crystals", "dimers"):
+        runs = {run: plots.charts(found[family, run, kind])[1] for run in RUNS if run != "unchanged"}
+        drawn.append(charts.overlay(runs) | {"caption": f"{MODELS[family][0]}, {kind}.", "named": ["Au"]})
+plots.save(plots.page(*drawn), RESULTS / "drift.png")
 
 # %% [markdown]
 # ## What it showed

@@ -29,7 +29,7 @@ import stores
 from ase.data import chemical_symbols
 
 import platonic_jax as pj
-from platonic_jax import analyses, plots
+from platonic_jax import analyses, charts, plots
 
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/05"))
 QUERIES = Path(os.environ.get("PLATONIC_QUERIES", "stores/queries"))
@@ -96,7 +96,7 @@ for name in found.ranked("relaxed"):
     for model, one in found.queries[name].against["relaxed"].items():
         print(f"{name:36s} {model:14s} AUROC {one.auroc:.3f}   atypical {one.atypical:.3f}")
 print(found.verdict)
-plots.save(plots.typicality_page(found), RESULTS / "typicality.png")
+plots.save(plots.page(found), RESULTS / "typicality.png")
 
 # %% [markdown]
 # ## Which atoms?
@@ -153,13 +153,12 @@ for space in ("shared", "own"):
         name = of[0] if len(of) == 1 else "mean"
         scores[f"{name}, {space}"] = auroc
         print(f"{name:12s} {space:7s}", {of: round(entry.value, 3) for of, entry in auroc.items()})
-figure, axes = plots.subplots(1, 2, height=1.2 + 0.6 * len(queries))
-for ax, space in zip(axes[0], ("shared", "own"), strict=True):
-    plots.intervals({name: auroc for name, auroc in scores.items() if name.endswith(space)}, ax=ax)
-    ax.axvline(0.5, color="0.7", lw=0.8)
-    ax.set_xlabel(f"AUROC against held-out structures, {space} space", fontsize=7)
-    ax.legend(frameon=False, fontsize=6)
-plots.save(figure, RESULTS / "scores.png")
+drawn = []
+for space in ("shared", "own"):
+    series = [charts.entries(name, list(auroc.values())) for name, auroc in scores.items() if name.endswith(space)]
+    axis = f"AUROC against held-out structures, {space} space"
+    drawn.append(charts.dots(f"Scores in the {space} space.", list(queries), series, axis=axis, marks={"chance": 0.5}))
+plots.save(plots.page(*drawn), RESULTS / "scores.png")
 
 # %% [markdown]
 # ## What it showed on MP-20

@@ -118,9 +118,7 @@ for model, of_model in found.scores.items():
             print(f"  {score:13s} {place:10s} {ranking.rank_correlation:.2f}")
 
 # %%
-figure, axes = pj.plots.subplots(1, len(found.models), height=2.9)
-drawn = [pj.plots.coverage(found, model, ax=ax) for model, ax in zip(found.models, axes[0], strict=True)]
-pj.plots.save(pj.plots.with_legend(*drawn), RESULTS / "coverage.png")
+pj.plots.save(pj.plots.page(found), RESULTS / "coverage.png")
 
 # %% [markdown]
 # ## The worst atoms

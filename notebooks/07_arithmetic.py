@@ -144,7 +144,7 @@ for name, entry in reacted.errors.items():
 print("rank correlation of length and energy", reacted.projections)
 
 # %%
-plots.save(plots.arithmetic_page(polymorphs=kept, reactions=reacted), RESULTS / "arithmetic.png")
+plots.save(plots.page(kept, reacted), RESULTS / "arithmetic.png")
 
 # %% [markdown]
 # ## What it showed

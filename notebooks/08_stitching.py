@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 import stores
 
-from platonic_jax import analyses, plots, stitching
+from platonic_jax import analyses, charts, plots, stitching
 from platonic_jax.analyses import read_targets
 
 RESULTS = Path(os.environ.get("PLATONIC_RESULTS", "results/08"))
@@ -84,7 +84,7 @@ for source, target in itertools.permutations(trained, 2):
 
 # %%
 first = next(iter(found.values()))
-plots.save(plots.readout_transfer_page(first), RESULTS / "readout_transfer.png")
+plots.save(plots.page(first), RESULTS / "readout_transfer.png")
 
 # %% [markdown]
 # ## Every pair
@@ -93,13 +93,19 @@ plots.save(plots.readout_transfer_page(first), RESULTS / "readout_transfer.png")
 
 # %%
 panels = {"best map": "best", "anchors alone": "zero-shot", "composition alone": "composition"}
-figure, axes = plots.subplots(1, 3, height=1.6 + 0.3 * len(trained))
-for ax, (title, method) in zip(axes[0], panels.items(), strict=True):
-    plots.stitched_pairs(list(found.values()), method, ax=ax)
-    ax.set_title(title, fontsize=8)
-    if ax is not axes[0, 0]:
-        ax.set(yticks=[], ylabel="")
-plots.save(figure, RESULTS / "pairs.png")
+sources = list(dict.fromkeys(source for source, _ in found))
+# In the same order, so that a model and itself meet on the diagonal.
+targets = [name for name in sources if any(name == target for _, target in found)]
+drawn = []
+for title, method in panels.items():
+    error = {}
+    for pair, result in found.items():
+        entry = {**result.methods, **result.baselines}[result.best if method == "best" else method]
+        error[pair] = 1000 * entry.median.value
+    value = [[error.get((source, target)) for target in targets] for source in sources]
+    caption = f"Error by the readout of each model (columns) on embeddings of another (rows), meV/atom: {title}."
+    drawn.append(charts.matrix(caption, sources, value, columns=targets, top=500))
+plots.save(plots.page(*drawn), RESULTS / "pairs.png")
 
 # %% [markdown]
 # ## Which elements are lost?

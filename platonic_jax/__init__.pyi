@@ -1,6 +1,7 @@
 from . import analyses as analyses
 from . import anchors as anchors
 from . import arithmetic as arithmetic
+from . import charts as charts
 from . import diagnostics as diagnostics
 from . import labels as labels
 from . import learn as learn

@@ -73,7 +73,11 @@ def add_seed(parser: argparse.ArgumentParser) -> None:
 def add_report(parser: argparse.ArgumentParser, *, more: str = "") -> None:
     """Add the options for the report, the result as JSON and the memory, which every command that computes has."""
     parser.add_argument(
-        "-o", "--output", dest="folder", metavar="DIR", help=f"folder for report.html and the result as JSON{more}"
+        "-o",
+        "--output",
+        dest="folder",
+        metavar="DIR",
+        help=f"folder for report.html, the result as JSON and its figures{more}",
     )
     add_memory(parser)
     add_json(parser)

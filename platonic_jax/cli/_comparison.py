@@ -74,7 +74,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     _arguments.add_count(parser, "--num-anchor-draws", default=10, what=what)
     what = "maximum number of atoms in optimal transport and other measures of all pairs of atoms"
     _arguments.add_count(parser, "--transport-rows", default=300, what=what)
-    _arguments.add_report(parser, more=", and the figures")
+    _arguments.add_report(parser)
 
 
 def find(args: argparse.Namespace) -> "Comparison":

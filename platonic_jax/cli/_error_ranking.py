@@ -8,7 +8,6 @@ from platonic_jax.cli import _arguments, _print, _stores
 if TYPE_CHECKING:
     from platonic_jax.analyses import ErrorRanking
 
-    pass
 
 DESCRIPTION = (
     "Test whether scores rank the force errors of models on labelled structures: the disagreement of neighbourhoods\n"

@@ -57,7 +57,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also compare every layer with every layer, with the largest number of anchors",
     )
-    _arguments.add_report(parser, more=", and the figure")
+    _arguments.add_report(parser)
 
 
 def find(args: argparse.Namespace) -> "Sweep":

@@ -77,7 +77,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     _arguments.add_limit(parser, stores="each reference")
     _arguments.add_seed(parser)
-    _arguments.add_report(parser, more=", and the figure")
+    _arguments.add_report(parser)
 
 
 def find(args: argparse.Namespace) -> "Typicality":

@@ -1,7 +1,7 @@
 """Common style of all figures: widths, colours, markers, legends, and writing to files."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from pymatgen.core import Element
 
 from platonic_jax._files import replacing
-from platonic_jax.analyses import PCA, Estimate
+from platonic_jax.charts import Spec
 
 COLUMN = 3.5  # inches: one column of a two-column page
 PAGE = 7.2
@@ -45,32 +45,10 @@ GROUPS: tuple[Group, ...] = (
 )
 """The chemical groups of elements, with their colours and markers."""
 
-# How a pair is drawn: two trained models, a pair with a random-weight control, a pair with the element alone.
-PAIR_KINDS: Mapping[str, tuple[str, str]] = {
-    "model": ("two models", "#0b7abf"),
-    "random": ("with random weights", "#d55e00"),
-    "element": ("with the element alone", "#85898f"),
-}
-"""Of two trained models, with random weights, with the element alone: what each pair is called, and its colour."""
-
-# What has no colour of its own takes these in turn, with a marker as second channel.
-SERIES: tuple[tuple[str, str], ...] = (
-    ("#0b7abf", "o"),
-    ("#d55e00", "s"),
-    ("#048b69", "^"),
-    ("#9a4fb0", "D"),
-    ("#b8860b", "v"),
-    ("#555555", "P"),
-    ("#ff89ab", "X"),
-)
-# How a way to choose anchors is drawn.
-METHODS: Mapping[str, tuple[str, str]] = {
-    "random": SERIES[0],
-    "direct": SERIES[1],
-    "kmeans": SERIES[2],
-    "farthest_point": SERIES[3],
-    PCA: ("#555555", "x"),
-}
+# Series take these colours in turn, those of the page, with a marker as second channel.
+COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4b3f72", "#8a7a00")
+RANDOM, BASELINE = "#c65300", "#777c83"
+_MARKERS = ("o", "s", "D", "^", "P", "v", "*", "X")
 
 _NON_METALS = {1, 6, 7, 8, 15, 16, 34}
 
@@ -152,7 +130,9 @@ def thin(ax: Axes) -> None:
 
 
 def logarithmic(ax: Axes, which: str) -> None:
-    """A logarithmic axis, `x` or `y`, with plain numbers at its large steps alone."""
+    """A logarithmic axis, `x` or `y`, with plain numbers at its large steps alone, if any number is positive."""
+    if not np.isfinite(getattr(ax.dataLim, f"minpos{which}")):
+        return
     getattr(ax, f"set_{which}scale")("log")
     axis = ax.xaxis if which == "x" else ax.yaxis
     low, high = axis.get_view_interval()
@@ -164,55 +144,57 @@ def logarithmic(ax: Axes, which: str) -> None:
         axis.set_major_formatter("{x:g}")
 
 
-def intervals(
-    series: Mapping[str, Mapping[str, Estimate]],
-    *,
-    unit: float = 1.0,
-    rows: list[str] | None = None,
-    colours: Mapping[str, str] | None = None,
-    ax: Axes | None = None,
-) -> Axes:
-    """Values with their intervals, one row a name, the series of a row close above each other.
-
-    Args:
-        series: by series, by name of the row, estimates. A series need not have every row.
-        unit: what every number is multiplied by.
-        rows: names from top to bottom; those of the series, as they come, if left out.
-        colours: of series; others take their turn.
-        ax: the axes to draw into; a new figure of column width if left out.
-
-    Returns:
-        The axes; `with_legend` names the series.
-    """
-    rows = rows or list(dict.fromkeys(name for entries in series.values() for name in entries))
-    ax = ax or axes(COLUMN, 0.7 + 0.26 * len(rows))
-    step = min(0.22, 0.8 / max(1, len(series)))
-    for place, (name, entries) in enumerate(series.items()):
-        colour, marker = SERIES[place % len(SERIES)]
-        colour = (colours or {}).get(name, colour)
-        at = np.array([rows.index(row) for row in entries]) + step * (place - (len(series) - 1) / 2)
-        value, low, high = unit * np.array([(entry.value, entry.low, entry.high) for entry in entries.values()]).T
-        ax.hlines(at, low, high, color=colour, lw=1.2)
-        ax.plot(value, at, marker, ms=3.2, color=colour, label=name)
-    ax.set_yticks(range(len(rows)), rows)
-    ax.set_ylim(len(rows) - 0.5, -0.5)
-    thin(ax)
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", lw=0.3, color=FAINT)
-    return ax
+def marks_of(series: Sequence[Spec]) -> list[dict[str, Any]]:
+    """Style of each series of a chart: its colour, its marker and its line, as on the page."""
+    styles, models, nulls = [], 0, 0
+    for place, one in enumerate(series):
+        style: dict[str, Any] = {"lw": 1.1, "ms": 3.4}
+        if one["style"] == "ring":
+            style |= {"color": BLACK, "marker": "o", "mfc": "none", "ms": 8, "mew": 0.8, "ls": "none"}
+        elif one["style"] == "null":
+            style |= {
+                "color": GREY,
+                "marker": "D" if nulls else "|",
+                "mfc": "none",
+                "ms": 3.4 if nulls else 7,
+                "ls": ":",
+            }
+            nulls += 1
+        elif one["style"] == "baseline":
+            style |= {"color": BASELINE, "marker": "s", "mfc": "none", "ls": "-."}
+        elif one["style"] == "random":
+            style |= {"color": RANDOM, "marker": _MARKERS[place % len(_MARKERS)], "mfc": "none", "ls": "--"}
+        else:
+            again = models // len(COLOURS) % 2
+            dash = "--" if one.get("dash") else ":" if again else "-"
+            colour, marker = COLOURS[models % len(COLOURS)], _MARKERS[models % len(_MARKERS)]
+            style |= {"color": colour, "marker": marker, "ls": dash}
+            models += 1
+        styles.append(style)
+    return styles
 
 
-def with_legend(*drawn: Axes, ncols: int = 3) -> Figure:
-    """The figure of some axes, what is labelled in them explained once, below.
+def legend_rows(names: Collection[str], width: float) -> int:
+    """Number of rows of a legend in a figure of some width in inches."""
+    return -(-len(names) // _columns(names, width)) if names else 0
+
+
+def _columns(names: Iterable[str], width: float) -> int:
+    return max(1, int(width / (0.38 + 0.048 * max(map(len, names)))))
+
+
+def with_legend(*drawn: Axes, on: Figure | None = None) -> Figure:
+    """Explain what is labelled in some axes, once, below them.
 
     Args:
         *drawn: axes of one figure, or of one part of it.
-        ncols: columns of the legend.
+        on: the figure or the part that the legend stands below; that of the first axes if left out.
 
     Returns:
         The figure.
     """
     part, figure = (drawn[0].get_figure(root=root) for root in (False, True))
+    part = on or part
     assert part is not None
     assert isinstance(figure, Figure)
     named: dict[str, Any] = {}
@@ -220,7 +202,8 @@ def with_legend(*drawn: Axes, ncols: int = 3) -> Figure:
         handles, names = ax.get_legend_handles_labels()
         named |= {name: handle for name, handle in zip(names, handles, strict=True) if name not in named}
     if named:
-        style = {"ncols": ncols, "fontsize": TEXT - 0.5, "markerscale": 1.4, "frameon": False}
+        width = part.bbox.width / figure.dpi
+        style = {"ncols": _columns(named, width), "fontsize": TEXT - 0.5, "frameon": False, "columnspacing": 1.2}
         part.legend(named.values(), named, loc="outside lower center", **style)
     return figure
 

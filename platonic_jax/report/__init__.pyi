@@ -6,6 +6,7 @@ from ._write import save as save
 from ._write import to_json as to_json
 from ._write import write as write
 from ._write import write_files as write_files
+from .presenters import charts as charts
 from .presenters import name as name
 from .presenters import part as part
 from .presenters import tables as tables

@@ -7,17 +7,15 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols
 from matplotlib.markers import MarkerStyle
-from scipy.cluster import hierarchy
 
 from platonic_jax import plots
 from platonic_jax.analyses import Comparison, arrangement
-from platonic_jax.report import _texts
 
 __all__ = ["glyph", "payload", "values"]
 
 
 def payload(comparison: Comparison) -> dict[str, Any]:
-    """Collect the data that the script draws maps and matrices from, in JSON's own types."""
+    """Collect the data that the script draws maps from, in JSON's own types."""
     names = [_axis_text(label) for label in arrangement.labels(comparison)]
     return {
         "symbols": chemical_symbols,
@@ -26,11 +24,9 @@ def payload(comparison: Comparison) -> dict[str, Any]:
             for group in plots.GROUPS
         ],
         "group_of": [0, *plots.element_groups(np.arange(1, len(chemical_symbols))).tolist()],
-        "kinds": [{"kind": kind, "name": name, "colour": colour} for kind, (name, colour) in plots.PAIR_KINDS.items()],
         "models": names,
         "atoms": _atoms(comparison),
         "maps": {i: _map(comparison, i) for i in arrangement.mapped(comparison)},
-        "measures": [_measure(comparison, name) for name in comparison.measures],
     }
 
 
@@ -74,25 +70,6 @@ def _map(comparison: Comparison, model: int) -> dict[str, Any]:
         for space in ("raw", "shared")
     }
     return {**spaces, "neighbours": _encode_index(comparison.neighbours[model])}
-
-
-def _measure(comparison: Comparison, name: str) -> dict[str, Any]:
-    table = comparison.measures[name]
-    order = arrangement.leaf_order(table)
-    tree = hierarchy.dendrogram(arrangement.linkage(table), no_plot=True)
-    fields = ["value", "low", "high", "null", "null_within_element", "p", "p_within_element", "effect_within_element"]
-    return {
-        "name": _texts.measure_text(name).title,
-        "similar": table.settings["larger_is_more_similar"],
-        "order": order,
-        "tree": {"x": tree["icoord"], "y": tree["dcoord"]},
-        "pairs": [{"i": i, "j": j, "kind": kind} for i, j, kind in arrangement.ranked_pairs(comparison, name)],
-        **{field: _finite(getattr(table, field)) for field in fields},
-    }
-
-
-def _finite(array: np.ndarray) -> list[list[float | None]]:
-    return [[float(f"{number:.6g}") if np.isfinite(number) else None for number in row] for row in array]
 
 
 def _axis_text(label: str) -> str:

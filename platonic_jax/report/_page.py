@@ -118,8 +118,8 @@ def _verdict(part: Part) -> str:
     paragraphs = "".join(f'<p class="{kind}">{_html.prose(paragraph)}</p>' for paragraph in part.verdict)
     return (
         f'<section id="verdict">{paragraphs}{part.answers}'
-        "<noscript><p>The interactive figures need JavaScript; the numbers are in the tables below, and the figures of "
-        "a comparison in <code>figures/</code> next to this file.</p></noscript></section>"
+        "<noscript><p>The interactive figures need JavaScript; the numbers are in the tables below, and the figures "
+        "in <code>figures/</code> next to this file.</p></noscript></section>"
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from platonic_jax import _html
+from platonic_jax.charts import LONG
 
 __all__ = ["Part", "defined", "figure", "plain", "plain_settings", "section", "undefined"]
 
@@ -61,13 +62,18 @@ def section(name: str, heading: str, content: str) -> str:
     return f'<section id="{name}"><h2>{_html.text(heading)}</h2>\n{content}\n</section>'
 
 
-def figure(name: str, caption: str, spec: Mapping[str, Any]) -> str:
-    """Placeholder of a chart, with the height that its content needs."""
-    series = max(1, len(spec["series"]))
-    height = 110 + len(spec["rows"]) * (16 + 12 * series) if spec["kind"] == "dots" else 400
+def figure(name: str, spec: Mapping[str, Any]) -> str:
+    """Placeholder of a chart under its caption, with the height that its content needs."""
+    height = 400
+    if spec["kind"] == "dots":
+        above = 14 * (max(map(len, spec["rows"]), default=0) > LONG)
+        height = 110 + len(spec["rows"]) * (16 + 12 * spec["lanes"] + above)
+    elif spec["kind"] == "matrix":
+        height = 90 + 46 * len(spec["rows"])
     return (
-        f"<figure><figcaption>{_html.prose(caption)}</figcaption>"
-        f'<div data-figure="chart" data-chart="{_html.text(name)}" style="height:{height}px"></div></figure>'
+        f"<figure><figcaption>{_html.prose(spec['caption'])}</figcaption>"
+        f'<div data-figure="chart" data-chart="{_html.text(name)}" data-name="{spec["kind"]}" '
+        f'style="height:{height}px"></div></figure>'
     )
 
 

@@ -39,15 +39,16 @@ class Table:
         """The columns that hold numbers."""
         return [i for i in range(len(self.heads)) if i not in self.words]
 
-    def to_html(self, *, most: int | None = None) -> str:
-        """Render the table under its title, with the first rows if there are too many."""
+    def to_html(self, *, most: int | None = None, titled: bool = True) -> str:
+        """Render the table, under its title or without, with the first rows if there are too many."""
         heads = [_html.text(head) for head in self.heads]
         rows = [[_cell(cell) for cell in row] for row in self.rows[:most]]
         more = len(self.rows) - len(rows)
         captions = [self.caption, f"{more} more rows are not shown" if more else ""]
         caption = "; ".join(filter(None, captions))
         below = f'<p class="muted">{_html.prose(caption)}</p>' if caption else ""
-        return f"<h3>{_html.prose(self.title)}</h3>{_html.table(heads, rows, numbers=self.numbers)}{below}"
+        title = f"<h3>{_html.prose(self.title)}</h3>" if titled else ""
+        return f"{title}{_html.table(heads, rows, numbers=self.numbers)}{below}"
 
 
 def with_interval(estimate: Estimate, *, unit: float = 1.0) -> str:

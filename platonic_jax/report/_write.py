@@ -1,24 +1,15 @@
 """Writing a result: its page, its numbers and its figures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from platonic_jax import plots
 from platonic_jax._files import replacing
-from platonic_jax.analyses import Comparison, ReadoutTransfer, Sweep, Typicality, plain, write_json
+from platonic_jax.analyses import Comparison, plain, write_json
 from platonic_jax.report import _structures
 from platonic_jax.report._page import page
 from platonic_jax.report.presenters import part
-
-# Results that a figure of page width says as a whole.
-_PAGES: dict[type, Callable[[Any], Figure]] = {
-    Sweep: plots.sweep_page,
-    ReadoutTransfer: plots.readout_transfer_page,
-    Typicality: plots.typicality_page,
-}
 
 
 def write(result: Any, folder: str | Path) -> Path:
@@ -55,12 +46,9 @@ def write_files(result: Any, folder: str | Path, *, name: str) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save(result, folder / f"{name}.json")
+    plots.save_all(result, folder / "figures", name=name)
     if isinstance(result, Comparison):
-        plots.save_all(result, folder / "figures")
         _structures.write(result, folder / _structures.FILE)
-    if type(result) in _PAGES:
-        (folder / "figures").mkdir(exist_ok=True)
-        plots.save(_PAGES[type(result)](result), folder / "figures" / f"{name}.png")
 
 
 def to_json(result: Any) -> Any:

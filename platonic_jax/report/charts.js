@@ -1,109 +1,9 @@
-// Matrices of pairs, and charts of any result: values with intervals, curves, points.
+// Charts of any result, as `platonic_jax.charts` makes them: values with intervals, curves, points, matrices.
 (() => {
   "use strict";
   const { data, narrow, number, escape, axis, layout, figures } = platonic;
-  const compared = data.comparison;
 
-  // ---- matrices, and the same values beside their nulls ----------------------------------------------------------------
-
-  const oneLine = (model) => compared.models[model].replace("<br>", " ");
-  const p = (x) => (x === null ? "" : ` (p = ${number(x)})`);
   const interval = (low, high) => `95 % interval ${number(low)} to ${number(high)}`;
-  const FIELDS = ["value", "low", "high", "null", "null_within_element", "p", "p_within_element", "effect_within_element"];
-
-  function matrixText(measure, i, j) {
-    const of = Object.fromEntries(FIELDS.map((field) => [field, measure[field][i][j]]));
-    const head = `<b>${oneLine(i)}</b><br><b>${oneLine(j)}</b><br>`;
-    if (i === j) return `${head}a model with itself: ${number(of.value)}`;
-    return (
-      `${head}value ${number(of.value)}<br>${interval(of.low, of.high)}<br>structures exchanged ${number(of.null)}${p(of.p)}<br>` +
-      `exchanged within element ${number(of.null_within_element)}${p(of.p_within_element)}<br>` +
-      `effect beyond the element ${number(of.effect_within_element)}`
-    );
-  }
-
-  const tree = (measure, colour) => ({
-    type: "scatter",
-    mode: "lines",
-    x: measure.tree.x.flatMap((x) => [...x, null]),
-    y: measure.tree.y.flatMap((y) => [...y, null]),
-    yaxis: "y2",
-    line: { color: colour("muted"), width: 1.2 },
-    hoverinfo: "skip",
-  });
-
-  figures.matrix = (node, colour) => {
-    const measure = compared.measures[node.dataset.measure];
-    const order = measure.order;
-    const centres = order.map((_, i) => 5 + 10 * i);
-    const cells = (of) => order.map((i) => order.map((j) => of(i, j)));
-    const value = cells((i, j) => measure.value[i][j]);
-    const finite = value.flat().filter((x) => x !== null);
-    const top = measure.similar ? 1 : Math.max(...finite, 1e-12);
-    const digits = Math.max(top < 10 ? 2 : 1, 1 - Math.floor(Math.log10(top)));
-    const map = {
-      type: "heatmap",
-      x: centres,
-      y: centres,
-      z: value,
-      text: cells((i, j) => matrixText(measure, i, j)),
-      zmin: 0,
-      zmax: top,
-      colorscale: [[0, colour("scale-low")], [0.5, colour("scale-middle")], [1, colour("scale-high")]],
-      reversescale: !measure.similar,
-      showscale: false,
-      xgap: 2,
-      ygap: 2,
-      hovertemplate: "%{text}<extra></extra>",
-    };
-    const small = narrow.matches && order.length > 5;
-    // Written over the map: the contrast follows the theme, and undefined values show as a dash.
-    const isStrong = (x) => x !== null && (measure.similar ? x / top : 1 - x / top) > 0.68;
-    const write = (x) => {
-      const written = x === null ? "–" : Number(x.toFixed(digits)) === 0 ? "0" : x.toFixed(digits);
-      return small ? written.replace(/^0\./, ".").replace(/\.0+$/, "") : written;
-    };
-    const values = {
-      type: "scatter",
-      mode: "text",
-      x: value.flatMap(() => centres),
-      y: value.flatMap((row, i) => row.map(() => centres[i])),
-      text: value.flat().map(write),
-      textfont: { size: small ? 10 : 11.5, color: value.flat().map((x) => colour(isStrong(x) ? "on-scale" : "ink")) },
-      hoverinfo: "skip",
-    };
-    const end = 10 * order.length;
-    const plain = { showgrid: false, ticks: "" };
-    return {
-      data: [tree(measure, colour), map, values],
-      layout: layout(colour, {
-        margin: { l: 4, r: 4, t: 4, b: 24 },
-        xaxis: axis(colour, { ...plain, range: [0, end], tickvals: centres, ticktext: order.map((_, i) => String(i + 1)) }),
-        yaxis: axis(colour, {
-          ...plain,
-          range: [end, 0],
-          domain: [0, 0.8],
-          tickvals: centres,
-          ticktext: order.map((i, place) => `${compared.models[i]}  <b>${place + 1}</b> `),
-          automargin: true,
-          tickfont: { color: colour("ink"), size: small ? 10.5 : 11.5 },
-        }),
-        yaxis2: axis(colour, { ...plain, domain: [0.83, 1], rangemode: "tozero", showticklabels: false }),
-      }),
-    };
-  };
-
-  // A row's name stands above its marks, so that long names leave these their width.
-  const above = (text, y, colour) => ({
-    xref: "paper",
-    x: 0,
-    xanchor: "left",
-    y,
-    yshift: 15,
-    text,
-    showarrow: false,
-    font: { size: 11.5, color: colour("ink") },
-  });
   const errors = (value, low, high, color) => ({
     type: "data",
     symmetric: false,
@@ -113,45 +13,21 @@
     thickness: 2,
     width: 0,
   });
-
-  figures.null = (node, colour) => {
-    const measure = compared.measures[node.dataset.measure];
-    const rows = measure.pairs.map((_, row) => row);
-    const [value, low, high, chance, within] = FIELDS.map((field) => measure.pairs.map(({ i, j }) => measure[field][i][j]));
-    const texts = measure.pairs.map(({ i, j }) => matrixText(measure, i, j));
-    const mark = (x, symbol, size) => ({
-      type: "scatter",
-      mode: "markers",
-      x,
-      y: rows,
-      marker: { symbol, size, color: colour("muted"), line: { width: 1.6, color: colour("muted") } },
-      text: texts,
-      hovertemplate: "%{text}<extra></extra>",
-    });
-    const dots = compared.kinds.map(({ kind, colour: color }) => {
-      const mine = rows.filter((row) => measure.pairs[row].kind === kind);
-      const of = (values) => mine.map((row) => values[row]);
-      return {
-        type: "scatter",
-        mode: "markers",
-        x: of(value),
-        y: mine,
-        marker: { color, size: 9 },
-        error_x: errors(of(value), of(low), of(high), color),
-        text: of(texts),
-        hovertemplate: "%{text}<extra></extra>",
-      };
-    });
-    return {
-      data: [mark(chance, "line-ns", 6), mark(within, "diamond-open", 8), ...dots],
-      layout: layout(colour, {
-        margin: { l: 6, r: 12, t: 8, b: 28 },
-        annotations: measure.pairs.map(({ i, j }, row) => above(`${oneLine(i)} – ${oneLine(j)}`, row, colour)),
-        xaxis: axis(colour, { rangemode: "tozero", nticks: 6 }),
-        yaxis: axis(colour, { range: [rows.length - 0.6, -0.8], showticklabels: false, ticks: "", showgrid: false }),
-      }),
-    };
-  };
+  // A row's name stands above its marks, so that long names leave these their width.
+  const above = (text, y, colour) => ({
+    xref: "paper",
+    x: 0,
+    xanchor: "left",
+    y,
+    yanchor: "top",
+    text,
+    showarrow: false,
+    font: { size: 11.5, color: colour("ink") },
+  });
+  const LONG = 30; // Letters of such a name, as in `platonic_jax.charts`.
+  // A long label is broken before its bracket.
+  const label = (text) => escape(text).replace(" (", "<br>(");
+  const more = (text) => (text ? `<br>${escape(text).replaceAll("\n", "<br>")}` : "");
 
   // ---- charts ------------------------------------------------------------------------------------------------------
 
@@ -160,9 +36,10 @@
 
   // Models take the colours in turn; every series also has a shape or a dash of its own.
   function styles(series, colour) {
-    let models = 0;
+    let [models, nulls] = [0, 0];
     return series.map(({ style, dash }, i) => {
-      if (style === "null") return { color: colour("muted"), symbol: "line-ns", dash: "dot" };
+      if (style === "ring") return { color: colour("ink"), symbol: "circle-open", dash: "solid" };
+      if (style === "null") return { color: colour("muted"), symbol: nulls++ ? "diamond-open" : "line-ns", dash: "dot" };
       if (style === "baseline") return { color: colour("baseline"), symbol: "square-open", dash: "dashdot" };
       if (style === "random") return { color: colour("random"), symbol: `${SYMBOLS[i % 8]}-open`, dash: "dash" };
       const turn = models++;
@@ -227,24 +104,21 @@
   function dots(chart, colour) {
     const { rows, series } = chart;
     const style = styles(series, colour);
-    const step = 0.6 / Math.max(1, series.length);
-    const down = narrow.matches ? 0.2 : 0; // Below the row's name.
+    const step = 0.6 / chart.lanes;
+    const isAbove = narrow.matches || rows.some((row) => row.length > LONG);
+    const down = isAbove ? 0.2 : 0; // Below the row's name.
     const traces = series.map((one, s) => ({
       type: "scatter",
       mode: "markers",
       name: escape(one.name),
       x: one.value,
-      y: rows.map((_, row) => row + down + (s - (series.length - 1) / 2) * step),
+      y: rows.map((_, row) => row + down + (one.lane - (chart.lanes - 1) / 2) * step),
       marker: { color: style[s].color, symbol: style[s].symbol, size: 9, line: { width: one.style === "model" ? 0 : 2, color: style[s].color } },
-      error_x: one.low ? errors(one.value, one.low, one.high, style[s].color) : undefined,
-      text: rows.map((row, i) => `<b>${escape(row)}</b><br>${escape(one.name)}: ${written(one, i)}${one.text ? `<br>${escape(one.text[i])}` : ""}`),
+      error_x: errors(one.value, one.low, one.high, style[s].color),
+      text: rows.map((row, i) => `<b>${escape(row)}</b><br>${escape(one.name)}: ${written(one, i)}${more(at(one.text, i))}`),
       hovertemplate: "%{text}<extra></extra>",
     }));
-    const marks = (chart.lines ?? []).map(({ value, name }) => straight({ x: value, name }, colour, chart.log));
-    const labels = narrow.matches
-      ? { annotations: rows.map((row, i) => ({ ...above(escape(row), i - 0.5, colour), yanchor: "top", yshift: 0 })), showticklabels: false }
-      : { annotations: [], showticklabels: true };
-    const given = chart.range ? { range: chart.log ? chart.range.map(Math.log10) : chart.range } : {};
+    const marks = chart.lines.map((mark) => straight(mark, colour, chart.log));
     return {
       data: traces,
       layout: layout(colour, {
@@ -254,15 +128,15 @@
           ...marks.map(({ shape }) => shape),
           ...rows.slice(1).map((_, i) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: i + 0.5, y1: i + 0.5, line: { color: colour("line"), width: 1 }, layer: "below" })),
         ],
-        annotations: [...marks.map(({ name }) => name), ...labels.annotations],
-        xaxis: axis(colour, { automargin: true, title: { text: escape(chart.axis) }, ...scale(chart.log, all(chart, "value", "low", "high")), ...given, nticks: 7 }),
+        annotations: [...marks.map(({ name }) => name), ...(isAbove ? rows.map((row, i) => above(escape(row), i - 0.5, colour)) : [])],
+        xaxis: axis(colour, { automargin: true, title: { text: escape(chart.axis) }, ...scale(chart.log, all(chart, "value", "low", "high")), nticks: 7 }),
         yaxis: axis(colour, {
-          range: [rows.length - 0.5 + down / 2, -0.5 - (marks.length || narrow.matches ? 0.3 : 0)],
+          range: [rows.length - 0.5 + down / 2, -0.5 - (marks.length || isAbove ? 0.3 : 0)],
           tickvals: rows.map((_, row) => row),
           ticktext: rows.map((row) => `${escape(row)} `),
           tickfont: { color: colour("ink"), size: 11.5 },
           automargin: true,
-          showticklabels: labels.showticklabels,
+          showticklabels: !isAbove,
           ticks: "",
           showgrid: false,
         }),
@@ -270,22 +144,22 @@
     };
   }
 
-  // The band between low and high, in as many pieces as the curve has.
+  const behind = (one) => ({ type: "scatter", mode: "lines", hoverinfo: "skip", showlegend: false, legendgroup: one.name });
+  // The band around a curve, in as many pieces as the curve has.
   function band(one, color) {
     const [x, y] = [[], []];
     let piece = [];
     const close = () => {
       x.push(...piece.map((i) => one.x[i]), ...piece.toReversed().map((i) => one.x[i]), null);
-      y.push(...piece.map((i) => one.high[i]), ...piece.toReversed().map((i) => one.low[i]), null);
+      y.push(...piece.map((i) => one.y[i] + one.spread[i]), ...piece.toReversed().map((i) => one.y[i] - one.spread[i]), null);
       piece = [];
     };
     one.x.forEach((_, i) => {
-      if (one.low[i] === null || one.high[i] === null) close();
+      if (one.y[i] === null || one.spread[i] === null) close();
       else piece.push(i);
     });
     close();
-    const none = { hoverinfo: "skip", showlegend: false, legendgroup: one.name };
-    return { type: "scatter", mode: "lines", x, y, fill: "toself", fillcolor: color, opacity: 0.18, line: { width: 0 }, ...none };
+    return { ...behind(one), x, y, fill: "toself", fillcolor: color, opacity: 0.18, line: { width: 0 } };
   }
 
   function hover(chart, one) {
@@ -299,23 +173,27 @@
 
   function lines(chart, colour) {
     const style = styles(chart.series, colour);
-    const bands = chart.series.flatMap((one, s) => (one.low && one.high ? [band(one, style[s].color)] : []));
+    const bands = chart.series.flatMap((one, s) => (one.spread ? [band(one, style[s].color)] : []));
+    const strands = chart.series.flatMap((one, s) =>
+      one.strands.map((y) => ({ ...behind(one), x: one.x, y, opacity: 0.4, line: { color: style[s].color, width: 1 } })),
+    );
     const curves = chart.series.map((one, s) => ({
       type: "scatter",
-      mode: one.markers ? "lines+markers" : "lines",
+      mode: one.style === "ring" ? "markers" : one.markers ? "lines+markers" : "lines",
       name: escape(one.name),
       legendgroup: one.name,
       x: one.x,
       y: one.y,
       line: { color: style[s].color, dash: style[s].dash, width: 2 },
-      marker: { symbol: style[s].symbol, size: 7, color: style[s].color },
+      marker: { symbol: style[s].symbol, size: one.style === "ring" ? 15 : 7, color: style[s].color },
+      error_y: one.low ? errors(one.y, one.low, one.high, style[s].color) : undefined,
       text: hover(chart, one),
       hovertemplate: "%{text}<extra></extra>",
     }));
-    const marks = (chart.lines ?? []).map((mark) => straight(mark, colour, mark.x === undefined ? chart.log_y : chart.log_x));
+    const marks = chart.lines.map((mark) => straight(mark, colour, mark.x === undefined ? chart.log_y : chart.log_x));
     const ticks = chart.ticks ? { tickvals: chart.ticks[0], ticktext: chart.ticks[1].map(escape) } : {};
     return {
-      data: [...bands, ...curves],
+      data: [...bands, ...strands, ...curves],
       layout: layout(colour, {
         ...legend(colour, chart.series),
         margin: { l: 48, r: 14, t: 10, b: 44 },
@@ -331,13 +209,18 @@
     const style = styles(chart.series, colour);
     const clouds = chart.series.map((one, s) => ({
       type: "scatter",
-      mode: "markers",
+      mode: "markers+text",
       name: escape(one.name),
       x: one.x,
       y: one.y,
+      text: one.text.map((name) => (chart.named.includes(name) ? `<b>${escape(name)}</b>` : "")),
+      textposition: "top right",
+      textfont: { color: colour("ink") },
       marker: { color: style[s].color, symbol: style[s].symbol, size: one.x.length > 500 ? 5 : 7, opacity: 0.8 },
-      text: one.x.map((x, i) => `<b>${escape(at(one.text, i) ?? one.name)}</b><br>${one.text ? `${escape(one.name)}<br>` : ""}${escape(chart.x)}: ${number(x)}<br>${escape(chart.y)}: ${number(one.y[i])}`),
-      hovertemplate: "%{text}<extra></extra>",
+      error_x: errors(one.x, one.x_low, one.x_high, style[s].color),
+      error_y: errors(one.y, one.y_low, one.y_high, style[s].color),
+      hovertext: one.x.map((x, i) => `<b>${escape(one.text[i])}</b><br>${escape(one.name)}<br>${escape(chart.x)}: ${number(x)}<br>${escape(chart.y)}: ${number(one.y[i])}`),
+      hovertemplate: "%{hovertext}<extra></extra>",
     }));
     const known = all(chart, "x", "y").filter((x) => x !== null && (x > 0 || !(chart.log_x || chart.log_y)));
     const ends = known.length ? [known.reduce((a, b) => Math.min(a, b)), known.reduce((a, b) => Math.max(a, b))] : [0, 1];
@@ -353,10 +236,82 @@
     };
   }
 
-  const KINDS = { dots, lines, points };
+  function matrix(chart, colour) {
+    const { order, tree, top } = chart;
+    const [rows, columns] = [order, chart.columns ? chart.columns.map((_, j) => j) : order];
+    const [down, across] = [rows, columns].map((places) => places.map((_, i) => 5 + 10 * i)); // As a dendrogram has its leaves.
+    const cells = (of) => rows.map((i) => columns.map((j) => of(i, j)));
+    const columnName = (j) => (chart.columns ?? chart.rows)[j];
+    const digits = Math.max(top < 10 ? 2 : 1, 1 - Math.floor(Math.log10(top)));
+    const hover = (i, j) => {
+      const ends = chart.low && chart.low[i][j] !== null ? `<br>${interval(chart.low[i][j], chart.high[i][j])}` : "";
+      return `<b>${label(chart.rows[i])}</b><br><b>${label(columnName(j))}</b><br>value ${number(chart.value[i][j])}${ends}${more(chart.text?.[i][j])}`;
+    };
+    const map = {
+      type: "heatmap",
+      x: across,
+      y: down,
+      z: cells((i, j) => chart.value[i][j]),
+      text: cells(hover),
+      zmin: 0,
+      zmax: top,
+      colorscale: [[0, colour("scale-low")], [0.5, colour("scale-middle")], [1, colour("scale-high")]],
+      reversescale: !chart.larger_is_darker,
+      showscale: false,
+      xgap: 2,
+      ygap: 2,
+      hovertemplate: "%{text}<extra></extra>",
+    };
+    const small = narrow.matches && rows.length > 5;
+    // Written over the map: the contrast follows the theme, and undefined values show as a dash.
+    const isStrong = (x) => x !== null && (chart.larger_is_darker ? x / top : 1 - x / top) > 0.68;
+    const write = (x) => {
+      const written = x === null ? "–" : Number(x.toFixed(digits)) === 0 ? "0" : x.toFixed(digits);
+      return small ? written.replace(/^0\./, ".").replace(/\.0+$/, "") : written;
+    };
+    const values = {
+      type: "scatter",
+      mode: "text",
+      x: down.flatMap(() => across),
+      y: down.flatMap((y) => across.map(() => y)),
+      text: map.z.flat().map(write),
+      textfont: { size: small ? 10 : 11.5, color: map.z.flat().map((x) => colour(isStrong(x) ? "on-scale" : "ink")) },
+      hoverinfo: "skip",
+    };
+    const branches = tree && {
+      type: "scatter",
+      mode: "lines",
+      x: tree.x.flatMap((x) => [...x, null]),
+      y: tree.y.flatMap((y) => [...y, null]),
+      yaxis: "y2",
+      line: { color: colour("muted"), width: 1.2 },
+      hoverinfo: "skip",
+    };
+    const plain = { showgrid: false, ticks: "" };
+    const numbered = (i, place) => `${label(chart.rows[i])}${chart.columns ? "" : `  <b>${place + 1}</b>`} `;
+    return {
+      data: [...(tree ? [branches] : []), map, values],
+      layout: layout(colour, {
+        margin: { l: 4, r: 4, t: 4, b: 24 },
+        xaxis: axis(colour, { ...plain, range: [0, 10 * columns.length], tickvals: across, ticktext: columns.map((j, place) => (chart.columns ? label(columnName(j)) : String(place + 1))) }),
+        yaxis: axis(colour, {
+          ...plain,
+          range: [10 * rows.length, 0],
+          domain: tree ? [0, 0.8] : [0, 1],
+          tickvals: down,
+          ticktext: rows.map(numbered),
+          automargin: true,
+          tickfont: { color: colour("ink"), size: small ? 10.5 : 11.5 },
+        }),
+        yaxis2: axis(colour, { ...plain, domain: [0.83, 1], rangemode: "tozero", showticklabels: false }),
+      }),
+    };
+  }
+
+  const KINDS = { dots, lines, points, matrix };
   figures.chart = (node, colour) => {
     const chart = data.charts[node.dataset.chart];
-    fit(node, chart.series);
+    if (chart.series.length) fit(node, chart.series);
     return KINDS[chart.kind](chart, colour);
   };
 })();

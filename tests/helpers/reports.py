@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import jaxtyping
 import numpy as np
 
-from platonic_jax import report
+from platonic_jax import plots, report
 
 
 def check(found):
@@ -46,19 +46,27 @@ def check_saved(result):
     assert "verdict" in expected
     assert loaded.to_json() == expected
     assert len(result.to_frame()) == len(loaded.to_frame())
+    assert loaded._repr_html_()
+    assert report.page([report.part(loaded)])
     return loaded
 
 
 def _check_chart(spec):
-    assert spec["series"]
+    """Every value has a place, and the figure for papers shows the same numbers as the page."""
+    drawn = [np.array(line.get_data(), float) for line in plots.draw(spec).lines]
+    shows = lambda x, y: any(np.array_equal(line, np.array([x, y], float), equal_nan=True) for line in drawn)
+    assert spec["caption"][-1] == "."
+    assert spec["series"] or spec["kind"] == "matrix"
     for series in spec["series"]:
         if spec["kind"] == "dots":
             assert all(len(series[end]) == len(spec["rows"]) for end in ("value", "low", "high"))
+            assert any(np.array_equal(line[0], np.array(series["value"], float), equal_nan=True) for line in drawn)
             for low, value, high in zip(series["low"], series["value"], series["high"], strict=True):
                 if None not in (low, value, high):  # Digits are cut after the sixth.
                     assert low - 1e-5 * abs(low) <= value <= high + 1e-5 * abs(high)
         else:
             assert len(series["x"]) == len(series["y"]) > 0
+            assert shows(series["x"], series["y"])
     if spec["kind"] == "dots":
         seen = np.array([[value is not None for value in series["value"]] for series in spec["series"]])
         assert seen.any(axis=0).all(), "a row without a value"

@@ -19,6 +19,7 @@ LAYERS = [
     ["learn", "diagnostics"],
     ["testing"],
     ["analyses"],
+    ["charts"],
     ["plots", "schemas"],
     ["report"],
     ["cli"],
@@ -171,9 +172,8 @@ def test_every_analysis_has_its_presenter_command_schema_guide_page_and_test():
         assert issubclass(analysis.record, Result)
         assert callable(analysis.run)
         assert {analysis.function, analysis.result} <= set(analyses.__all__), "a line in analyses/__init__.pyi"
-        for name in ("NAME", "title", "intro", "verdict", "tables"):
+        for name in ("NAME", "title", "intro", "verdict", "tables", "charts"):
             assert hasattr(analysis.presenter, name), (analysis, name)
-        assert hasattr(analysis.presenter, "charts") or hasattr(analysis.presenter, "part"), analysis
         for name in ("DESCRIPTION", "TASK", "USAGE", "EXAMPLES", "add", "find"):
             assert hasattr(analysis.arguments, name), (analysis, name)
         assert schemas.schema(analysis.command)

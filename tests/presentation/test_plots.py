@@ -7,6 +7,7 @@ import comparisons
 import matplotlib as mpl
 import numpy as np
 import pytest
+from eyes import EYES, lightness_and_hue
 from matplotlib import pyplot
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -46,24 +47,6 @@ def test_every_element_stands_in_its_chemical_group():
     species = np.array(sorted(expected))[::-1]
     found = plots.element_groups(species)
     assert [plots.GROUPS[i].name for i in found] == [expected[z] for z in species]
-
-
-# Machado, Oliveira & Fernandes (2009), complete deficiency, on linear RGB.
-EYES = {
-    "normal": np.eye(3),
-    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
-    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
-}
-
-
-def lightness_and_hue(colour, eye):
-    rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    seen = np.clip(np.asarray(eye) @ linear, 0, 1)
-    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
-    x, y, z = np.cbrt(np.asarray(to_xyz) @ seen / [0.9505, 1, 1.089])
-    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
 @pytest.mark.parametrize("eye", EYES)
@@ -130,19 +113,25 @@ def test_a_map_is_framed_without_the_few_atoms_far_outside():
     assert np.mean((outside > low_outside) & (outside < high_outside)) > 0.99
 
 
+def charts_of(comparison, name):
+    """The matrix and the pairs of a measure."""
+    place = 2 * list(comparison.measures).index(name)
+    return plots.charts(comparison)[place : place + 2]
+
+
 def test_matrix_writes_every_value_with_its_interval(comparison):
     ax = Figure().add_subplot()
-    assert plots.matrix(comparison, "procrustes", ax=ax) is ax
+    assert plots.draw(charts_of(comparison, "procrustes")[0], ax=ax) is ax
     written = texts(ax)
     assert len(written) == 5 + 2 * 20
     assert written.count("0.90") == 2
-    assert written.count("0.88–0.93") == 2
+    assert written.count("0.88 to 0.93") == 2
     assert not ax.get_title()
 
 
 def test_matrix_is_darker_where_models_are_more_similar_in_either_direction(comparison):
     for name in ("procrustes", "sinkhorn_divergence"):
-        ax = plots.matrix(comparison, name)
+        ax = plots.draw(charts_of(comparison, name)[0])
         (image,) = ax.images
         colours = image.cmap(image.norm(image.get_array()))[..., :3].sum(-1)
         order = arrangement.leaf_order(comparison.measures[name])
@@ -153,9 +142,18 @@ def test_matrix_is_darker_where_models_are_more_similar_in_either_direction(comp
 def test_matrix_leaves_an_undefined_value_empty(comparison):
     value = comparison.measures["procrustes"].value.copy()
     value[0, 2] = value[2, 0] = np.nan
-    ax = plots.matrix(comparisons.with_measure(comparison, "procrustes", value=value), "procrustes")
+    unknown = comparisons.with_measure(comparison, "procrustes", value=value)
+    ax = plots.draw(charts_of(unknown, "procrustes")[0])
     assert len(texts(ax)) == 5 + 2 * 18
     assert "nan" not in "".join(texts(ax))
+
+
+def test_a_matrix_in_an_order_of_its_own_without_intervals(comparison):
+    chart = charts_of(comparison, "procrustes")[0]
+    ax = plots.draw({**chart, "order": [4, 0, 1, 2, 3], "low": None, "tree": None})
+    assert len(ax.texts) == 25
+    written = {tuple(int(x) for x in text.get_position()): text.get_text() for text in ax.texts}
+    assert (written[1, 0], written[3, 1]) == ("0.60", "0.90")
 
 
 def test_map_draws_every_atom_in_the_colour_of_its_group(comparison):
@@ -168,27 +166,26 @@ def test_map_draws_every_atom_in_the_colour_of_its_group(comparison):
     assert ax.get_xlabel() == "PC 1 (40% of variance)"
 
 
-def test_null_places_values_and_nulls_where_they_are(comparison):
-    ax = plots.null(comparison, "procrustes")
+def test_pairs_stand_beside_their_nulls(comparison):
+    ax = plots.draw(charts_of(comparison, "procrustes")[1])
     drawn = {line.get_label(): np.asarray(line.get_xdata()) for line in ax.lines}
-    np.testing.assert_allclose(drawn["two models"], [0.90, 0.80, 0.65])
+    np.testing.assert_allclose([x for x in drawn["two models"] if np.isfinite(x)], [0.90, 0.80, 0.65])
     np.testing.assert_allclose(drawn["structures exchanged"], np.full(10, 0.05))
     np.testing.assert_allclose(drawn["exchanged within element"], np.full(10, 0.4))
-    assert ax.get_yticklabels()[0].get_text() == "7net-0 – chgnet-r2scan"
+    assert texts(ax)[0] == "7net-0 – chgnet-r2scan"
 
 
-def test_dendrogram_joins_the_nearest_models_at_their_distance(comparison):
-    ax = Figure().add_subplot()
-    assert plots.dendrogram(comparison, "procrustes", ax=ax) is ax
-    joints = [path[:, 0].max() for collection in ax.collections for path in collection.get_segments()]
+def test_the_tree_joins_the_nearest_models_at_their_distance(comparison):
+    (tree,) = plots.draw(charts_of(comparison, "procrustes")[0]).child_axes
+    joints = [max(line.get_ydata()) for line in tree.lines]
     assert min(joints) == pytest.approx(0.1)
-    assert {label.get_text() for label in ax.get_yticklabels()} >= {"7net-0", "element alone"}
+    assert tree.get_ylabel() == "1 − Procrustes\nsimilarity"
 
 
 def test_save_all_writes_every_figure_and_touches_nothing_else(comparison, tmp_path):
     before, open_figures = dict(mpl.rcParams), pyplot.get_fignums()
-    paths = plots.save_all(comparison, tmp_path / "new" / "figures")
-    assert len(paths) == 4 + 3 * 3
+    paths = plots.save_all(comparison, tmp_path / "new" / "figures", name="compare")
+    assert len(paths) == 4 + 3
     assert sorted(paths) == sorted((tmp_path / "new" / "figures").iterdir())
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
     assert dict(mpl.rcParams) == before
@@ -196,7 +193,7 @@ def test_save_all_writes_every_figure_and_touches_nothing_else(comparison, tmp_p
 
 
 def test_fonts_in_a_pdf_are_embedded_as_truetype(comparison, tmp_path):
-    plots.save(plots.dendrogram(comparison, "procrustes").get_figure(root=True), tmp_path / "figure.pdf")
+    plots.save(plots.page(charts_of(comparison, "procrustes")[0]), tmp_path / "figure.pdf")
     assert b"/FontFile2" in (tmp_path / "figure.pdf").read_bytes()
 
 

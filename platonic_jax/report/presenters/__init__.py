@@ -6,16 +6,19 @@ found by the name of the analysis in `analyses.ANALYSES`, and may replace the pa
 """
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
 from platonic_jax import _html
-from platonic_jax.analyses import ANALYSES, plain
-from platonic_jax.report._part import Part, defined, figure, plain_settings, undefined
+from platonic_jax.analyses import ANALYSES
+from platonic_jax.charts import Spec
+from platonic_jax.report._part import Part, defined, figure, undefined
+from platonic_jax.report._provenance import provenance
 from platonic_jax.report._table import Table
 
-__all__ = ["html", "name", "part", "tables", "verdict"]
+__all__ = ["charts", "html", "name", "part", "tables", "verdict"]
 
 _ROWS = 45  # Of a table that a notebook shows.
 
@@ -35,6 +38,11 @@ def tables(result: Any) -> list[Table]:
     return [_defined_table(table) for table in _presenter(result).tables(_given(result))]
 
 
+def charts(result: Any) -> list[Spec]:
+    """Return the charts of the result, as data."""
+    return _presenter(result).charts(_given(result))
+
+
 def part(result: Any, *, name: str | None = None) -> Part:
     """Assemble the page content of a result.
 
@@ -46,9 +54,9 @@ def part(result: Any, *, name: str | None = None) -> Part:
     if hasattr(presenter, "part"):
         return presenter.part(result)
     name = name or str(presenter.NAME)
-    drawn = {f"{name}-{i}": chart for i, chart in enumerate(presenter.charts(_given(result)))}
+    drawn = {f"{name}-{i}": chart for i, chart in enumerate(charts(result))}
     sections = {
-        "figures": ("Figures", "".join(figure(place, caption, spec) for place, (caption, spec) in drawn.items())),
+        "figures": ("Figures", "".join(itertools.starmap(figure, drawn.items()))),
         "numbers": ("Numbers", "".join(table.to_html() for table in tables(result))),
         "provenance": ("Provenance", _provenance(result)),
     }
@@ -58,7 +66,7 @@ def part(result: Any, *, name: str | None = None) -> Part:
         intro=_html.prose(presenter.intro(_given(result))),
         verdict=verdict(result),
         sections={f"{name}-{key}": entry for key, entry in sections.items() if entry[1]},
-        charts={place: spec for place, (_, spec) in drawn.items()},
+        charts=drawn,
     )
 
 
@@ -96,15 +104,4 @@ def _defined_table(table: Table) -> Table:
 def _provenance(result: Any) -> str:
     if isinstance(result, Sequence):
         return "".join(f"<h3>{_html.text(entry.model)}</h3>{_provenance(entry)}" for entry in result)
-    return plain_settings(plain(result.settings)) + _stores(plain(result.provenance))
-
-
-def _stores(provenance: dict[str, Any]) -> str:
-    """Provenance of the numbers: a collapsible block for each model, and the rest."""
-    nested = {key: value for key, value in provenance.items() if isinstance(value, dict)}
-    flat = {key: value for key, value in provenance.items() if key not in nested}
-    folds = "".join(
-        f"<details><summary>{_html.text(key.replace('_', ' '))}</summary>{plain_settings(value)}</details>"
-        for key, value in nested.items()
-    )
-    return plain_settings(flat) + folds
+    return provenance(result)

@@ -323,12 +323,12 @@ def _most_and_least(measure: Matrix, trained: list[tuple[int, int]]) -> tuple[tu
 
 
 def _span(values: np.ndarray, where: list[tuple[int, int]], *, digits: int = 2) -> str:
-    """`0.55`, or `0.55–0.70` where pairs differ."""
+    """`0.55`, or `0.55 to 0.70` where pairs differ."""
     chosen = [values[pair] for pair in where if np.isfinite(values[pair])]
     if not chosen:
         return "undefined"
     ends = dict.fromkeys(f"{end + 0.0:.{digits}f}" for end in (np.min(chosen), np.max(chosen)))
-    return "–".join(ends)
+    return " to ".join(ends)
 
 
 def _count(count: int, total: int) -> str:

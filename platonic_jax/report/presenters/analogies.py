@@ -1,13 +1,12 @@
 """Presenter of analogies A₁B : A₂B :: A₁C : A₂C."""
 
 from platonic_jax.analyses import Analogies, Estimate
-from platonic_jax.report import _charts
+from platonic_jax.charts import Spec, dots, entries
 from platonic_jax.report._table import Table, with_interval
 from platonic_jax.report._texts import independent_groups
 
 NAME = "analogies"
 _FIGURES = {"hit_1": "first", "hit_10": "first ten", "median_rank": "median rank", "phase": "phase"}
-_SHARES = ("hit_1", "hit_10", "phase")
 _STYLES = {"random": "random", "elements": "baseline", "composition": "baseline"}
 
 
@@ -66,7 +65,7 @@ def tables(result: Analogies) -> list[Table]:
     return [
         Table(
             f"{num['quadruples']} quadruples of {num['prototypes']} prototypes among {num['candidates']} crystals "
-            "[95 % CI]",
+            "(95 % CI)",
             ("vectors", *heads),
             rows,
             caption=f"{result.groups.num} groups of quadruples that share no crystal, the largest of "
@@ -75,26 +74,26 @@ def tables(result: Analogies) -> list[Table]:
     ]
 
 
-def charts(result: Analogies) -> list[tuple[str, _charts.Spec]]:
-    """Every share, beside chance."""
+def charts(result: Analogies) -> list[Spec]:
+    """Every figure, beside chance."""
     rows = list(result.figures)
     captions = {
-        "hit_1": "The share of quadruples whose nearest crystal is the answer.",
-        "hit_10": "The share of quadruples with the answer among the nearest ten.",
-        "phase": "The share of answers with polymorphs whose nearest is the right phase.",
+        "hit_1": ("The share of quadruples whose nearest crystal is the answer.", "share, right answer first"),
+        "hit_10": ("The share of quadruples with the answer among the nearest ten.", "share, right answer in ten"),
+        "median_rank": ("The median rank of the answer.", "median rank of the answer"),
+        "phase": ("The share of answers with polymorphs whose nearest is the right phase.", "share, right phase"),
     }
     specs = []
-    for figure in _SHARES:
-        if figure not in result.chance:
-            continue
+    for figure in result.chance:
         styles = {name: _STYLES.get(kind, "model") for name, kind in result.kinds.items()}
         series = [
-            _charts.entries(
+            entries(
                 label, [result.figures[name][figure] if styles[name] == style else None for name in rows], style=style
             )
             for style, label in (("model", "models"), ("random", "random weights"), ("baseline", "baselines"))
             if style in styles.values()
         ]
-        marks = {"chance": result.chance[figure]}
-        specs.append((captions[figure], _charts.dots(rows, series, axis="share", marks=marks)))
+        caption, axis = captions[figure]
+        log, marks = figure == "median_rank", {"chance": result.chance[figure]}
+        specs.append(dots(caption, rows, series, axis=axis, log=log, marks=marks))
     return specs

@@ -3,7 +3,7 @@
 import numpy as np
 
 from platonic_jax.analyses import Consensus, Estimate
-from platonic_jax.report import _charts
+from platonic_jax.charts import Spec, dots, entries
 from platonic_jax.report._table import Strong, Table, with_interval
 from platonic_jax.report._texts import number, series
 
@@ -78,24 +78,26 @@ def tables(result: Consensus) -> list[Table]:
     ]
 
 
-def charts(result: Consensus) -> list[tuple[str, _charts.Spec]]:
+def charts(result: Consensus) -> list[Spec]:
     """Errors of every readout, and similarities beside their nulls."""
     rows = list(result.errors)
     styles = {name: "baseline" if name in _BASELINES else "model" for name in rows}
     series_of = lambda style: [result.errors[name] if styles[name] == style else None for name in rows]
     errors = [
-        _charts.entries("readouts", series_of("model")),
-        _charts.entries("baselines", series_of("baseline"), style="baseline"),
+        entries("readouts", series_of("model")),
+        entries("baselines", series_of("baseline"), style="baseline"),
     ]
-    names, entries = list(result.similarities), list(result.similarities.values())
+    names, estimates = list(result.similarities), list(result.similarities.values())
     similarities = [
-        _charts.entries("similarity", entries),
-        _charts.entries("permuted within element", [entry.null for entry in entries], style="null"),
+        entries("similarity", estimates),
+        entries("permuted within element", [estimate.null for estimate in estimates], style="null"),
     ]
     return [
-        ("Errors of a linear readout on unseen chemical systems.", _charts.dots(rows, errors, axis="MAE")),
-        (
+        dots("Errors of a linear readout on unseen chemical systems.", rows, errors, axis="mean absolute error"),
+        dots(
             "Similarity to the consensus of the other trained models.",
-            _charts.dots(names, similarities, axis="Procrustes similarity"),
+            names,
+            similarities,
+            axis="Procrustes similarity to the consensus",
         ),
     ]

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 from platonic_jax.analyses import Drift, Estimate, Runs
-from platonic_jax.report import _charts
+from platonic_jax.charts import Spec, dots, entries, points, scattered
 from platonic_jax.report._table import Table, with_interval
 from platonic_jax.report._texts import number
 
 NAME = "drift"
 _MOST = 15  # Elements that are shown.
 _LEVEL = 0.05  # Of tests over runs of training.
+_MILLI = 1e-3
 _AXIS = "displacement, in distances between distinct environments"
 
 
@@ -169,12 +170,12 @@ def _runs(result: Drift, runs: Runs, mean: Estimate) -> Table:
     )
 
 
-def charts(result: Drift) -> list[tuple[str, _charts.Spec]]:
-    """Elements, those that moved farthest first, beside what noise moves them by."""
+def charts(result: Drift) -> list[Spec]:
+    """Elements, those that moved farthest first, beside what noise moves them by; and the change of their energies."""
     symbols = list(result.elements)[:_MOST]
     labels = {True: "fine-tuned on", False: "not fine-tuned on", None: "displacement"}
     series = [
-        _charts.entries(
+        entries(
             labels[seen],
             [
                 result.elements[symbol].displacement if result.elements[symbol].seen is seen else None
@@ -186,8 +187,23 @@ def charts(result: Drift) -> list[tuple[str, _charts.Spec]]:
         if any(result.elements[symbol].seen is seen for symbol in symbols)
     ]
     floor = [result.elements[symbol].floor for symbol in symbols]
-    series.append(_charts.entries("largest numerical floor", floor, style="null"))
-    return [("The elements displaced most.", _charts.dots(symbols, series, axis=_AXIS))]
+    series.append(entries("largest numerical floor", floor, style="null"))
+    specs = [dots("The elements displaced most.", symbols, series, axis=_AXIS)]
+    changes = result.energy["change"].elements if result.energy else {}
+    if unseen := [symbol for symbol in changes if not result.elements[symbol].seen]:
+        moved = [result.elements[symbol].displacement.value for symbol in unseen]
+        change = [changes[symbol] / _MILLI for symbol in unseen]
+        specs.append(
+            points(
+                "Elements that were not fine-tuned on: displacement, and change of energy of structures with them.",
+                [scattered(f"{result.before} to {result.after}", moved, change, text=unseen)],
+                x=_AXIS,
+                y="change of energy, meV/atom",
+                log_x=True,
+                log_y=True,
+            )
+        )
+    return specs
 
 
 def _named(result: Drift, symbol: str) -> str:

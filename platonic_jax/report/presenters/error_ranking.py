@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from platonic_jax.analyses import ErrorRanking, Ranking
-from platonic_jax.report import _charts
+from platonic_jax.charts import Spec, curve, dots, entries, lines
 from platonic_jax.report._table import Table, with_interval
 from platonic_jax.report._texts import listed
 
@@ -79,7 +79,7 @@ def tables(result: ErrorRanking) -> list[Table]:
             rows.append((_named(result, score), *cells, with_interval(partial) if partial else "–"))
         all_tables.append(
             Table(
-                f"{model}: rank correlation with its errors, AUROC of the worst tenth [95 % CI of each]; mean "
+                f"{model}: rank correlation with its errors and AUROC of the worst tenth (95 % CI); mean "
                 f"force error {result.errors[model]['force']['mean']:.3f} eV/Å on {result.num_atoms} atoms",
                 ("score", *(_PLACES[place] for place in places), "partial, given the force magnitude"),
                 rows,
@@ -88,31 +88,34 @@ def tables(result: ErrorRanking) -> list[Table]:
     return all_tables
 
 
-def charts(result: ErrorRanking) -> list[tuple[str, _charts.Spec]]:
+def charts(result: ErrorRanking) -> list[Spec]:
     """Of each model the rank correlations, and the error that is left where what scores most is left out."""
     specs = []
     for model, scores in result.scores.items():
         series = [
-            _charts.entries(
+            entries(
                 _PLACES[place],
-                [entry[place].rank_correlation if place in entry else None for entry in scores.values()],
+                [ranking[place].rank_correlation if place in ranking else None for ranking in scores.values()],
             )
             for place in _places(scores)
         ]
         rows = [_named(result, score) for score in scores]
         caption = f"{model}: rank correlation of each score with its errors; 0 is no correlation."
-        specs.append((caption, _charts.dots(rows, series, axis="rank correlation", marks={"no correlation": 0.0})))
+        axis = f"rank correlation with errors of {model}"
+        specs.append(dots(caption, rows, series, axis=axis, marks={"no correlation": 0.0}))
         curves = [
-            _charts.curve(
+            curve(
                 _named(result, score),
                 entry["atoms"].coverage,
                 entry["atoms"].risk,
-                style="baseline" if score in result.baselines else "model",
+                dash=score in result.baselines,
             )
             for score, entry in scores.items()
         ]
         caption = f"{model}: risk-coverage curve, the mean force error of the atoms of lowest score (lower is better)."
-        specs.append((caption, _charts.lines(curves, x="share of atoms kept", y="mean force error, eV/Å")))
+        y = f"mean force error of {model}, eV/Å"
+        marks = [{"y": result.errors[model]["force"]["mean"], "name": "all atoms"}]
+        specs.append(lines(caption, curves, x="share of atoms kept, lowest scores first", y=y, marks=marks))
     return specs
 
 

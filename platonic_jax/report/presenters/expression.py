@@ -1,7 +1,7 @@
 """Presenter of a sum of crystals and the crystals nearest to it."""
 
 from platonic_jax.analyses import Expression
-from platonic_jax.report import _charts
+from platonic_jax.charts import Spec, dots, entries
 from platonic_jax.report._table import Table
 
 NAME = "expression"
@@ -52,11 +52,11 @@ def tables(result: Expression) -> list[Table]:
     return [Table(title, ("crystal", "id", "similarity", ""), rows, words=(0, 1, 3))]
 
 
-def charts(result: Expression) -> list[tuple[str, _charts.Spec]]:
+def charts(result: Expression) -> list[Spec]:
     """The nearest crystals, beside what lies near to sums of random ones."""
     rows = [f"{answer['formula']} ({answer['id']})" for answer in result.answers]
     series = [
-        _charts.entries(
+        entries(
             name,
             [answer["similarity"] if answer["is_term"] is is_term else None for answer in result.answers],
             style="baseline" if is_term else "model",
@@ -64,5 +64,5 @@ def charts(result: Expression) -> list[tuple[str, _charts.Spec]]:
         for name, is_term in (("answers", False), ("terms of the sum", True))
     ]
     marks = {"random sums, mean": result.null["mean"], "random sums, 95th percentile": result.null["high"]}
-    caption = "Similarity of the nearest crystals to the sum."
-    return [(caption, _charts.dots(rows, series, axis="cosine similarity", marks=marks))]
+    caption = f"Similarity of the nearest crystals to {result.expression}."
+    return [dots(caption, rows, series, axis="cosine similarity", marks=marks)]

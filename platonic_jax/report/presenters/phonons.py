@@ -3,7 +3,7 @@
 import numpy as np
 
 from platonic_jax.analyses import Phonons
-from platonic_jax.report import _charts
+from platonic_jax.charts import Spec, curve, lines
 from platonic_jax.report._table import Table
 from platonic_jax.report._texts import number
 
@@ -162,7 +162,7 @@ def _figures(result: Phonons) -> list[tuple[str, str]]:
     return rows
 
 
-def charts(result: Phonons) -> list[tuple[str, _charts.Spec]]:
+def charts(result: Phonons) -> list[Spec]:
     """Bands, beside those of the reference where there is one."""
     names = {"reference": "reference", "model": result.model}
     series = []
@@ -172,13 +172,12 @@ def charts(result: Phonons) -> list[tuple[str, _charts.Spec]]:
         x = [place for _ in bands.frequencies.T for place in (*bands.distances, None)]
         y = [frequency for branch in bands.frequencies.T for frequency in (*branch, None)]
         style = "baseline" if which == "reference" else "random" if result.kind == "random" else "model"
-        series.append(_charts.curve(names[which], x, y, style=style))
+        series.append(curve(names[which], x, y, style=style))
     if not series:
         return []
     path = next(iter(result.bands.values()))
-    return [
-        (
-            "Frequencies along the path of high symmetry; imaginary ones are drawn below zero.",
-            _charts.lines(series, x="", y="frequency, THz", ticks=(path.ticks, path.labels)),
-        )
-    ]
+    caption = (
+        f"{result.crystal['formula']} by {result.model}: frequencies along the path of high symmetry; imaginary ones "
+        "are drawn below zero."
+    )
+    return [lines(caption, series, x="", y="frequency, THz", ticks=(path.ticks, path.labels), marks=[{"y": 0.0}])]

@@ -1,7 +1,7 @@
 """Presenter of the identification of phases by mean vectors and point clouds."""
 
 from platonic_jax.analyses import Polymorphs
-from platonic_jax.report import _charts
+from platonic_jax.charts import Spec, dots, entries
 from platonic_jax.report._table import Table, with_interval
 
 NAME = "polymorphs"
@@ -56,7 +56,7 @@ def tables(result: Polymorphs) -> list[Table]:
     rows.append(("chance", "", *(f"{result.chance[figure]:.3f}" for figure in figures)))
     all_tables = [
         Table(
-            f"{result.num['phases']} pairs of phases of {result.num['formulas']} formulas [95 % CI]",
+            f"{result.num['phases']} pairs of phases of {result.num['formulas']} formulas (95 % CI)",
             ("model", "crystals as", *(_FIGURES[figure] for figure in figures)),
             rows,
             words=(0, 1),
@@ -66,27 +66,26 @@ def tables(result: Polymorphs) -> list[Table]:
         ways = list(next(iter(result.across.values())))
         rows = [(models, *(with_interval(entries[how]) for how in ways)) for models, entries in result.across.items()]
         chance = f"chance {result.chance['phase']:.3f}"
-        all_tables.append(Table(f"nearest is the same phase; {chance} [95 % CI]", ("models", *ways), rows))
+        all_tables.append(Table(f"nearest is the same phase; {chance} (95 % CI)", ("models", *ways), rows))
     return all_tables
 
 
-def charts(result: Polymorphs) -> list[tuple[str, _charts.Spec]]:
+def charts(result: Polymorphs) -> list[Spec]:
     """Every figure of every model, and what is found again in another."""
     ways = list(next(iter(result.within.values())))
     specs = []
     for figure in _figures(result):
         rows = list(result.within)
-        series = [_charts.entries(how, [result.within[model][how].get(figure) for model in rows]) for how in ways]
-        marks = {"chance": result.chance[figure]}
-        specs.append(
-            (f"{_FIGURES[figure]}.".capitalize(), _charts.dots(rows, series, axis=_FIGURES[figure], marks=marks))
-        )
+        series = [entries(how, [result.within[model][how].get(figure) for model in rows]) for how in ways]
+        axis, marks = _FIGURES[figure], {"chance": result.chance[figure]}
+        specs.append(dots(f"{axis[0].upper()}{axis[1:]}.", rows, series, axis=axis, marks=marks))
     if result.across:
         rows = list(result.across)
         ways = list(next(iter(result.across.values())))
-        series = [_charts.entries(how, [result.across[models][how] for models in rows]) for how in ways]
-        spec = _charts.dots(rows, series, axis="share of phases", marks={"chance": result.chance["phase"]})
-        specs.append(("Fraction of phases whose nearest in another model is the same phase.", spec))
+        series = [entries(how, [result.across[models][how] for models in rows]) for how in ways]
+        caption = "Fraction of phases whose nearest in another model is the same phase."
+        marks = {"chance": result.chance["phase"]}
+        specs.append(dots(caption, rows, series, axis="share of phases found again", marks=marks))
     return specs
 
 

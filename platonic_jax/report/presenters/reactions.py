@@ -1,13 +1,16 @@
 """Presenter of reaction vectors and of energies read out from them."""
 
+import itertools
+
 import numpy as np
 
 from platonic_jax.analyses import Groups, Reactions
-from platonic_jax.report import _charts
+from platonic_jax.charts import Spec, curve, dots, entries, lines, points, scattered
 from platonic_jax.report._table import Table, with_interval
 from platonic_jax.report._texts import independent_groups
 
 NAME = "reactions"
+_MOST = 30  # Reactions that have a row each.
 
 
 def title(result: Reactions) -> str:
@@ -58,27 +61,35 @@ def tables(result: Reactions) -> list[Table]:
     return [Table("change of environments, per atom", ("reaction", *result.norms), rows)]
 
 
-def charts(result: Reactions) -> list[tuple[str, _charts.Spec]]:
-    """Predicted against known energies, or else the norms of the reaction vectors."""
-    if result.errors:
-        errors = list(result.errors)
-        series = [_charts.entries("mean absolute error", [result.errors[name] for name in errors])]
-        known = np.isfinite(result.energies)
-        hover_text = [equation for equation, has in zip(result.equations, known, strict=True) if has]
-        clouds = [
-            _charts.scattered(name, np.asarray(result.energies)[known], np.asarray(values)[known], text=hover_text)
-            for name, values in result.predicted.items()
-        ]
-        return [
-            (
-                "Errors of energies, cross-validated over groups of reactions that share no compound.",
-                _charts.dots(errors, series, axis="eV per atom"),
-            ),
-            (
-                "Predicted against known energies, eV per reaction as written.",
-                _charts.points(clouds, x="known, eV", y="predicted, eV", diagonal=True),
-            ),
-        ]
-    series = [_charts.entries(model, list(norm)) for model, norm in result.norms.items()]
-    caption = "Change of environments per reacting atom."
-    return [(caption, _charts.dots(list(result.equations), series, axis="length of the vector, per atom"))]
+def charts(result: Reactions) -> list[Spec]:
+    """Predicted against known energies; and the norms of the reaction vectors."""
+    axis = "norm of the reaction vector, per atom"
+    if not result.errors:
+        caption = "Change of environments per reacting atom."
+        if len(result.equations) > _MOST:
+            curves = [curve(model, range(1, len(norm) + 1), np.sort(norm)) for model, norm in result.norms.items()]
+            return [lines(caption, curves, x="reactions, smallest change first", y=axis)]
+        series = [entries(model, list(norm)) for model, norm in result.norms.items()]
+        return [dots(caption, list(result.equations), series, axis=axis)]
+    known = np.isfinite(result.energies)
+    energies, names = result.energies[known], list(itertools.compress(result.equations, known))
+    predicted = [
+        scattered(name, energies, np.asarray(values)[known], text=names) for name, values in result.predicted.items()
+    ]
+    norms = [scattered(model, abs(energies), norm[known], text=names) for model, norm in result.norms.items()]
+    return [
+        dots(
+            "Errors of energies, cross-validated over groups of reactions that share no compound.",
+            list(result.errors),
+            [entries("mean absolute error", list(result.errors.values()))],
+            axis="mean absolute error, eV/atom",
+        ),
+        points(
+            "Predicted against known energies, eV per reaction as written.",
+            predicted,
+            x="known energy, eV",
+            y="predicted energy, eV",
+            diagonal=True,
+        ),
+        points("Change of environments and energy of each reaction.", norms, x="|ΔE| as written, eV", y=axis),
+    ]

@@ -1,14 +1,12 @@
 """One model's embeddings in another model's energy readout."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from platonic_jax.analyses import Estimate, ReadoutTransfer, Transfer
-from platonic_jax.report import _charts
+from platonic_jax.charts import Spec, dots, entries
 from platonic_jax.report._table import Strong, Table, with_interval
 
 NAME = "readout_transfer"
 _MILLI = 1e-3
+_ERRORS = {"mae": "Mean absolute error", "median": "Median error", "rmse": "Root mean square error"}
 
 
 def title(result: ReadoutTransfer) -> str:
@@ -91,37 +89,25 @@ def tables(result: ReadoutTransfer) -> list[Table]:
     ]
 
 
-def charts(result: ReadoutTransfer) -> list[tuple[str, _charts.Spec]]:
-    """Fraction of variance unexplained by each map, and the error of the readout on the mapped embeddings."""
-    specs = [
-        (
-            "Fraction of variance unexplained of the target's embeddings.",
-            _chart(result, "unexplained", axis="fraction of variance unexplained", marks={"constant mean": 1.0}),
-        )
-    ]
-    if result.readout:
-        caption = f"Errors of the energy readout of {result.target} on the mapped embeddings."
-        axis = "mean absolute error of energies, meV/atom"
-        specs.append((caption, _chart(result, "mae", axis=axis, unit=_MILLI, log=True)))
+def charts(result: ReadoutTransfer) -> list[Spec]:
+    """Fraction of variance unexplained by each map, and the errors of the readout on the mapped embeddings."""
+    caption = "Fraction of variance unexplained of the target's embeddings."
+    axis, marks = "fraction of variance unexplained", {"constant mean": 1.0}
+    specs = [dots(caption, *_errors(result, "unexplained"), axis=axis, marks=marks)]
+    for figure, name in _ERRORS.items() if result.readout else ():
+        caption = f"{name} of energies by the readout of {result.target} on the mapped embeddings."
+        axis = f"{name} of energies, meV/atom"
+        specs.append(dots(caption, *_errors(result, figure, unit=_MILLI), axis=axis, log=True))
     return specs
 
 
-def _chart(
-    result: ReadoutTransfer,
-    figure: str,
-    *,
-    axis: str,
-    unit: float = 1.0,
-    log: bool = False,
-    marks: Mapping[str, float] | None = None,
-) -> Any:
+def _errors(result: ReadoutTransfer, figure: str, *, unit: float = 1.0) -> tuple[list[str], list[Spec]]:
+    """Rows and series: maps of the source and of the controls, and baselines."""
     baselines = {f"{name} alone": entry for name, entry in result.baselines.items() if getattr(entry, figure)}
     rows = [*result.methods, *baselines]
-    values_of = lambda entries: [getattr(entries[row], figure) if row in entries else None for row in rows]
-    series = [_charts.entries(result.source, values_of(result.methods), unit=unit)]
+    values_of = lambda transfers: [getattr(transfers[row], figure) if row in transfers else None for row in rows]
+    series = [entries(result.source, values_of(result.methods), unit=unit)]
     series += [
-        _charts.entries(name, values_of(entries), style="random", unit=unit)
-        for name, entries in result.controls.items()
+        entries(name, values_of(transfers), style="random", unit=unit) for name, transfers in result.controls.items()
     ]
-    series.append(_charts.entries("baselines", values_of(baselines), style="baseline", unit=unit))
-    return _charts.dots(rows, series, axis=axis, log=log, marks=marks)
+    return rows, [*series, entries("baselines", values_of(baselines), style="baseline", unit=unit)]

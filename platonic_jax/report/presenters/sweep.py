@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from platonic_jax.analyses import PCA, Estimate, Layers, Sweep
-from platonic_jax.report import _charts
+from platonic_jax.charts import Spec, curve, lines
 from platonic_jax.report._table import Table, with_interval
 from platonic_jax.report._texts import measure_text, number
 
 NAME = "sweep"
+_FEW = 6  # Pairs of models that are drawn each.
 
 
 def title(result: Sweep) -> str:
@@ -30,11 +33,11 @@ def verdict(result: Sweep) -> list[str]:
 
 def _sentences(result: Sweep, name: str) -> Iterator[str]:
     most = result.ks[-1]
-    for method, curve in result.curves[name].items():
+    for method, entry in result.curves[name].items():
         if method == PCA:
             continue
-        estimate = Estimate(curve.value[-1, -1], curve.low[-1, -1], curve.high[-1, -1])
-        stable = curve.stable_from[-1]
+        estimate = Estimate(entry.value[-1, -1], entry.low[-1, -1], entry.high[-1, -1])
+        stable = entry.stable_from[-1]
         text = f"{measure_text(name).title} with {most} anchors, {_method(method)}"
         says = f"stable from {stable} anchors on" if stable else "not stable: use more anchors"
         yield f"{text}: {estimate:.2f}, {says}."
@@ -45,15 +48,15 @@ def tables(result: Sweep) -> list[Table]:
     all_tables = []
     for name, curves in result.curves.items():
         rows = []
-        for method, curve in curves.items():
-            stable = curve.stable_from[-1]
+        for method, entry in curves.items():
+            stable = entry.stable_from[-1]
             chance = method in result.settings["chance"]
             rows.append(
                 (
                     _method(method),
-                    *(number(value) for value in curve.value[:, -1]),
-                    f"{number(curve.low[-1, -1])} to {number(curve.high[-1, -1])}",
-                    f"± {number(curve.spread[-1, -1])}" if chance else "–",
+                    *(number(value) for value in entry.value[:, -1]),
+                    f"{number(entry.low[-1, -1])} to {number(entry.high[-1, -1])}",
+                    f"± {number(entry.spread[-1, -1])}" if chance else "–",
                     f"K = {stable}" if stable else "–",
                 )
             )
@@ -89,27 +92,36 @@ def _layers(result: Layers) -> Table:
     )
 
 
-def charts(result: Sweep) -> list[tuple[str, _charts.Spec]]:
+def charts(result: Sweep) -> list[Spec]:
     """One chart a measure: a curve for each way to choose anchors."""
+    ticks = ([float(k) for k in result.ks], [str(k) for k in result.ks])
+    few = 1 < len(result.pairs) <= _FEW
     specs = []
     for name, curves in result.curves.items():
         series = [
-            _charts.curve(
+            curve(
                 _method(method),
                 result.ks,
-                curve.value[:, -1],
-                low=curve.low[:, -1],
-                high=curve.high[:, -1],
+                entry.value[:, -1],
+                low=entry.low[:, -1],
+                high=entry.high[:, -1],
+                spread=entry.spread[:, -1] if np.isfinite(entry.spread).all() else None,
+                strands=entry.value[:, :-1].T if few else (),
                 style="baseline" if method == PCA else "model",
                 dash=method == PCA,
                 markers=True,
             )
-            for method, curve in curves.items()
+            for method, entry in curves.items()
         ]
-        ticks = ([float(k) for k in result.ks], [str(k) for k in result.ks])
-        caption = f"{measure_text(name).title}, mean over pairs of models, with 95 % intervals."
-        spec = _charts.lines(series, x="number of anchors K", y=name.replace("_", " "), log_x=True, ticks=ticks)
-        specs.append((caption, spec))
+        stable = [(entry.stable_from[-1], entry.value[:, -1]) for entry in curves.values()]
+        if rings := [(k, value[result.ks.index(k)]) for k, value in stable if k]:
+            series.append(curve("stable from here", *zip(*rings, strict=True), style="ring", markers=True))
+        title = measure_text(name).title
+        caption = (
+            f"{title}, mean over pairs of models{', which are thin lines' if few else ''}: bars are 95 % intervals "
+            "over structures, bands one standard deviation over choices of anchors."
+        )
+        specs.append(lines(caption, series, x="number of anchors K", y=title, log_x=True, ticks=ticks))
     return specs
 
 

@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 
 from platonic_jax.analyses import ImageDistances, OrbitSpread, Symmetry
-from platonic_jax.report import _charts
+from platonic_jax.charts import Spec, dots, entries
 from platonic_jax.report._table import Table
 from platonic_jax.report._texts import number, series
 
 NAME = "symmetry"
 SEVERAL = True  # A list of results, one for each model.
 _MOST = 12  # Elements that the chart shows.
+_LEAST = 1e-9  # Of a logarithmic axis.
+_SPACES = {"raw": "the model's own space", "shared": "the shared space"}
 _NAMED = 8  # Elements that the table names.
 
 
@@ -165,45 +167,30 @@ def tables(results: Sequence[Symmetry]) -> list[Table]:
     ]
 
 
-def charts(results: Sequence[Symmetry]) -> list[tuple[str, _charts.Spec]]:
+def charts(results: Sequence[Symmetry]) -> list[Spec]:
     """Every kind of image, and the most sensitive elements."""
-    kinds = list(results[0].images["raw"])
+    noise = results[0].noise
+    marks = {"tolerance": noise["tolerance"], "rounding of stored embeddings": noise["storage"]}
+    specs = []
+    for space, space_text in _SPACES.items():
+        kinds = list(results[0].images[space])
+        largest = [
+            [entry.images[space][kind].largest if kind in entry.images[space] else None for kind in kinds]
+            for entry in results
+        ]
+        caption = f"The largest distance of an image to its atom in {space_text}; zero is drawn at {_LEAST:.0e}."
+        axis = f"distance in {space_text}, relative to the norm"
+        specs.append(dots(caption, kinds, _series(results, largest), axis=axis, log=True, marks=marks))
     symbols = list(dict.fromkeys(symbol for entry in results for symbol in entry.elements))[:_MOST]
-    tolerance = {"tolerance": results[0].noise["tolerance"]}
-    style = lambda entry: "random" if entry.kind == "random" else "model"
-    return [
-        (
-            "The largest distance of an image to its atom in the model's own space; the dashed line is the tolerance.",
-            _charts.dots(
-                kinds,
-                [
-                    _charts.entries(
-                        entry.model,
-                        [entry.images["raw"][kind].largest if kind in entry.images["raw"] else None for kind in kinds],
-                        style=style(entry),
-                    )
-                    for entry in results
-                ],
-                axis="distance relative to the norm",
-                log=True,
-                marks=tolerance,
-            ),
-        ),
-        (
-            "The largest distance under rotations and reflections, by element.",
-            _charts.dots(
-                symbols,
-                [
-                    _charts.entries(
-                        entry.model,
-                        [entry.elements.get(symbol, {}).get("largest") for symbol in symbols],
-                        style=style(entry),
-                    )
-                    for entry in results
-                ],
-                axis="distance relative to the norm",
-                log=True,
-                marks=tolerance,
-            ),
-        ),
-    ]
+    largest = [[entry.elements.get(symbol, {}).get("largest") for symbol in symbols] for entry in results]
+    caption = "The largest distance under rotations and reflections in the model's own space, by element."
+    axis = f"distance in {_SPACES['raw']}, relative to the norm"
+    if not symbols:
+        return specs
+    return [*specs, dots(caption, symbols, _series(results, largest), axis=axis, log=True, marks=marks)]
+
+
+def _series(results: Sequence[Symmetry], values: Sequence[Sequence[float | None]]) -> list[Spec]:
+    style = lambda result: "random" if result.kind == "random" else "model"
+    shown = [[None if value is None else max(value, _LEAST) for value in row] for row in values]
+    return [entries(result.model, row, style=style(result)) for result, row in zip(results, shown, strict=True)]

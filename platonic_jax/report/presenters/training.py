@@ -1,11 +1,12 @@
 """Presenter of learned anchors and their results on held-out structures."""
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
 
 from platonic_jax.analyses import Agreement, Estimate, Task, Training
-from platonic_jax.report import _charts
+from platonic_jax.charts import Spec, curve, dots, entries, lines, points, scattered
 from platonic_jax.report._table import Table, with_interval
 from platonic_jax.report._texts import measure_text
 
@@ -31,7 +32,7 @@ _SPACES = {
 }
 _BASELINES = {"constant": "constant-mean baseline", "composition": "composition baseline"}
 _GAINS = {"start": "gain: learned − start", "raw": "gain: learned − raw embeddings"}
-_STYLES = {"raw": "baseline", "plain": "null", "direct": "model", "start": "model", "learned": "model"}
+_STYLES = {"raw": "baseline", "plain": "random", "direct": "model", "start": "model", "learned": "model"}
 # How verdicts name the spaces that a learned one is compared with.
 _COMPARED = {
     "start": "at the start of the training",
@@ -48,7 +49,9 @@ def title(result: Training) -> str:
 
 def intro(result: Training) -> str:
     """Summarise the input in a sentence."""
-    return f"{len(result.anchors)} anchors; training ended: {result.stopped}."
+    # Anchors have a file of their own, and are absent from a result that was read from JSON.
+    anchors = "" if result.anchors is None else f"{len(result.anchors)} anchors; "
+    return f"{anchors}training ended: {result.stopped}."
 
 
 def verdict(result: Training) -> list[str]:
@@ -159,14 +162,14 @@ def _task(result: Training, name: str) -> Table:
     return Table(title, ("space", *(_MODELS[kind] for kind in shown)), rows)
 
 
-def charts(result: Training) -> list[tuple[str, _charts.Spec]]:
-    """Agreement in every space, and the course of training."""
+def charts(result: Training) -> list[Spec]:
+    """Agreement in every space, of all trained models and of each pair, and the course of training."""
     specs = []
     for place, place_text in result.places.items():
         agreement = result.agreement[place]
         names = list(agreement.spaces["learned"])
         series = [
-            _charts.entries(
+            entries(
                 _SPACES[space],
                 [agreement.spaces[space][name].means["trained"] for name in names],
                 style=_STYLES[space],
@@ -174,16 +177,39 @@ def charts(result: Training) -> list[tuple[str, _charts.Spec]]:
             for space in _spaces(agreement)
         ]
         rows = [measure_text(name).title for name in names]
-        specs.append(
-            (f"Agreement of trained models on held-out atoms, {place_text}.", _charts.dots(rows, series, axis="value"))
-        )
+        caption = f"Agreement of trained models on held-out atoms, {place_text}."
+        specs.append(dots(caption, rows, series, axis="mean over pairs of models"))
+        specs += [_pairs(result, agreement, name, place_text) for name in names]
     losses = np.asarray(result.losses)
     validation = np.asarray(result.validation_losses)
-    series = [_charts.curve("training", np.arange(1, len(losses) + 1), losses, style="baseline")]
+    series = [curve("training", np.arange(1, len(losses) + 1), losses)]
     if len(validation):
-        series.append(_charts.curve("held-out chemical systems", *validation.T, markers=True))
-    specs.append(("Training and validation loss.", _charts.lines(series, x="step", y="loss")))
-    return specs
+        series.append(curve("held-out chemical systems", *validation.T, markers=True))
+    return [*specs, lines("Training and validation loss.", series, x="step", y="loss")]
+
+
+def _pairs(result: Training, agreement: Agreement, measure: str, place_text: str) -> Spec:
+    """Each pair of models in the learned space, and at the start of its training."""
+    before, learned = (agreement.spaces[space][measure].pairs for space in ("start", "learned"))
+    # Models stand in this order, and so does the later one of a pair.
+    ends = np.cumsum([result.num_trained, result.num_unseen])
+    kinds = np.searchsorted(ends, [j for _, j in result.pairs], side="right")
+    names = [f"{result.models[i]} – {result.models[j]}" for i, j in result.pairs]
+    series = [
+        scattered(
+            _KINDS[kind],
+            *(list(itertools.compress(values, kinds == i)) for values in (before, learned)),
+            text=list(itertools.compress(names, kinds == i)),
+            style="random" if kind == "control" else "model",
+        )
+        for i, kind in enumerate(("trained", "unseen", "control"))
+        if np.any(kinds == i)
+    ]
+    title = measure_text(measure).title
+    caption = (
+        f"{title} of each pair of models on held-out atoms, {place_text}: above the line it has grown by learning."
+    )
+    return points(caption, series, x=f"{title}, start of the training", y=f"{title}, learned", diagonal=True)
 
 
 def _spaces(agreement: Agreement) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from platonic_jax.analyses import NONE, Against, QuerySet, Typicality
-from platonic_jax.report import _charts
+from platonic_jax.charts import Spec, curve, dots, entries, lines
 from platonic_jax.report._table import Table, with_interval
 from platonic_jax.report._texts import listed, many
 
@@ -146,38 +146,39 @@ def _farthest(query: QuerySet, reference: str, model: str) -> str:
     return f"{structure}, {chemical_symbols[query.species[row][0]]} {atom}"
 
 
-def charts(result: Typicality) -> list[tuple[str, _charts.Spec]]:
+def charts(result: Typicality) -> list[Spec]:
     """Of each reference, how well each set is separated from it, and the p-values."""
     return [chart for reference in result.references for chart in _charts_against(result, reference)]
 
 
-def _charts_against(result: Typicality, reference: str) -> list[tuple[str, _charts.Spec]]:
+def _charts_against(result: Typicality, reference: str) -> list[Spec]:
     names = result.ranked(reference)
     series = [
-        _charts.entries(who, [result.queries[name].against[reference][who].auroc or None for name in names])
+        entries(who, [result.queries[name].against[reference][who].auroc or None for name in names])
         for who in result.queries[names[0]].against[reference]
     ]
     sets = {"held out": result.held_out[reference], **{name: result.queries[name] for name in names}}
     uniform = np.geomspace(1e-3, 1, _POINTS)
-    curves = [_charts.curve("uniform", uniform, uniform, style="null", dash=True)]
+    curves = [curve("uniform", uniform, uniform, style="null", dash=True)]
     for name, query in sets.items():
         p_value = query.against[reference][result.combined].p_value
         p_value = np.sort(p_value[np.isfinite(p_value)])
         share = np.searchsorted(p_value, uniform, side="right") / max(1, len(p_value))
-        curves.append(_charts.curve(name, uniform, share, style="baseline" if name == "held out" else "model"))
+        curves.append(curve(name, uniform, share, style="baseline" if name == "held out" else "model"))
     return [
-        (
+        dots(
             f"AUROC of each set against held-out structures of {reference}; 0.5 is chance level.",
-            _charts.dots(names, series, axis="AUROC", marks={"no difference": 0.5}),
+            names,
+            series,
+            axis=f"AUROC against held-out structures of {reference}",
+            marks={"chance level": 0.5},
         ),
-        (
-            f"Cumulative distribution of p-values against {reference}: held-out structures follow the dashed line.",
-            _charts.lines(
-                curves,
-                x=f"p-value, {result.combined}",
-                y="share of structures",
-                log_x=True,
-                marks=[{"x": result.settings["level"], "name": "level"}],
-            ),
+        lines(
+            f"Cumulative distribution of p-values against {reference}; held-out structures follow the uniform one.",
+            curves,
+            x=f"p-value against {reference}, {result.combined}",
+            y="share of structures",
+            log_x=True,
+            marks=[{"x": result.settings["level"], "name": "level"}],
         ),
     ]

@@ -6,51 +6,52 @@ import comparisons
 import numpy as np
 import pytest
 
-from platonic_jax import _html, plots, report
-from platonic_jax.analyses import arrangement
+from platonic_jax import _html, charts, plots, report
+from platonic_jax.analyses import Estimate, arrangement
 
 FE2O3 = 'Fe2O3 "x", 1'  # To be quoted in CSV.
 
-DOTS = {
-    "kind": "dots",
-    "axis": "similarity",
-    "log": False,
-    "rows": ["first <row>", "second row"],
-    "lines": [{"value": 0.5, "name": "chance"}],
-    "series": [
-        {"name": "7net-0", "style": "model", "value": [0.7, 0.8], "low": [0.6, 0.75], "high": [0.75, 0.9]},
-        {"name": "control", "style": "random", "value": [0.4, None], "low": [0.3, None], "high": [0.5, None]},
-    ],
-}
-LINES = {
-    "kind": "lines",
-    "x": "anchors",
-    "y": "agreement",
-    "log_x": True,
-    "log_y": False,
-    "ticks": None,
-    "lines": [{"x": 100, "name": "paper"}, {"y": 0.5, "name": "chance"}],
-    "series": [
-        {
-            "name": "7net-0",
-            "style": "model",
-            "x": [10, 100, 1000],
-            "y": [0.4, None, 0.8],
-            "low": [0.3, None, 0.7],
-            "high": [0.5, None, 0.9],
-            "dash": False,
-            "markers": True,
-        }
-    ],
-}
-POINTS = {
-    "kind": "points",
-    "x": "foreseen",
-    "y": "found",
-    "log_x": False,
-    "log_y": True,
-    "diagonal": True,
-    "series": [{"name": "7net-0", "style": "model", "x": [1, 2], "y": [1, 3], "text": ["mp-1", "mp-2"]}],
+CHARTS = {
+    "dots": charts.dots(
+        "Dots.",
+        ["first <row>", "second row"],
+        [
+            charts.entries("7net-0", [Estimate(0.7, 0.6, 0.75), Estimate(0.8, 0.75, 0.9)]),
+            charts.entries("control", [Estimate(0.4, 0.3, 0.5), None], style="random"),
+            charts.entries("null", [0.1, 0.2], style="null"),
+        ],
+        axis="similarity",
+        marks={"chance": 0.5},
+    ),
+    "lines": charts.lines(
+        "Lines.",
+        [
+            charts.curve(
+                "7net-0",
+                [10, 100, 1000],
+                [0.4, None, 0.8],
+                low=[0.3, None, 0.7],
+                high=[0.5, None, 0.9],
+                spread=[0.1, None, 0.2],
+                strands=[[0.3, 0.5, 0.7]],
+                markers=True,
+            ),
+            charts.curve("stable from here", [1000], [0.8], style="ring", markers=True),
+        ],
+        x="anchors",
+        y="agreement",
+        log_x=True,
+        marks=[{"x": 100, "name": "paper"}, {"y": 0.5}],
+    ),
+    "points": charts.points(
+        "Points.",
+        [charts.scattered("7net-0", [Estimate(1.0, 0.5, 1.5), 2.0], [1.0, 3.0], text=["mp-1", "mp-2"])],
+        x="known",
+        y="predicted",
+        log_y=True,
+        diagonal=True,
+    ),
+    "matrix": charts.matrix("Matrix.", ["a", "b (long)"], [[0.1, None, 0.9], [0.2, 0.3, 0.4]], columns=["x", "y", "z"]),
 }
 
 
@@ -64,18 +65,17 @@ def comparison():
 def path(comparison, tmp_path_factory):
     """A page with a comparison and charts."""
     made = report.part(comparison)
-    names = ("dots", "lines", "points")
-    places = "".join(f'<div data-figure="chart" data-chart="{name}" style="height:300px"></div>' for name in names)
-    charts = report.Part(
+    places = "".join(f'<div data-figure="chart" data-chart="{name}" style="height:300px"></div>' for name in CHARTS)
+    drawn = report.Part(
         name="charts",
         title="Charts",
         intro="",
-        verdict=["Three charts."],
+        verdict=["Four charts."],
         sections={"charts-all": ("Charts", places)},
-        charts=dict(zip(names, (DOTS, LINES, POINTS), strict=True)),
+        charts=CHARTS,
     )
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(report.page([made, charts], title="Two results"), encoding="utf-8")
+    path.write_text(report.page([made, drawn], title="Two results"), encoding="utf-8")
     return path
 
 
@@ -176,7 +176,7 @@ def rgb(colour):
 
 def test_every_figure_is_drawn_without_an_error_or_a_request(seen):
     page, said, asked = seen
-    assert page.locator("[data-figure].drawn").count() == 8 + 3 + 3 + 3
+    assert page.locator("[data-figure].drawn").count() == 8 + 3 + 3 + 4
     assert said == []
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
 
@@ -188,7 +188,7 @@ def test_a_page_without_a_comparison_is_drawn_too(browser, tmp_path):
         intro="",
         verdict=["Said."],
         sections={"all": ("All", '<div data-figure="chart" data-chart="dots" style="height:300px"></div>')},
-        charts={"dots": DOTS},
+        charts={"dots": CHARTS["dots"]},
     )
     (tmp_path / "report.html").write_text(report.page([part]), encoding="utf-8")
     page, said, _ = visit(browser, tmp_path / "report.html")
@@ -216,7 +216,7 @@ def test_hover_on_a_matrix_tells_value_interval_and_nulls(page, comparison):
     i, j = order.index(0), order.index(2)  # 7net-0 and chgnet-r2scan
     x, y = page.evaluate(
         """([i, j]) => {
-          const node = document.querySelector("[data-figure=matrix]");
+          const node = document.querySelector("[data-name=matrix]");
           node.scrollIntoView({ block: "center" });
           const { xaxis, yaxis } = node._fullLayout;
           const box = node.getBoundingClientRect();
@@ -230,8 +230,8 @@ def test_hover_on_a_matrix_tells_value_interval_and_nulls(page, comparison):
     for said in (
         "value 0.900",
         "0.880 to 0.930",
-        "structures exchanged 0.050 (p = 0.005)",
-        "within element 0.400 (p = 0.010)",
+        "structures exchanged 0.050, effect 0.850, p = 0.005",
+        "within element 0.400, effect 0.500, p = 0.010",
     ):
         assert said in text
 
@@ -244,9 +244,43 @@ def test_hover_on_a_chart_tells_value_and_interval(page):
 
 
 def test_curves_break_where_a_value_is_missing_and_bands_with_them(page):
-    band, curve = page.evaluate("document.querySelector('[data-chart=lines]').data.map(({ x, y }) => ({ x, y }))")
+    band, strand, curve, ring = page.evaluate(
+        "document.querySelector('[data-chart=lines]').data.map(({ x, y, mode }) => ({ x, y, mode }))"
+    )
     assert curve["y"] == [0.4, None, 0.8]
-    assert band["y"] == [0.5, 0.3, None, 0.9, 0.7, None]
+    np.testing.assert_allclose([y for y in band["y"] if y is not None], [0.5, 0.3, 1.0, 0.6])
+    assert (strand["y"], ring["mode"]) == ([0.3, 0.5, 0.7], "markers")
+
+
+@pytest.mark.parametrize("kind", ["dots", "lines", "points"])
+def test_the_page_and_the_figures_for_papers_show_the_same_numbers(page, kind):
+    fields = "({ name, x, y, error_x, error_y }) => ({ name, x, y, error_x, error_y })"
+    traces = page.evaluate(f"document.querySelector('[data-chart={kind}]').data.map({fields})")
+    ax = plots.draw(CHARTS[kind])
+    segments = [
+        segment for lines in ax.collections if hasattr(lines, "get_segments") for segment in lines.get_segments()
+    ]
+    for series in CHARTS[kind]["series"]:
+        (trace,) = (trace for trace in traces if trace.get("name") == series["name"])
+        at = np.array([trace["x"], trace["y"]], float)
+        assert any(np.array_equal(np.array(line.get_data(), float), at, equal_nan=True) for line in ax.lines)
+        for axis in (0, 1):
+            error = trace.get(f"error_{'xy'[axis]}") or {"array": [], "arrayminus": []}
+            for i, (up, down) in enumerate(zip(error["array"], error["arrayminus"], strict=True)):
+                if up or down:
+                    ends = np.stack([at[:, i], at[:, i]])
+                    ends[:, axis] += [-down, up]
+                    assert any(np.allclose(ends, segment) for segment in segments if len(segment) == 2), (series, i)
+
+
+def test_a_matrix_has_the_same_numbers_on_the_page_and_in_figures(page):
+    map_, values = page.evaluate(
+        "document.querySelector('[data-chart=matrix]').data.map(({ z, text }) => ({ z, text }))"
+    )
+    assert map_["z"] == CHARTS["matrix"]["value"]
+    assert values["text"] == ["0.10", "–", "0.90", "0.20", "0.30", "0.40"]
+    written = [text.get_text() for text in plots.draw(CHARTS["matrix"]).texts]
+    assert written == [text for text in values["text"] if text != "–"]
 
 
 # ---- picking -----------------------------------------------------------------------------------------------------
@@ -442,11 +476,11 @@ def test_a_table_is_saved_as_csv(page):
         "Fe,mp-2,MgO,2",
     ]
     _, numbers = saved(page, page.locator("#numbers-procrustes [aria-label='Save this table as CSV']"))
-    assert "7net-0,chgnet-r2scan,0.900,0.880 to 0.930,0.050,0.850,0.005,0.400,0.500,0.010" in numbers.decode()
+    assert "7net-0 – chgnet-r2scan,0.900,0.880 to 0.930,0.050,0.850,0.005,0.400,0.500,0.010" in numbers.decode()
 
 
 @pytest.mark.parametrize(
-    ("figure", "name"), [("matrix", "measures-procrustes-similarity-matrix"), ("map", "maps-7net-0-raw")]
+    ("figure", "name"), [("chart", "measures-procrustes-similarity-matrix"), ("map", "maps-7net-0-raw")]
 )
 def test_figures_are_saved_on_white(page, figure, name):
     tools = page.locator(f"[data-figure={figure}] + .tools").first
