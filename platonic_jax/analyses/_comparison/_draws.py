@@ -55,7 +55,7 @@ def draw(
 ) -> Drawn:
     """Compute values, nulls and standard errors of every pair."""
     clouds = [space.cloud for space in spaces]
-    structures = jnp.asarray(structure_index)
+    structures = structure_index
     values, influence = [], []
     for i, j in pairs:
         begin(f"{names[i]} and {names[j]}")
@@ -95,7 +95,7 @@ def draw(
             pairs,
             structures,
             null.orders(key[kind], number=EFFECT_DRAWS),
-            jnp.asarray(np.unique(groups, return_inverse=True)[1].astype(np.int32)),
+            np.unique(groups, return_inverse=True)[1].astype(np.int32),
             measures=measures,
         )
         errors[kind] = {name: standard_errors(influence[name] - of_null[name]) for name in measures}
@@ -115,8 +115,8 @@ def _within_groups(
     begin: Callable[[str], None],
 ) -> GroupDraws:
     def rows_of(space: Space) -> Callable[[np.ndarray], np.ndarray]:
-        mean, scale = np.asarray(space.mean), float(space.scale)
-        return lambda rows: np.asarray(space.cloud.rows[jnp.asarray(rows)]) * scale + mean
+        every, mean, scale = np.asarray(space.cloud.rows), np.asarray(space.mean), float(space.scale)
+        return lambda rows: every[rows] * scale + mean
 
     assert null.groups is not None
     return draw_groups(
@@ -168,7 +168,7 @@ def resamples(
     out = []
     for i in range(number):
         first, second = jax.random.split(jax.random.fold_in(key, i))
-        index = np.asarray(_resampled_index(first, jnp.asarray(structure_index[pool])))
+        index = np.asarray(_resampled_index(first, structure_index[pool]))
         choice = draw_anchors(key=second, pool=pool[index])
         out.append(Resample(choice, np.bincount(index, minlength=len(pool)).astype(np.float32)))
     return out
@@ -192,23 +192,21 @@ def redraw(
     begin: Callable[[str], None],
 ) -> Redrawn:
     """Compare the models on rows of whole structures, in the space of the anchors of every resample."""
-    structures = jnp.asarray(structure_index[rows])
+    structures = structure_index[rows]
     orders = {kind: null.orders(key[kind], rows=rows, number=EFFECT_DRAWS) for kind, null in nulls.items()}
     whole, draws = len(rows) == len(structure_index), []
     for r, (choice, weights) in enumerate(samples):
         begin(f"draw {r + 1} of {len(samples)} of the anchors")
         clouds, resampled = [], []
         for i, table in enumerate(tables):
-            x = jnp.asarray(choice.mapped(table), jnp.float32)
-            shared = project_thinned(
-                x, jnp.asarray(choice.rows), jnp.asarray(rows), choice.weights, similarity=similarity
-            )
+            x = np.asarray(choice.mapped(table), np.float32)
+            shared = project_thinned(x, choice.rows, rows, choice.weights, similarity=similarity)
             ties = jax.random.fold_in(key["ties"], i)
             space = partial(cloud_of, shared, structures, ties, num_neighbours=num_neighbours, measures=measures)
             clouds.append(space())
             if whole:
-                resampled.append(space(weights=jnp.asarray(weights)))
-        one = _values_and_nulls(clouds, resampled, jnp.asarray(weights), orders, pairs=pairs, measures=measures)
+                resampled.append(space(weights=weights))
+        one = _values_and_nulls(clouds, resampled, weights, orders, pairs=pairs, measures=measures)
         draws.append(jax.tree.map(np.asarray, one))
     spread = lambda values: np.std(values, axis=0, ddof=1)
     return Redrawn(

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from platonic_jax import statistics
+from platonic_jax import numerics, statistics
 from platonic_jax.analyses import _measures
 from platonic_jax.analyses._anchoring import Choice
 from platonic_jax.analyses._comparison._draws import Resample
@@ -49,18 +50,12 @@ class ThinnedMeasures:
             num_draws,
         )
         self.clouds = [space.thinned for space in spaces]
-        self.single = [cloud.astype(jnp.float32) for cloud in self.clouds]
-        structures = jnp.asarray(tables[0].structure_index[index])
+        self.single = [np.asarray(cloud, np.float32) for cloud in self.clouds]
         half = max(2, len(index) // 2)
-        self.samples = jnp.stack(
-            [
-                statistics.subsample_index(jax.random.fold_in(key["bootstrap"], i), structures, num_rows=half)
-                for i in range(num_draws)
-            ]
-        )
+        self.samples = _halves(key["bootstrap"], tables[0].structure_index[index], num_rows=half, num_draws=num_draws)
         self.exchange = {kind: null.exchange(index) for kind, null in nulls.items()}
-        self._elsewhere: dict[tuple[str, int], Array] = {}
-        self._redrawn: dict[int, Array] = {}
+        self._elsewhere: dict[tuple[str, int], np.ndarray] = {}
+        self._redrawn: dict[int, np.ndarray] = {}
 
     def matrix(self, name: str, *, begin: Callable[[str], None]) -> Matrix:
         """One measure over all pairs; over both orders of each, where it is not symmetric."""
@@ -119,29 +114,36 @@ class ThinnedMeasures:
         errors = (parts[0][0], parts[1][0] if self.redrawn else np.nan)
         return Estimated(errors, parts, nulls, p_values, {kind: parts for kind in nulls})
 
-    def _redraws(self, model: int) -> Array:
+    def _redraws(self, model: int) -> np.ndarray:
         """(r, t, k) the rows of a model in the space of each draw of the anchors."""
         if model not in self._redrawn:
-            rows = jnp.asarray(self.index)
             spaces = []
             for choice, _ in self.redrawn:
-                x = jnp.asarray(choice.mapped(self.tables[model]), jnp.float32)
-                anchors = jnp.asarray(choice.rows)
-                spaces.append(project_thinned(x, anchors, rows, choice.weights, similarity=self.similarity))
-            self._redrawn[model] = jnp.stack(spaces)
+                x = np.asarray(choice.mapped(self.tables[model]), np.float32)
+                spaces.append(project_thinned(x, choice.rows, self.index, choice.weights, similarity=self.similarity))
+            self._redrawn[model] = np.stack(spaces)
         return self._redrawn[model]
 
-    def _shuffled(self, kind: str, model: int, measure: Thinned) -> Array:
+    def _shuffled(self, kind: str, model: int, measure: Thinned) -> np.ndarray:
         """(d, t, k) the rows of a model in other orders; where order does not matter, in the space of other anchors."""
         null = self.nulls[kind]
         if measure.paired:
-            return self.single[model][null.orders(self.key[kind], rows=self.index, number=self.num_draws)]
+            return self.single[model][
+                np.asarray(null.orders(self.key[kind], rows=self.index, number=self.num_draws))
+            ]
         if (kind, model) not in self._elsewhere:
             choice = self.choice
-            x = jnp.asarray(choice.mapped(self.tables[model]), jnp.float32)
-            rows, spaces = jnp.asarray(self.index), []
+            x = jax.device_put(np.asarray(choice.mapped(self.tables[model]), np.float32))
+            spaces = []
             for i in range(self.num_draws):
-                others = null.orders(self.key[kind], first=i)[0][jnp.asarray(choice.rows)]
-                spaces.append(project_thinned(x, others, rows, choice.weights, similarity=self.similarity))
-            self._elsewhere[kind, model] = jnp.stack(spaces)
+                others = np.asarray(null.orders(self.key[kind], first=i))[0, choice.rows]
+                spaces.append(project_thinned(x, others, self.index, choice.weights, similarity=self.similarity))
+            self._elsewhere[kind, model] = np.stack(spaces)
         return self._elsewhere[kind, model]
+
+
+@partial(jax.jit, static_argnames=("num_rows", "num_draws"))
+def _halves(key: Array, structures: Array, *, num_rows: int, num_draws: int) -> Array:
+    """(num_draws, num_rows) rows of structures drawn at random."""
+    draw = lambda i: statistics.subsample_index(jax.random.fold_in(key, i), structures, num_rows=num_rows)
+    return numerics.map_rows(draw, jnp.arange(num_draws))
