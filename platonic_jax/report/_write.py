@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from platonic_jax import plots
 from platonic_jax._files import replacing
-from platonic_jax.analyses import Comparison, ReadoutTransfer, Sweep, Typicality, plain, write_json
+from platonic_jax.analyses import Comparison, ReadoutTransfer, Sweep, Typicality, plain
 from platonic_jax.report import _structures
+from platonic_jax.report._json import save
 from platonic_jax.report._page import page
 from platonic_jax.report.presenters import part
 
@@ -61,16 +62,6 @@ def write_files(result: Any, folder: str | Path, *, name: str) -> None:
     if type(result) in _PAGES:
         (folder / "figures").mkdir(exist_ok=True)
         plots.save(_PAGES[type(result)](result), folder / "figures" / f"{name}.png")
-
-
-def to_json(result: Any) -> Any:
-    """Return a result as plain lists and numbers; of symmetry, a list of them."""
-    return [entry.to_json() for entry in result] if isinstance(result, Sequence) else result.to_json()
-
-
-def save(result: Any, path: str | Path) -> None:
-    """Write a result as JSON, whole or not at all; of symmetry, a list."""
-    write_json(to_json(result), path)
 
 
 def _day(result: Any) -> str:

@@ -167,14 +167,18 @@ def resamples(
     """Resample the structures of a pool of rows, and draw anchors from each resample."""
     out = []
     for i in range(number):
-        first, second = jax.random.split(jax.random.fold_in(key, i))
-        index = np.asarray(_resampled_index(first, structure_index[pool]))
-        choice = draw_anchors(key=second, pool=pool[index])
+        index, anchor_key = _resampled(key, i, structure_index[pool])
+        index = np.asarray(index)
+        choice = draw_anchors(key=anchor_key, pool=pool[index])
         out.append(Resample(choice, np.bincount(index, minlength=len(pool)).astype(np.float32)))
     return out
 
 
-_resampled_index = jax.jit(statistics.resample_index)
+@jax.jit
+def _resampled(key: Array, i: Array, structures: Array) -> tuple[Array, Array]:
+    """Rows of a resample of the structures, and a key for its anchors."""
+    first, second = jax.random.split(jax.random.fold_in(key, i))
+    return statistics.resample_index(first, structures), second
 
 
 def redraw(

@@ -102,12 +102,16 @@ class ThinnedMeasures:
     ) -> Estimated:
         samples = np.asarray(_measures.thinned_samples(self.single[i], self.single[j], self.samples, measure=drawn))
         parts = [(float(np.std(samples, ddof=1)), self.num_draws - 1)]
+        shuffled = [self._shuffled(kind, j, measure) for kind in self.nulls]
+        xs = [self._redraws(i), *(np.broadcast_to(self.single[i], clouds.shape) for clouds in shuffled)]
+        ys = [self._redraws(j), *shuffled]
+        # All draws in one call, which is compiled once.
+        values = np.asarray(_measures.thinned_each(np.concatenate(xs), np.concatenate(ys), measure=drawn))
+        redrawn, *of_nulls = np.split(values, np.cumsum([len(clouds) for clouds in ys])[:-1])
         if self.redrawn:
-            redrawn = _measures.thinned_each(self._redraws(i), self._redraws(j), measure=drawn)
-            parts.append((float(np.std(np.asarray(redrawn), ddof=1)), len(self.redrawn) - 1))
+            parts.append((float(np.std(redrawn, ddof=1)), len(self.redrawn) - 1))
         nulls, p_values = {}, {}
-        for kind, null in self.nulls.items():
-            draws = np.asarray(_measures.thinned_null(self.single[i], self._shuffled(kind, j, measure), measure=drawn))
+        for (kind, null), draws in zip(self.nulls.items(), of_nulls, strict=True):
             nulls[kind] = float(draws.mean())
             possible = null.groups is None and self.exchange[kind]["can_be_tested"]
             p_values[kind] = float(p_value_of(name, np.array([value]), draws[:, None], possible=possible)[0])
@@ -121,7 +125,7 @@ class ThinnedMeasures:
             for choice, _ in self.redrawn:
                 x = np.asarray(choice.mapped(self.tables[model]), np.float32)
                 spaces.append(project_thinned(x, choice.rows, self.index, choice.weights, similarity=self.similarity))
-            self._redrawn[model] = np.stack(spaces)
+            self._redrawn[model] = np.array(spaces, np.float32).reshape(-1, *self.single[model].shape)
         return self._redrawn[model]
 
     def _shuffled(self, kind: str, model: int, measure: Thinned) -> np.ndarray:
