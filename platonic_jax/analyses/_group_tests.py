@@ -204,5 +204,6 @@ def _draws(
     orders = statistics.permutations(
         key, n=len(weights), groups=groups, blocks=blocks, num_permutations=num_permutations
     )
-    observed = _pairs.compared(clouds, clouds, pairs, weights, measures=measures)
-    return observed, numerics.map_rows(draw, orders)
+    # With the rows as they are among the draws, the loop's body is all there is to compile.
+    values = numerics.map_rows(draw, jnp.concatenate([jnp.arange(len(weights), dtype=jnp.int32)[None], orders]))
+    return {name: draws[0] for name, draws in values.items()}, {name: draws[1:] for name, draws in values.items()}

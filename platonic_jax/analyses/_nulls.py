@@ -1,10 +1,10 @@
 """Permutation nulls of measures that use all atoms: whole structures, or atoms within groups, are exchanged."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -36,13 +36,18 @@ class Null(NamedTuple):
     groups: np.ndarray | None
     blocks: np.ndarray
 
-    def orders(self, key: Array, *, rows: np.ndarray | None = None, first: int = 0, number: int = 1) -> Array:
+    def orders(self, key: Array, *, rows: np.ndarray | None = None, first: int = 0, number: int) -> Array:
         """(number, n) permutations, of all rows or of some whole structures."""
         groups = np.zeros(len(self.blocks), np.int32) if self.groups is None else self.groups
         blocks = self.blocks
         if rows is not None:
             groups, blocks = groups[rows], blocks[rows]
         return _orders(key, first, groups, blocks, number=number)
+
+    def each(self, key: Array, *, number: int) -> Iterator[Array]:
+        """Yield (n,) permutations of all rows one by one; a few are made at once."""
+        for first in range(0, number, EFFECT_DRAWS):
+            yield from self.orders(key, first=first, number=EFFECT_DRAWS)[: number - first]
 
     def exchange(self, rows: np.ndarray | None = None) -> dict[str, Any]:
         """Count the blocks and atoms that can move, and test whether they are enough for a test."""

@@ -12,7 +12,7 @@ from jaxtyping import Array
 from platonic_jax import numerics, statistics
 from platonic_jax.analyses import _pairs
 from platonic_jax.analyses._anchoring import Choice
-from platonic_jax.analyses._comparison._spaces import Space, project_thinned
+from platonic_jax.analyses._comparison._spaces import Space, project
 from platonic_jax.analyses._group_tests import GroupDraws, draw_groups
 from platonic_jax.analyses._jackknife import cloud_of, estimates_of, null_influences_of, standard_errors
 from platonic_jax.analyses._nulls import EFFECT_DRAWS, Null, Pairs, _sign, p_value_of, permuted_pairs
@@ -66,9 +66,8 @@ def draw(
     null_values, p_values, errors, exchange = {}, {}, {}, {}
     for kind, null in nulls.items():
         rows = []
-        for i in range(num_permutations):
+        for i, order in enumerate(null.each(key[kind], number=num_permutations)):
             begin(f"{kind.replace('_', ' ')}, draw {i + 1} of {num_permutations}")
-            order = null.orders(key[kind], first=i)[0]
             rows.append(jax.tree.map(np.asarray, permuted_pairs(clouds, clouds, order, pairs, measures=measures)))
         null_values[kind] = {name: np.array([row[name] for row in rows]) for name in measures}
         exchange[kind] = null.exchange()
@@ -204,7 +203,7 @@ def redraw(
         clouds, resampled = [], []
         for i, table in enumerate(tables):
             x = np.asarray(choice.mapped(table), np.float32)
-            shared = project_thinned(x, choice.rows, rows, choice.weights, similarity=similarity)
+            shared = project(x, choice.rows, rows, choice.weights, similarity=similarity)
             ties = jax.random.fold_in(key["ties"], i)
             space = partial(cloud_of, shared, structures, ties, num_neighbours=num_neighbours, measures=measures)
             clouds.append(space())
@@ -235,12 +234,16 @@ def _values_and_nulls(
 ) -> tuple[dict[str, Array], dict[str, Array], dict[str, dict[str, Array]]]:
     """Measures of each pair of the resampled rows, if any, and of all, and the means of a few draws of each null."""
     draw = lambda order: _pairs.permuted_pairs(clouds, clouds, order, pairs, measures=measures)
+    unmoved = jnp.arange(clouds[0].rows.shape[0], dtype=jnp.int32)
+    # All in one loop, whose body is compiled once.
+    values = numerics.map_rows(draw, jnp.concatenate([unmoved[None], *orders.values()]))
+    ends = np.cumsum([1, *map(len, orders.values())])
     nulls = {
-        kind: {name: jnp.mean(draws, axis=0) for name, draws in numerics.map_rows(draw, of_kind).items()}
-        for kind, of_kind in orders.items()
+        kind: {name: jnp.mean(draws[first:last], axis=0) for name, draws in values.items()}
+        for kind, first, last in zip(orders, ends[:-1], ends[1:], strict=True)
     }
     return (
         _pairs.compared(resampled, resampled, pairs, weights, measures=measures) if resampled else {},
-        _pairs.compared(clouds, clouds, pairs, measures=measures),
+        {name: draws[0] for name, draws in values.items()},
         nulls,
     )

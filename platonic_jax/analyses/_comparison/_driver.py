@@ -12,12 +12,12 @@ from jaxtyping import Array
 
 from platonic_jax import metrics, numerics
 from platonic_jax.analyses import _pairs
-from platonic_jax.analyses._anchoring import choose_anchors, display_names, whole_structures
+from platonic_jax.analyses._anchoring import choose_anchors, display_names, relative, whole_structures
 from platonic_jax.analyses._comparison._draws import Drawn, Redrawn, draw, redraw, resamples
 from platonic_jax.analyses._comparison._matrix import Estimated, matrix_of
 from platonic_jax.analyses._comparison._record import Comparison, Matrix
 from platonic_jax.analyses._comparison._resolved import group_labels, resolve
-from platonic_jax.analyses._comparison._spaces import check_memory, project
+from platonic_jax.analyses._comparison._spaces import check_memory, space_of
 from platonic_jax.analyses._comparison._thinned import ThinnedMeasures
 from platonic_jax.analyses._measures import DEFAULT_MEASURES, MEASURES, THINNED
 from platonic_jax.analyses._nulls import Null, Pairs
@@ -138,20 +138,14 @@ def compare(
         spaces, maps = [], []
         for i, (table, name) in enumerate(zip(paired, names, strict=True)):
             steps.begin(f"neighbours of {name}")
-            space, shared = project(
-                np.asarray(choice.mapped(table), np.float64),
-                anchor_index,
-                thinned_index,
-                choice.weights,
-                structures,
-                jax.random.fold_in(key["ties"], i),
-                similarity=similarity,
-                num_neighbours=num_neighbours,
-                measures=lists,
+            x = np.asarray(choice.mapped(table), np.float64)
+            shared = relative(x, x[anchor_index], similarity=similarity, weights=choice.weights)
+            ties = jax.random.fold_in(key["ties"], i)
+            spaces.append(
+                space_of(shared, thinned_index, structures, ties, num_neighbours=num_neighbours, measures=lists)
             )
-            spaces.append(space)
             maps.append(_maps(table.x, shared, map_index))
-            del shared
+            del x, shared
 
         matrices = {}
         if drawn:

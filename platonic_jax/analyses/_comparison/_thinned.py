@@ -16,7 +16,7 @@ from platonic_jax.analyses._anchoring import Choice
 from platonic_jax.analyses._comparison._draws import Resample
 from platonic_jax.analyses._comparison._matrix import Estimated, matrix_of
 from platonic_jax.analyses._comparison._record import Matrix
-from platonic_jax.analyses._comparison._spaces import Space, project_thinned
+from platonic_jax.analyses._comparison._spaces import Space, project
 from platonic_jax.analyses._measures import THINNED, TRANSPORT, Thinned
 from platonic_jax.analyses._nulls import Null, p_value_of
 from platonic_jax.tables import EmbeddingTable
@@ -124,7 +124,7 @@ class ThinnedMeasures:
             spaces = []
             for choice, _ in self.redrawn:
                 x = np.asarray(choice.mapped(self.tables[model]), np.float32)
-                spaces.append(project_thinned(x, choice.rows, self.index, choice.weights, similarity=self.similarity))
+                spaces.append(project(x, choice.rows, self.index, choice.weights, similarity=self.similarity))
             self._redrawn[model] = np.array(spaces, np.float32).reshape(-1, *self.single[model].shape)
         return self._redrawn[model]
 
@@ -132,16 +132,14 @@ class ThinnedMeasures:
         """(d, t, k) the rows of a model in other orders; where order does not matter, in the space of other anchors."""
         null = self.nulls[kind]
         if measure.paired:
-            return self.single[model][
-                np.asarray(null.orders(self.key[kind], rows=self.index, number=self.num_draws))
-            ]
+            return self.single[model][np.asarray(null.orders(self.key[kind], rows=self.index, number=self.num_draws))]
         if (kind, model) not in self._elsewhere:
             choice = self.choice
-            x = jax.device_put(np.asarray(choice.mapped(self.tables[model]), np.float32))
-            spaces = []
-            for i in range(self.num_draws):
-                others = np.asarray(null.orders(self.key[kind], first=i))[0, choice.rows]
-                spaces.append(project_thinned(x, others, self.index, choice.weights, similarity=self.similarity))
+            x = np.asarray(choice.mapped(self.tables[model]), np.float32)
+            spaces = [
+                project(x, np.asarray(order)[choice.rows], self.index, choice.weights, similarity=self.similarity)
+                for order in null.each(self.key[kind], number=self.num_draws)
+            ]
             self._elsewhere[kind, model] = np.stack(spaces)
         return self._elsewhere[kind, model]
 
