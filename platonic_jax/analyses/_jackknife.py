@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array
 from scipy import special
 
+from platonic_jax._typing import AnyArray
 from platonic_jax.analyses import _pairs
 from platonic_jax.analyses._pairs import Cloud
 
@@ -44,7 +45,7 @@ def estimates_of(
     left: Sequence[Cloud],
     right: Sequence[Cloud],
     pairs: Sequence[tuple[int, int]],
-    structures: Array,
+    structures: AnyArray,
     *,
     measures: Sequence[str],
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -58,9 +59,9 @@ def null_influences_of(
     left: Sequence[Cloud],
     right: Sequence[Cloud],
     pairs: Sequence[tuple[int, int]],
-    structures: Array,
-    orders: Array,
-    groups: Array,
+    structures: AnyArray,
+    orders: AnyArray,
+    groups: AnyArray,
     *,
     measures: Sequence[str],
 ) -> dict[str, np.ndarray]:
