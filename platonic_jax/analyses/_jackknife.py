@@ -129,7 +129,7 @@ def standard_errors(influence: np.ndarray) -> np.ndarray:
     number = influence.shape[-1]
     if number < 2:
         return np.full(influence.shape[:-1], np.nan, influence.dtype)
-    return np.sqrt(number) * np.std(influence, axis=-1, ddof=1)
+    return np.asarray(np.sqrt(number) * np.std(influence, axis=-1, ddof=1))
 
 
 def half_width(*parts: tuple[np.ndarray, int], level: float = 0.95) -> np.ndarray:
