@@ -1,5 +1,8 @@
 """The only importer of ott-jax: entropic optimal transport between point clouds, from a matrix of costs.
 
+It takes seconds to import, with an optimiser and a plotting library behind it, so each function does so when it is
+called.
+
 ott promotes dtypes and ranks freely, so strict promotion is relaxed around its calls, and only there. It is given costs
 rather than points: the products behind them belong to `numerics`, and ott-jax 0.6.0 cannot compute them block by
 block on jax ≥ 0.9 (`batch_size=`, ott-jax/ott#700), which clouds of a few thousand rows do not need.
@@ -13,11 +16,6 @@ import jax.numpy as jnp
 from jax import lax
 from jax.scipy.special import xlogy
 from jaxtyping import Array, Float
-from ott.geometry import epsilon_scheduler, geometry
-from ott.problems.linear import linear_problem
-from ott.problems.quadratic import quadratic_problem
-from ott.solvers.linear import acceleration, sinkhorn
-from ott.solvers.quadratic import gromov_wasserstein
 
 from platonic_jax._typing import Flag, Scalar
 
@@ -79,6 +77,10 @@ def entropic_cost(
         tau: 1 where marginals must be met; below, ρ KL(P1 | a) + ρ KL(Pᵀ1 | b) is added, ρ = ε τ / (1 − τ) (static).
             The value is then that of the plan found, which errs in first order of the potentials.
     """
+    from ott.geometry import epsilon_scheduler, geometry
+    from ott.problems.linear import linear_problem
+    from ott.solvers.linear import acceleration, sinkhorn
+
     n, m = cost.shape
     a = jnp.full(n, 1 / n, cost.dtype) if a is None else a
     b = jnp.full(m, 1 / m, cost.dtype) if b is None else b
@@ -153,6 +155,11 @@ def entropic_gromov_plan(
         max_iterations: Number of outer iterations after which it gives up, each of a hundred times as many inner ones
             at most (static).
     """
+    from ott.geometry import geometry
+    from ott.problems.quadratic import quadratic_problem
+    from ott.solvers.linear import sinkhorn
+    from ott.solvers.quadratic import gromov_wasserstein
+
     solver = gromov_wasserstein.GromovWasserstein(
         linear_solver=sinkhorn.Sinkhorn(max_iterations=100 * max_iterations),
         epsilon=epsilon,

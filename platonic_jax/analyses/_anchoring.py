@@ -61,7 +61,7 @@ def choose_anchors(
     """
     if isinstance(anchors, str):
         check_choice("anchors", anchors, ANCHORS)
-        x = jnp.asarray(table.x if pool is None else table.x[pool])
+        x = table.x if pool is None else table.x[pool]
         settings = {} if anchors in DETERMINISTIC else {"key": key}
         rows = np.asarray(getattr(anchor_methods, anchors)(x, k, **settings))
         return Choice(anchors, rows if pool is None else pool[rows].astype(np.int32))

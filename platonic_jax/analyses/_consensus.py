@@ -268,8 +268,8 @@ def _similarities(
     values, influence = estimates_of(left, right, pairs, structures, measures=_MEASURES)["procrustes"]
     settings = {"pairs": pairs, "measures": _MEASURES}
     draws = [
-        permuted_pairs(left, right, null.orders(key, first=i)[0], **settings)["procrustes"]
-        for i in range(num_permutations)
+        permuted_pairs(left, right, order, **settings)["procrustes"]
+        for order in null.each(key, number=num_permutations)
     ]
     means = np.mean(np.asarray(draws), axis=0)
     orders = null.orders(key, number=EFFECT_DRAWS)

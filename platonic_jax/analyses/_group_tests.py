@@ -15,6 +15,7 @@ from jaxtyping import Array
 
 from platonic_jax import numerics, statistics
 from platonic_jax.analyses import _pairs
+from platonic_jax.analyses._nulls import movable_rows
 
 __all__ = ["GroupDraws", "draw_groups"]
 
@@ -48,8 +49,7 @@ class GroupDraws(NamedTuple):
         if not kept.any():
             return np.full(self.values[measure].shape[1], np.nan)
         values, null = sign * self.values[measure][kept], sign * self.null[measure][:, kept]
-        test = partial(statistics.combined_test, weights=jnp.asarray(self.weights[measure][kept]))
-        return np.asarray(jax.vmap(test, in_axes=(1, 2))(jnp.asarray(values), jnp.asarray(null)).p_value)
+        return np.asarray(_combined_p_values(values, null, self.weights[measure][kept]))
 
     def corrected_p_values(self, measure: str) -> np.ndarray:
         """(p,) p-values corrected for the number of pairs; NaN where no group can be tested."""
@@ -57,12 +57,22 @@ class GroupDraws(NamedTuple):
         if not kept.any():
             return np.full(self.values[measure].shape[1], np.nan)
         return np.asarray(
-            statistics.max_combined(
-                jnp.asarray(self.values[measure][kept].T),
-                jnp.asarray(self.null[measure][:, kept].swapaxes(1, 2)),
-                weights=jnp.asarray(self.weights[measure][kept]),
+            _corrected_p_values(
+                self.values[measure][kept].T,
+                self.null[measure][:, kept].swapaxes(1, 2),
+                weights=self.weights[measure][kept],
             )
         )
+
+
+@jax.jit
+def _combined_p_values(values: Array, null: Array, weights: Array) -> Array:
+    """(p,) p-values of g groups together, from values, (g, p), draws, (d, g, p), and weights, (g,)."""
+    test = partial(statistics.combined_test, weights=weights)
+    return jax.vmap(test, in_axes=(1, 2))(values, null).p_value
+
+
+_corrected_p_values = jax.jit(statistics.max_combined)
 
 
 def draw_groups(
@@ -94,7 +104,7 @@ def draw_groups(
         Values and draws of the groups with at least ten blocks that can move.
     """
     labels, member = np.unique(groups, return_inverse=True)
-    movable = np.asarray(statistics.movable_rows(len(groups), groups=jnp.asarray(member), blocks=jnp.asarray(blocks)))
+    movable = np.asarray(movable_rows(len(groups), groups=member.astype(np.int32), blocks=blocks))
     values, null, weights = ({name: [] for name in measures} for _ in range(3))
     for g in range(len(labels)):
         one = jax.random.fold_in(key, g)
@@ -145,7 +155,7 @@ def _thinned(rows: np.ndarray, blocks: np.ndarray, key: Array) -> np.ndarray:
     return rows[taken[place]]
 
 
-def _filled(spaces: Sequence[np.ndarray], block: np.ndarray) -> tuple[Array, Array, Array, Array]:
+def _filled(spaces: Sequence[np.ndarray], block: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Pad rows, components, weights and blocks to one of `SIZES`, so that few shapes are compiled."""
     n, width = spaces[0].shape
     size = next(size for size in SIZES if size >= n)
@@ -160,7 +170,7 @@ def _filled(spaces: Sequence[np.ndarray], block: np.ndarray) -> tuple[Array, Arr
     weights = np.zeros(size, np.float32)
     weights[:n] = 1
     filled = np.concatenate([block, len(block) + np.arange(size - n)]).astype(np.int32)
-    return jnp.asarray(rows), jnp.asarray(components), jnp.asarray(weights), jnp.asarray(filled)
+    return rows, components, weights, filled
 
 
 # Compiled once for each of `SIZES`.
@@ -194,5 +204,6 @@ def _draws(
     orders = statistics.permutations(
         key, n=len(weights), groups=groups, blocks=blocks, num_permutations=num_permutations
     )
-    observed = _pairs.compared(clouds, clouds, pairs, weights, measures=measures)
-    return observed, numerics.map_rows(draw, orders)
+    # With the rows as they are among the draws, the loop's body is all there is to compile.
+    values = numerics.map_rows(draw, jnp.concatenate([jnp.arange(len(weights), dtype=jnp.int32)[None], orders]))
+    return {name: draws[0] for name, draws in values.items()}, {name: draws[1:] for name, draws in values.items()}

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
-from scipy import stats
+from scipy import special
 
-from platonic_jax import statistics
+from platonic_jax._typing import AnyArray
 from platonic_jax.analyses import _pairs
 from platonic_jax.analyses._pairs import Cloud
 
@@ -45,7 +45,7 @@ def estimates_of(
     left: Sequence[Cloud],
     right: Sequence[Cloud],
     pairs: Sequence[tuple[int, int]],
-    structures: Array,
+    structures: AnyArray,
     *,
     measures: Sequence[str],
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -59,9 +59,9 @@ def null_influences_of(
     left: Sequence[Cloud],
     right: Sequence[Cloud],
     pairs: Sequence[tuple[int, int]],
-    structures: Array,
-    orders: Array,
-    groups: Array,
+    structures: AnyArray,
+    orders: AnyArray,
+    groups: AnyArray,
     *,
     measures: Sequence[str],
 ) -> dict[str, np.ndarray]:
@@ -122,10 +122,14 @@ def _of_structures(slope: Array, structures: Array) -> Array:
 
 
 def standard_errors(influence: np.ndarray) -> np.ndarray:
-    """Standard errors, from influences of s structures along the last axis."""
-    of_each = partial(statistics.cluster_error, clusters=jnp.arange(influence.shape[-1]))
-    flat = jnp.asarray(influence.reshape(-1, influence.shape[-1]))
-    return np.asarray(jax.vmap(of_each)(flat)).reshape(influence.shape[:-1])
+    """Standard errors, from influences of s structures along the last axis: `statistics.cluster_error` of whole ones.
+
+    NaN for a single structure.
+    """
+    number = influence.shape[-1]
+    if number < 2:
+        return np.full(influence.shape[:-1], np.nan, influence.dtype)
+    return np.asarray(np.sqrt(number) * np.std(influence, axis=-1, ddof=1))
 
 
 def half_width(*parts: tuple[np.ndarray, int], level: float = 0.95) -> np.ndarray:
@@ -134,4 +138,4 @@ def half_width(*parts: tuple[np.ndarray, int], level: float = 0.95) -> np.ndarra
     fourth = np.sum([error**4 / max(freedom, 1) for error, freedom in parts], axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         freedom = np.where(fourth > 0, variance**2 / fourth, 1)
-    return np.asarray(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance))
+    return np.asarray(special.stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance))

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from platonic_jax import projection
 from platonic_jax.analyses import _measures, _pairs
-from platonic_jax.analyses._anchoring import choose_anchors, whole_structures
+from platonic_jax.analyses._anchoring import choose_anchors, relative, whole_structures
 from platonic_jax.analyses._group_tests import draw_groups
 from platonic_jax.analyses._intervals import JACKKNIFE
 from platonic_jax.analyses._jackknife import cloud_of, estimates_of, half_width, standard_errors
@@ -22,6 +20,7 @@ from platonic_jax.analyses._run import Steps, check_among
 from platonic_jax.tables import EmbeddingTable, load, pair
 
 MEASURES = _pairs.MEASURES
+_single = jax.jit(_pairs.single)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,25 +113,24 @@ def layers(
     steps = Steps(progress, len(paired) + 50 + num_permutations)
     num_elements = len(np.unique(chosen[0].species))
 
-    structures = jnp.asarray(chosen[0].structure_index)
+    structures = chosen[0].structure_index
 
     with jax.enable_x64(True), _pairs.serial_lapack():  # noqa: FBT003
         clouds, spaces = [], []
         for table in chosen:
             steps.begin(f"neighbours in {table.model} {table.layer}")
-            x = jnp.asarray(choice.mapped(table), jnp.float64)
-            shared = projection.relative(x, x[choice.rows], similarity=similarity, weights=choice.weights)
+            x = np.asarray(choice.mapped(table), np.float64)
+            shared = relative(x, x[choice.rows], similarity=similarity, weights=choice.weights)
             ties = jax.random.fold_in(jax.random.fold_in(key, 3), len(clouds))
             clouds.append(cloud_of(shared, structures, ties, num_neighbours=num_neighbours, measures=measures))
             spaces.append(np.asarray(shared, np.float32))
         left, right = clouds[: len(first)], clouds[len(first) :]
         steps.begin(f"layers of {model}")
         estimates = estimates_of(left, right, pairs, structures, measures=measures)
-        single = [[_pairs.single(cloud) for cloud in side] for side in (left, right)]
+        single = [[_single(cloud) for cloud in side] for side in (left, right)]
         null, draws = Null(chosen[0].species, chosen[0].structure_index), []
-        for i in range(num_permutations):
+        for i, order in enumerate(null.each(jax.random.fold_in(key, 2), number=num_permutations)):
             steps.begin(f"null of the layers of {model}, draw {i + 1} of {num_permutations}")
-            order = null.orders(jax.random.fold_in(key, 2), first=i)[0]
             draws.append(jax.tree.map(np.asarray, permuted_pairs(*single, order, pairs, measures=measures)))
         tests = draw_groups(
             [space.__getitem__ for space in spaces],

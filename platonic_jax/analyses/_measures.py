@@ -61,12 +61,6 @@ def thinned_value(x: Array, y: Array, *, measure: Measure) -> Array:
 
 
 @partial(jax.jit, static_argnames="measure")
-def thinned_null(x: Array, clouds: Array, *, measure: Measure) -> Array:
-    """The measure of a cloud and each of several others."""
-    return numerics.map_rows(lambda y: measure(x, y), clouds)
-
-
-@partial(jax.jit, static_argnames="measure")
 def thinned_samples(x: Array, y: Array, samples: Int[Array, "d r"], *, measure: Measure) -> Array:
     """The measure of each of several choices of rows."""
     return numerics.map_rows(lambda rows: measure(x[rows], y[rows]), samples)

@@ -1,10 +1,10 @@
 """Permutation nulls of measures that use all atoms: whole structures, or atoms within groups, are exchanged."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -36,22 +36,25 @@ class Null(NamedTuple):
     groups: np.ndarray | None
     blocks: np.ndarray
 
-    def orders(self, key: Array, *, rows: np.ndarray | None = None, first: int = 0, number: int = 1) -> Array:
+    def orders(self, key: Array, *, rows: np.ndarray | None = None, first: int = 0, number: int) -> Array:
         """(number, n) permutations, of all rows or of some whole structures."""
-        groups = jnp.zeros(len(self.blocks), jnp.int32) if self.groups is None else jnp.asarray(self.groups)
-        blocks = jnp.asarray(self.blocks)
+        groups = np.zeros(len(self.blocks), np.int32) if self.groups is None else self.groups
+        blocks = self.blocks
         if rows is not None:
             groups, blocks = groups[rows], blocks[rows]
         return _orders(key, first, groups, blocks, number=number)
+
+    def each(self, key: Array, *, number: int) -> Iterator[Array]:
+        """Yield (n,) permutations of all rows one by one; a few are made at once."""
+        for first in range(0, number, EFFECT_DRAWS):
+            yield from self.orders(key, first=first, number=EFFECT_DRAWS)[: number - first]
 
     def exchange(self, rows: np.ndarray | None = None) -> dict[str, Any]:
         """Count the blocks and atoms that can move, and test whether they are enough for a test."""
         blocks = self.blocks if rows is None else self.blocks[rows]
         every = np.zeros(len(self.blocks), np.int32) if self.groups is None else self.groups
         groups = every if rows is None else every[rows]
-        movable = np.asarray(
-            statistics.movable_rows(len(blocks), groups=jnp.asarray(groups), blocks=jnp.asarray(blocks))
-        )
+        movable = np.asarray(movable_rows(len(blocks), groups=groups, blocks=blocks))
         pairs, place = np.unique(np.stack([groups, blocks]), axis=1, return_inverse=True)
         orders = sum(statistics.arrangements(groups, blocks).values())
         return {
@@ -83,5 +86,6 @@ def p_value_of(name: str, value: np.ndarray, null: np.ndarray, *, possible: bool
     return np.where(defined, (1 + extreme) / (1 + len(null)), np.nan)
 
 
-# Compiled once for all who draw a null of every row.
+# Compiled once for all who draw a null.
+movable_rows = jax.jit(statistics.movable_rows, static_argnums=0)
 permuted_pairs = jax.jit(_pairs.permuted_pairs, static_argnames=("pairs", "measures"))

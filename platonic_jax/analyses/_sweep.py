@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
-from platonic_jax import numerics, projection
+from platonic_jax import numerics
 from platonic_jax.analyses import _measures, _pairs
-from platonic_jax.analyses._anchoring import ANCHORS, choose_anchors, display_names, whole_structures
+from platonic_jax.analyses._anchoring import ANCHORS, choose_anchors, display_names, relative, whole_structures
 from platonic_jax.analyses._jackknife import cloud_of, estimates_of, half_width, standard_errors
 from platonic_jax.analyses._layers import Layers, rows_of
 from platonic_jax.analyses._result import Result
@@ -129,11 +129,11 @@ def sweep(
     seeds = {name: 1 if name in _DETERMINISTIC else num_seeds for name in (*methods, PCA)}
     steps = Steps(progress, len(ks) * sum(seeds.values()))
     pairs = list(itertools.combinations(range(len(names)), 2))
-    structures = jnp.asarray(chosen[0].structure_index)
+    structures = chosen[0].structure_index
 
     with jax.enable_x64(True), _pairs.serial_lapack():  # noqa: FBT003
-        x = [jnp.asarray(table.x, jnp.float64) for table in chosen]
-        components = [numerics.pca(cloud, num_components=cloud.shape[1]).scores for cloud in x]
+        x = [np.asarray(table.x, np.float64) for table in chosen]
+        components = [np.asarray(_scores(cloud)) for cloud in x]
         estimates = {}
         for method, number in seeds.items():
             for k in ks:
@@ -143,7 +143,7 @@ def sweep(
                         spaces = [scores[:, :k] for scores in components]
                     else:
                         anchors = choose_anchors(method, chosen[0], k=k, key=jax.random.fold_in(key, 1 + i)).rows
-                        spaces = [projection.relative(cloud, cloud[anchors], similarity=similarity) for cloud in x]
+                        spaces = [relative(cloud, cloud[anchors], similarity=similarity) for cloud in x]
                     clouds = [
                         cloud_of(
                             space,
@@ -179,6 +179,12 @@ def sweep(
         },
         provenance=provenance(tables, paired, names, seed=seed),
     )
+
+
+@jax.jit
+def _scores(x: Array) -> Array:
+    """All principal components."""
+    return numerics.pca(x, num_components=x.shape[1]).scores
 
 
 def _curve(estimates: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]], ks: Sequence[int], measure: str) -> Curve:

@@ -32,7 +32,12 @@ def random(x: Numeric[AnyArray, "n p"], k: int, *, key: TypedKey) -> Int[Array, 
     """
     check_key(key)
     check_number(k, x.shape[0])
-    return jax.random.permutation(key, x.shape[0])[:k].astype(jnp.int32)
+    return _some_rows(key, n=x.shape[0], k=k)
+
+
+@partial(jax.jit, static_argnames=("n", "k"))
+def _some_rows(key: TypedKey, *, n: int, k: int) -> Int[Array, " {k}"]:
+    return jax.random.permutation(key, n)[:k].astype(jnp.int32)
 
 
 # Compiled here, once per shape: called as it is, the loop inside would be compiled anew every time.

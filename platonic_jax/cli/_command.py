@@ -1,6 +1,7 @@
 """Steps shared by all commands that compute: check arguments, compute, write, print."""
 
 import argparse
+import gc
 import hashlib
 import os
 import platform
@@ -86,9 +87,13 @@ def deliver(result: Any, args: argparse.Namespace) -> None:
 
 
 def keep_compiled() -> None:
-    """Keep compiled functions on disk; call it before JAX is imported. It affects this process only."""
+    """Keep compiled functions on disk, and collect garbage less often; call it before JAX is imported.
+
+    It affects this process only.
+    """
     from platonic_adapters import caches
 
+    gc.set_threshold(50_000, 20, 100)  # Traces are many small objects, which live as long as their programs.
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(caches.directory() / "compiled" / _processor()))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     # XLA logs an error for each program that it loads: it takes its own tuning flags, such as `prefer-no-gather`, for

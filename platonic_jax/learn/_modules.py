@@ -1,6 +1,7 @@
 """Learnable parts of a shared space: metrics before the similarity, mixtures of atoms as anchors, their weights."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeVar
 
 import jax
@@ -69,20 +70,15 @@ class Metric(nnx.Module):
         if rank is None:
             rank = int(p)
         check_count("rank", rank, most=p, bound="the number of columns p", fix="keep fewer directions")
-        x = jnp.asarray(x)
-        decomposition = numerics.pca(x, num_components=rank)
-        variance = jnp.mean(decomposition.scores**2, axis=0)
-        share = variance / jnp.where(variance[0] > 0, variance[0], 1)
-        scale = jnp.maximum(share, _LEAST_VARIANCE) ** (-whitening / 2)
-        mean = jnp.mean(x, axis=0, keepdims=True)
+        mean, directions, scale = _whitened(x, rank=rank, whitening=whitening)
         self.origin: Fixed = Fixed(mean if origin == "mean" else jnp.zeros_like(mean))
         self.directions: Fixed | nnx.Param[Array]
         self.log_scale: Fixed | nnx.Param[Array]
         if kind == "spectral":
-            self.directions = Fixed(decomposition.components.T)
+            self.directions = Fixed(directions)
             self.log_scale = nnx.Param(jnp.log(scale))
         else:
-            self.directions = nnx.Param(decomposition.components.T * scale[None, :])
+            self.directions = nnx.Param(directions * scale[None, :])
             self.log_scale = Fixed(jnp.zeros_like(scale))
 
     @property
@@ -93,6 +89,18 @@ class Metric(nnx.Module):
     def __call__(self, x: Float[Array, "n p"]) -> Float[Array, "n r"]:
         """Rows of the model, mapped."""
         return numerics.matmul(x - self.origin[...], self.matrix)
+
+
+@partial(jax.jit, static_argnames=("rank", "whitening"))
+def _whitened(
+    x: Float[Array, "n p"], *, rank: int, whitening: float
+) -> tuple[Float[Array, "1 p"], Float[Array, "p {rank}"], Float[Array, " {rank}"]]:
+    """Compute the mean of the rows, their first principal directions, and what each of these is multiplied by."""
+    decomposition = numerics.pca(x, num_components=rank)
+    variance = jnp.mean(decomposition.scores**2, axis=0)
+    share = variance / jnp.where(variance[0] > 0, variance[0], 1)
+    scale = jnp.maximum(share, _LEAST_VARIANCE) ** (-whitening / 2)
+    return jnp.mean(x, axis=0, keepdims=True), decomposition.components.T, scale
 
 
 class SoftAnchors(nnx.Module):

@@ -13,8 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
-from scipy.optimize import linear_sum_assignment, linprog
-from scipy.sparse import csr_array
 
 from platonic_jax._typing import Flag
 
@@ -76,6 +74,9 @@ def solve(solver: Callable[..., tuple[np.ndarray, bool]], *arrays: Float[Array, 
 
 def cheapest_plan(cost: np.ndarray) -> np.ndarray:
     """The plan of least cost between uniform clouds: a vertex, in float64."""
+    from scipy.optimize import linear_sum_assignment, linprog
+    from scipy.sparse import csr_array
+
     n, m = cost.shape
     if n == m:
         plan = np.zeros(cost.shape)

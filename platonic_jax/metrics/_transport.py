@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.spatial.distance import cdist
 
 from platonic_jax import _ott, numerics
 from platonic_jax._checks import check_count, check_positive, check_same_width
@@ -151,6 +150,8 @@ def wasserstein(x: Numeric[AnyArray, "n p"], y: Numeric[AnyArray, "m p"], *, ord
 
 
 def _cheapest_between(x: np.ndarray, y: np.ndarray, *, order: int) -> tuple[np.ndarray, bool]:
+    from scipy.spatial.distance import cdist
+
     plan = _exact.cheapest_plan(cdist(x, y, "euclidean" if order == 1 else "sqeuclidean"))
     return plan, bool(np.isfinite(plan).all())
 

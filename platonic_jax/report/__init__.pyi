@@ -1,9 +1,9 @@
+from ._json import save as save
+from ._json import to_json as to_json
 from ._page import page as page
 from ._part import Part as Part
 from ._table import Strong as Strong
 from ._table import Table as Table
-from ._write import save as save
-from ._write import to_json as to_json
 from ._write import write as write
 from ._write import write_files as write_files
 from .presenters import charts as charts

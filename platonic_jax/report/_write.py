@@ -6,8 +6,9 @@ from typing import Any
 
 from platonic_jax import plots
 from platonic_jax._files import replacing
-from platonic_jax.analyses import Comparison, plain, write_json
+from platonic_jax.analyses import Comparison, plain
 from platonic_jax.report import _structures
+from platonic_jax.report._json import save
 from platonic_jax.report._page import page
 from platonic_jax.report.presenters import part
 
@@ -49,16 +50,6 @@ def write_files(result: Any, folder: str | Path, *, name: str) -> None:
     plots.save_all(result, folder / "figures", name=name)
     if isinstance(result, Comparison):
         _structures.write(result, folder / _structures.FILE)
-
-
-def to_json(result: Any) -> Any:
-    """Return a result as plain lists and numbers; of symmetry, a list of them."""
-    return [entry.to_json() for entry in result] if isinstance(result, Sequence) else result.to_json()
-
-
-def save(result: Any, path: str | Path) -> None:
-    """Write a result as JSON, whole or not at all; of symmetry, a list."""
-    write_json(to_json(result), path)
 
 
 def _day(result: Any) -> str:

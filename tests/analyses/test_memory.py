@@ -118,7 +118,7 @@ def test_results_do_not_depend_on_the_budget():
     few_draws = {"num_permutations": 19, "num_anchor_draws": 0, "element_alone": False}
     found = []
     for size in (2**20, 2**33):
-        for compiled in (_spaces.project, _jackknife._estimate, _jackknife._null_estimate):
+        for compiled in (_spaces.space_of, _jackknife._estimate, _jackknife._null_estimate):
             compiled.clear_cache()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(_memory, "BASE", -(10**12))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from commands import write_store
 
 import platonic_jax
 
@@ -38,6 +39,38 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
 )
 def test_import_is_light(statement):
     assert heavy_modules(statement) == []
+
+
+def test_models_are_listed_with_nothing_but_what_prints_a_table():
+    assert heavy_modules(COMMAND.format(["models"])) == ["rich"]
+
+
+# How many programs were compiled, and which libraries were imported.
+COMPARED = """
+import sys
+import jax
+from platonic_jax import cli
+events = []
+jax.monitoring.register_event_duration_secs_listener(lambda event, _, **__: events.append(event))
+assert cli.main({}) == 0
+print(events.count("/jax/core/compile/jaxpr_to_mlir_module_duration"))
+print(*(name for name in ("ott", "matplotlib", "plotly", "flax", "sklearn", "scipy.stats") if name in sys.modules))
+"""
+
+
+def test_a_comparison_compiles_few_programs_and_imports_what_it_uses(tmp_path):
+    stores = [write_store(tmp_path / f"{seed}.zarr", seed=seed, width=6 + seed, model=str(seed)) for seed in range(2)]
+    draws = ["--num-permutations", "6", "--num-anchor-draws", "2", "-k", "8"]
+    arguments = ["compare", *stores, *draws, "--measures", "procrustes,cka,mutual_knn"]
+    run = subprocess.run(
+        [sys.executable, "-c", COMPARED.format([*arguments, "--json", str(tmp_path / "out.json")])],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    number, imported = run.stdout.splitlines()[-2:]
+    assert 20 < int(number) < 50  # Operation by operation there were 306.
+    assert imported == ""
 
 
 def test_the_light_import_test_can_fail():

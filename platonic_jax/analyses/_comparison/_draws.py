@@ -12,7 +12,7 @@ from jaxtyping import Array
 from platonic_jax import numerics, statistics
 from platonic_jax.analyses import _pairs
 from platonic_jax.analyses._anchoring import Choice
-from platonic_jax.analyses._comparison._spaces import Space, project_thinned
+from platonic_jax.analyses._comparison._spaces import Space, project
 from platonic_jax.analyses._group_tests import GroupDraws, draw_groups
 from platonic_jax.analyses._jackknife import cloud_of, estimates_of, null_influences_of, standard_errors
 from platonic_jax.analyses._nulls import EFFECT_DRAWS, Null, Pairs, _sign, p_value_of, permuted_pairs
@@ -55,7 +55,7 @@ def draw(
 ) -> Drawn:
     """Compute values, nulls and standard errors of every pair."""
     clouds = [space.cloud for space in spaces]
-    structures = jnp.asarray(structure_index)
+    structures = structure_index
     values, influence = [], []
     for i, j in pairs:
         begin(f"{names[i]} and {names[j]}")
@@ -66,9 +66,8 @@ def draw(
     null_values, p_values, errors, exchange = {}, {}, {}, {}
     for kind, null in nulls.items():
         rows = []
-        for i in range(num_permutations):
+        for i, order in enumerate(null.each(key[kind], number=num_permutations)):
             begin(f"{kind.replace('_', ' ')}, draw {i + 1} of {num_permutations}")
-            order = null.orders(key[kind], first=i)[0]
             rows.append(jax.tree.map(np.asarray, permuted_pairs(clouds, clouds, order, pairs, measures=measures)))
         null_values[kind] = {name: np.array([row[name] for row in rows]) for name in measures}
         exchange[kind] = null.exchange()
@@ -95,7 +94,7 @@ def draw(
             pairs,
             structures,
             null.orders(key[kind], number=EFFECT_DRAWS),
-            jnp.asarray(np.unique(groups, return_inverse=True)[1].astype(np.int32)),
+            np.unique(groups, return_inverse=True)[1].astype(np.int32),
             measures=measures,
         )
         errors[kind] = {name: standard_errors(influence[name] - of_null[name]) for name in measures}
@@ -115,8 +114,8 @@ def _within_groups(
     begin: Callable[[str], None],
 ) -> GroupDraws:
     def rows_of(space: Space) -> Callable[[np.ndarray], np.ndarray]:
-        mean, scale = np.asarray(space.mean), float(space.scale)
-        return lambda rows: np.asarray(space.cloud.rows[jnp.asarray(rows)]) * scale + mean
+        every, mean, scale = np.asarray(space.cloud.rows), np.asarray(space.mean), float(space.scale)
+        return lambda rows: every[rows] * scale + mean
 
     assert null.groups is not None
     return draw_groups(
@@ -167,14 +166,18 @@ def resamples(
     """Resample the structures of a pool of rows, and draw anchors from each resample."""
     out = []
     for i in range(number):
-        first, second = jax.random.split(jax.random.fold_in(key, i))
-        index = np.asarray(_resampled_index(first, jnp.asarray(structure_index[pool])))
-        choice = draw_anchors(key=second, pool=pool[index])
+        index, anchor_key = _resampled(key, i, structure_index[pool])
+        index = np.asarray(index)
+        choice = draw_anchors(key=anchor_key, pool=pool[index])
         out.append(Resample(choice, np.bincount(index, minlength=len(pool)).astype(np.float32)))
     return out
 
 
-_resampled_index = jax.jit(statistics.resample_index)
+@jax.jit
+def _resampled(key: Array, i: Array, structures: Array) -> tuple[Array, Array]:
+    """Rows of a resample of the structures, and a key for its anchors."""
+    first, second = jax.random.split(jax.random.fold_in(key, i))
+    return statistics.resample_index(first, structures), second
 
 
 def redraw(
@@ -192,23 +195,21 @@ def redraw(
     begin: Callable[[str], None],
 ) -> Redrawn:
     """Compare the models on rows of whole structures, in the space of the anchors of every resample."""
-    structures = jnp.asarray(structure_index[rows])
+    structures = structure_index[rows]
     orders = {kind: null.orders(key[kind], rows=rows, number=EFFECT_DRAWS) for kind, null in nulls.items()}
     whole, draws = len(rows) == len(structure_index), []
     for r, (choice, weights) in enumerate(samples):
         begin(f"draw {r + 1} of {len(samples)} of the anchors")
         clouds, resampled = [], []
         for i, table in enumerate(tables):
-            x = jnp.asarray(choice.mapped(table), jnp.float32)
-            shared = project_thinned(
-                x, jnp.asarray(choice.rows), jnp.asarray(rows), choice.weights, similarity=similarity
-            )
+            x = np.asarray(choice.mapped(table), np.float32)
+            shared = project(x, choice.rows, rows, choice.weights, similarity=similarity)
             ties = jax.random.fold_in(key["ties"], i)
             space = partial(cloud_of, shared, structures, ties, num_neighbours=num_neighbours, measures=measures)
             clouds.append(space())
             if whole:
-                resampled.append(space(weights=jnp.asarray(weights)))
-        one = _values_and_nulls(clouds, resampled, jnp.asarray(weights), orders, pairs=pairs, measures=measures)
+                resampled.append(space(weights=weights))
+        one = _values_and_nulls(clouds, resampled, weights, orders, pairs=pairs, measures=measures)
         draws.append(jax.tree.map(np.asarray, one))
     spread = lambda values: np.std(values, axis=0, ddof=1)
     return Redrawn(
@@ -233,12 +234,16 @@ def _values_and_nulls(
 ) -> tuple[dict[str, Array], dict[str, Array], dict[str, dict[str, Array]]]:
     """Measures of each pair of the resampled rows, if any, and of all, and the means of a few draws of each null."""
     draw = lambda order: _pairs.permuted_pairs(clouds, clouds, order, pairs, measures=measures)
+    unmoved = jnp.arange(clouds[0].rows.shape[0], dtype=jnp.int32)
+    # All in one loop, whose body is compiled once.
+    values = numerics.map_rows(draw, jnp.concatenate([unmoved[None], *orders.values()]))
+    ends = np.cumsum([1, *map(len, orders.values())])
     nulls = {
-        kind: {name: jnp.mean(draws, axis=0) for name, draws in numerics.map_rows(draw, of_kind).items()}
-        for kind, of_kind in orders.items()
+        kind: {name: jnp.mean(draws[first:last], axis=0) for name, draws in values.items()}
+        for kind, first, last in zip(orders, ends[:-1], ends[1:], strict=True)
     }
     return (
         _pairs.compared(resampled, resampled, pairs, weights, measures=measures) if resampled else {},
-        _pairs.compared(clouds, clouds, pairs, measures=measures),
+        {name: draws[0] for name, draws in values.items()},
         nulls,
     )

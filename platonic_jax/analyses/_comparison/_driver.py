@@ -12,12 +12,12 @@ from jaxtyping import Array
 
 from platonic_jax import metrics, numerics
 from platonic_jax.analyses import _pairs
-from platonic_jax.analyses._anchoring import choose_anchors, display_names, whole_structures
+from platonic_jax.analyses._anchoring import choose_anchors, display_names, relative, whole_structures
 from platonic_jax.analyses._comparison._draws import Drawn, Redrawn, draw, redraw, resamples
 from platonic_jax.analyses._comparison._matrix import Estimated, matrix_of
 from platonic_jax.analyses._comparison._record import Comparison, Matrix
 from platonic_jax.analyses._comparison._resolved import group_labels, resolve
-from platonic_jax.analyses._comparison._spaces import check_memory, project
+from platonic_jax.analyses._comparison._spaces import check_memory, space_of
 from platonic_jax.analyses._comparison._thinned import ThinnedMeasures
 from platonic_jax.analyses._measures import DEFAULT_MEASURES, MEASURES, THINNED
 from platonic_jax.analyses._nulls import Null, Pairs
@@ -138,20 +138,14 @@ def compare(
         spaces, maps = [], []
         for i, (table, name) in enumerate(zip(paired, names, strict=True)):
             steps.begin(f"neighbours of {name}")
-            space, shared = project(
-                jnp.asarray(choice.mapped(table), jnp.float64),
-                jnp.asarray(anchor_index),
-                jnp.asarray(thinned_index),
-                choice.weights,
-                jnp.asarray(structures),
-                jax.random.fold_in(key["ties"], i),
-                similarity=similarity,
-                num_neighbours=num_neighbours,
-                measures=lists,
+            x = np.asarray(choice.mapped(table), np.float64)
+            shared = relative(x, x[anchor_index], similarity=similarity, weights=choice.weights)
+            ties = jax.random.fold_in(key["ties"], i)
+            spaces.append(
+                space_of(shared, thinned_index, structures, ties, num_neighbours=num_neighbours, measures=lists)
             )
-            spaces.append(space)
-            maps.append(_maps(jnp.asarray(table.x), shared, map_index))
-            del shared
+            maps.append(_maps(table.x, shared, map_index))
+            del x, shared
 
         matrices = {}
         if drawn:
@@ -323,13 +317,9 @@ def _matrix(
     return matrix_of(name, dict(zip(pairs, drawn.values[name], strict=True)), entries, m=m, settings=settings)
 
 
-def _maps(x: Array, shared: Array, rows: np.ndarray) -> dict[str, np.ndarray]:
+def _maps(x: np.ndarray, shared: Array, rows: np.ndarray) -> dict[str, np.ndarray]:
     """The maps' axes are those of all rows; only the chosen rows are kept."""
-    raw, together = (
-        # A cloud of one column has no second axis but an empty one.
-        numerics.pca(jnp.pad(cloud, ((0, 0), (0, max(0, 2 - cloud.shape[1])))), num_components=2)
-        for cloud in (x, shared)
-    )
+    raw, together = _plane(x), _plane(shared)
     return {
         "raw": np.asarray(raw.scores)[rows],
         "shared": np.asarray(together.scores)[rows],
@@ -338,9 +328,18 @@ def _maps(x: Array, shared: Array, rows: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+@jax.jit
+def _plane(x: Array) -> numerics.PCA:
+    """The first two principal components; a cloud of one column has no second but an empty one."""
+    return numerics.pca(jnp.pad(x, ((0, 0), (0, max(0, 2 - x.shape[1])))), num_components=2)
+
+
 def _overlaps(nearest: Sequence[np.ndarray], pairs: Pairs) -> np.ndarray:
     """(m, m, r) the share of neighbours in common, of lists (r, j) of each model."""
     out = np.ones((len(nearest), len(nearest), len(nearest[0])), np.float32)
     for i, j in pairs:
-        out[i, j] = out[j, i] = metrics.neighbour_overlap(jnp.asarray(nearest[i]), jnp.asarray(nearest[j]))
+        out[i, j] = out[j, i] = _overlap(nearest[i], nearest[j])
     return out
+
+
+_overlap = jax.jit(metrics.neighbour_overlap)

@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
-from platonic_jax import _memory, numerics, projection
+from platonic_jax import _memory, numerics
 from platonic_jax._typing import TypedKey
+from platonic_jax.analyses._anchoring import relative
 from platonic_jax.analyses._pairs import NEIGHBOURS, Cloud, make_cloud, neighbour_lists
 from platonic_jax.tables import EmbeddingTable
 
@@ -59,37 +61,33 @@ def check_memory(tables: Sequence[EmbeddingTable], *, k: int, similarity: str, r
     )
 
 
-@partial(jax.jit, static_argnames=("similarity", "num_neighbours", "measures"))
 def project(
-    x: Float[Array, "n p"],
-    anchor_index: Int[Array, " k"],
-    thinned_index: Int[Array, " t"],
-    weights: Float[Array, " k"] | None,
-    structures: Int[Array, " n"],
-    key: TypedKey,
-    *,
-    similarity: str,
-    num_neighbours: int,
-    measures: tuple[str, ...] = NEIGHBOURS,
-) -> tuple[Space, Float[Array, "n k"]]:
-    """A model's space, and its rows there before anything was taken from them."""
-    shared = projection.relative(x, x[anchor_index], similarity=similarity, weights=weights)
-    nearest = neighbour_lists(shared, structures, num_neighbours=num_neighbours, key=key, measures=measures)
-    centred = numerics.centre(shared)
-    size = numerics.safe_norm(centred.reshape(-1))
-    scale = jnp.where(size > 0, size, 1)
-    cloud = make_cloud((centred / scale).astype(jnp.float32), nearest, jnp.ones(len(x), jnp.float32))
-    return Space(cloud, shared[:1] - centred[:1], scale, shared[thinned_index]), shared
-
-
-@partial(jax.jit, static_argnames="similarity")
-def project_thinned(
-    x: Float[Array, "n p"],
-    anchor_index: Int[Array, " k"],
-    thinned_index: Int[Array, " t"],
+    x: Float[np.ndarray, "n p"],
+    anchor_index: Int[np.ndarray, " k"],
+    thinned_index: Int[np.ndarray, " t"],
     weights: Float[Array, " k"] | None,
     *,
     similarity: str,
 ) -> Float[Array, "t k"]:
-    """Some rows in the space of anchors; the similarity may look at all of them."""
-    return projection.relative(x[thinned_index], x[anchor_index], similarity=similarity, weights=weights, reference=x)
+    """Represent some rows in the space of anchors; the similarity may look at all of them."""
+    return relative(x[thinned_index], x[anchor_index], similarity=similarity, weights=weights, reference=x)
+
+
+# Apart from the projection, so that models of different widths share what is compiled.
+@partial(jax.jit, static_argnames=("num_neighbours", "measures"))
+def space_of(
+    shared: Float[Array, "n k"],
+    thinned_index: Int[Array, " t"],
+    structures: Int[Array, " n"],
+    key: TypedKey,
+    *,
+    num_neighbours: int,
+    measures: tuple[str, ...] = NEIGHBOURS,
+) -> Space:
+    """Prepare a model's rows in the space of the anchors for measures."""
+    nearest = neighbour_lists(shared, structures, num_neighbours=num_neighbours, key=key, measures=measures)
+    centred = numerics.centre(shared)
+    size = numerics.safe_norm(centred.reshape(-1))
+    scale = jnp.where(size > 0, size, 1)
+    cloud = make_cloud((centred / scale).astype(jnp.float32), nearest, jnp.ones(len(shared), jnp.float32))
+    return Space(cloud, shared[:1] - centred[:1], scale, shared[thinned_index])

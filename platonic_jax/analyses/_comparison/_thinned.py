@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from platonic_jax import statistics
+from platonic_jax import numerics, statistics
 from platonic_jax.analyses import _measures
 from platonic_jax.analyses._anchoring import Choice
 from platonic_jax.analyses._comparison._draws import Resample
 from platonic_jax.analyses._comparison._matrix import Estimated, matrix_of
 from platonic_jax.analyses._comparison._record import Matrix
-from platonic_jax.analyses._comparison._spaces import Space, project_thinned
+from platonic_jax.analyses._comparison._spaces import Space, project
 from platonic_jax.analyses._measures import THINNED, TRANSPORT, Thinned
 from platonic_jax.analyses._nulls import Null, p_value_of
 from platonic_jax.tables import EmbeddingTable
@@ -49,18 +50,12 @@ class ThinnedMeasures:
             num_draws,
         )
         self.clouds = [space.thinned for space in spaces]
-        self.single = [cloud.astype(jnp.float32) for cloud in self.clouds]
-        structures = jnp.asarray(tables[0].structure_index[index])
+        self.single = [np.asarray(cloud, np.float32) for cloud in self.clouds]
         half = max(2, len(index) // 2)
-        self.samples = jnp.stack(
-            [
-                statistics.subsample_index(jax.random.fold_in(key["bootstrap"], i), structures, num_rows=half)
-                for i in range(num_draws)
-            ]
-        )
+        self.samples = _halves(key["bootstrap"], tables[0].structure_index[index], num_rows=half, num_draws=num_draws)
         self.exchange = {kind: null.exchange(index) for kind, null in nulls.items()}
-        self._elsewhere: dict[tuple[str, int], Array] = {}
-        self._redrawn: dict[int, Array] = {}
+        self._elsewhere: dict[tuple[str, int], np.ndarray] = {}
+        self._redrawn: dict[int, np.ndarray] = {}
 
     def matrix(self, name: str, *, begin: Callable[[str], None]) -> Matrix:
         """One measure over all pairs; over both orders of each, where it is not symmetric."""
@@ -107,41 +102,50 @@ class ThinnedMeasures:
     ) -> Estimated:
         samples = np.asarray(_measures.thinned_samples(self.single[i], self.single[j], self.samples, measure=drawn))
         parts = [(float(np.std(samples, ddof=1)), self.num_draws - 1)]
+        shuffled = [self._shuffled(kind, j, measure) for kind in self.nulls]
+        xs = [self._redraws(i), *(np.broadcast_to(self.single[i], clouds.shape) for clouds in shuffled)]
+        ys = [self._redraws(j), *shuffled]
+        # All draws in one call, which is compiled once.
+        values = np.asarray(_measures.thinned_each(np.concatenate(xs), np.concatenate(ys), measure=drawn))
+        redrawn, *of_nulls = np.split(values, np.cumsum([len(clouds) for clouds in ys])[:-1])
         if self.redrawn:
-            redrawn = _measures.thinned_each(self._redraws(i), self._redraws(j), measure=drawn)
-            parts.append((float(np.std(np.asarray(redrawn), ddof=1)), len(self.redrawn) - 1))
+            parts.append((float(np.std(redrawn, ddof=1)), len(self.redrawn) - 1))
         nulls, p_values = {}, {}
-        for kind, null in self.nulls.items():
-            draws = np.asarray(_measures.thinned_null(self.single[i], self._shuffled(kind, j, measure), measure=drawn))
+        for (kind, null), draws in zip(self.nulls.items(), of_nulls, strict=True):
             nulls[kind] = float(draws.mean())
             possible = null.groups is None and self.exchange[kind]["can_be_tested"]
             p_values[kind] = float(p_value_of(name, np.array([value]), draws[:, None], possible=possible)[0])
         errors = (parts[0][0], parts[1][0] if self.redrawn else np.nan)
         return Estimated(errors, parts, nulls, p_values, {kind: parts for kind in nulls})
 
-    def _redraws(self, model: int) -> Array:
+    def _redraws(self, model: int) -> np.ndarray:
         """(r, t, k) the rows of a model in the space of each draw of the anchors."""
         if model not in self._redrawn:
-            rows = jnp.asarray(self.index)
             spaces = []
             for choice, _ in self.redrawn:
-                x = jnp.asarray(choice.mapped(self.tables[model]), jnp.float32)
-                anchors = jnp.asarray(choice.rows)
-                spaces.append(project_thinned(x, anchors, rows, choice.weights, similarity=self.similarity))
-            self._redrawn[model] = jnp.stack(spaces)
+                x = np.asarray(choice.mapped(self.tables[model]), np.float32)
+                spaces.append(project(x, choice.rows, self.index, choice.weights, similarity=self.similarity))
+            self._redrawn[model] = np.array(spaces, np.float32).reshape(-1, *self.single[model].shape)
         return self._redrawn[model]
 
-    def _shuffled(self, kind: str, model: int, measure: Thinned) -> Array:
+    def _shuffled(self, kind: str, model: int, measure: Thinned) -> np.ndarray:
         """(d, t, k) the rows of a model in other orders; where order does not matter, in the space of other anchors."""
         null = self.nulls[kind]
         if measure.paired:
-            return self.single[model][null.orders(self.key[kind], rows=self.index, number=self.num_draws)]
+            return self.single[model][np.asarray(null.orders(self.key[kind], rows=self.index, number=self.num_draws))]
         if (kind, model) not in self._elsewhere:
             choice = self.choice
-            x = jnp.asarray(choice.mapped(self.tables[model]), jnp.float32)
-            rows, spaces = jnp.asarray(self.index), []
-            for i in range(self.num_draws):
-                others = null.orders(self.key[kind], first=i)[0][jnp.asarray(choice.rows)]
-                spaces.append(project_thinned(x, others, rows, choice.weights, similarity=self.similarity))
-            self._elsewhere[kind, model] = jnp.stack(spaces)
+            x = np.asarray(choice.mapped(self.tables[model]), np.float32)
+            spaces = [
+                project(x, np.asarray(order)[choice.rows], self.index, choice.weights, similarity=self.similarity)
+                for order in null.each(self.key[kind], number=self.num_draws)
+            ]
+            self._elsewhere[kind, model] = np.stack(spaces)
         return self._elsewhere[kind, model]
+
+
+@partial(jax.jit, static_argnames=("num_rows", "num_draws"))
+def _halves(key: Array, structures: Array, *, num_rows: int, num_draws: int) -> Array:
+    """(num_draws, num_rows) rows of structures drawn at random."""
+    draw = lambda i: statistics.subsample_index(jax.random.fold_in(key, i), structures, num_rows=num_rows)
+    return numerics.map_rows(draw, jnp.arange(num_draws))

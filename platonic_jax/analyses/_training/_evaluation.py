@@ -7,13 +7,11 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
-from platonic_jax import projection
+from platonic_jax._typing import AnyArray
 from platonic_jax.analyses import _pairs
-from platonic_jax.analyses._anchoring import Choice
+from platonic_jax.analyses._anchoring import Choice, relative
 from platonic_jax.analyses._comparison._resolved import LEAST_ATOMS
 from platonic_jax.analyses._intervals import JACKKNIFE
 from platonic_jax.analyses._jackknife import cloud_of, estimates_of, half_width, standard_errors
@@ -145,14 +143,14 @@ def evaluate_agreement(
                 for i, table in enumerate(tables):
                     clouds.append(
                         cloud_of(
-                            _features(choice, table, index, dtype=jnp.float64),
-                            jnp.asarray(structure[index]),
+                            _features(choice, table, index, dtype=np.float64),
+                            structure[index],
                             jax.random.fold_in(key, i),
                             num_neighbours=num_neighbours,
                             measures=MEASURES,
                         )
                     )
-                estimates = estimates_of(clouds, clouds, pairs, jnp.asarray(structure[index]), measures=MEASURES)
+                estimates = estimates_of(clouds, clouds, pairs, structure[index], measures=MEASURES)
                 means[where][which] = {name: _means(*estimates[name], of_pair) for name in MEASURES}
                 scores[where][which] = {
                     name: Similarities(
@@ -276,13 +274,13 @@ def _reduction(after: tuple[Any, np.ndarray], before: tuple[Any, np.ndarray]) ->
     return _estimate(1 - ratio, (ratio * before[1] - after[1]) / before[0])
 
 
-def _features(choice: Choice | None, table: EmbeddingTable, index: Any = slice(None), *, dtype: Any = None) -> Array:
+def _features(choice: Choice | None, table: EmbeddingTable, index: Any = slice(None), *, dtype: Any = None) -> AnyArray:
     """Rows of a model in a space, (n, k); its embeddings as they are, (n, p), where there is no choice of anchors."""
     if choice is None:
-        return jnp.asarray(table.x[index], dtype)
+        return np.asarray(table.x[index], dtype)
     x = choice.mapped(table)
-    atoms, anchors = (jnp.asarray(x[rows], dtype) for rows in (index, choice.rows))
-    return projection.relative(atoms, anchors, weights=choice.weights)
+    atoms, anchors = (np.asarray(x[rows], dtype) for rows in (index, choice.rows))
+    return relative(atoms, anchors, weights=choice.weights)
 
 
 def _units(target: Target, table: EmbeddingTable, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, Any]:
