@@ -141,9 +141,7 @@ def compared(
     weights = jnp.ones_like(left[0].norms) if weights is None else weights
     if "procrustes" in measures:
         scale = [jnp.sum(weights * left[i].norms) * jnp.sum(weights * right[j].norms) for i, j in pairs]
-        similarities["procrustes"] = jnp.sum(jnp.linalg.svd(cross, compute_uv=False), axis=1) / jnp.sqrt(
-            jnp.stack(scale)
-        )
+        similarities["procrustes"] = numerics.nuclear_norm(cross) / jnp.sqrt(jnp.stack(scale))
     if "cka" in measures:
         hsic = [
             debiased_hsic(product, left[i].norms, right[j].norms, weights=weights)
@@ -241,8 +239,7 @@ def _aligned(
     totals = jax.lax.scan(add, start, blocks)[0]
     values = {}
     if "procrustes" in measures:
-        nuclear_norm = jnp.sum(jnp.linalg.svd(totals["ab"], compute_uv=False))
-        values["procrustes"] = nuclear_norm / jnp.sqrt(totals["k"] * totals["l"])
+        values["procrustes"] = numerics.nuclear_norm(totals["ab"]) / jnp.sqrt(totals["k"] * totals["l"])
     if "cka" in measures:
         between, within_a, within_b = (
             hsic_of_sums(totals[cross], totals[k], totals[l], totals[kl], n=total)

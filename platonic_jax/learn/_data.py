@@ -1,19 +1,17 @@
 """Training data, in batches of structures."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
 from platonic_jax._checks import check_fraction, check_key
 from platonic_jax._typing import Scalar, TypedKey
-from platonic_jax.numerics import shard_rows
 
 
 class Batch(NamedTuple):
@@ -71,6 +69,7 @@ class Data:
                 raise ValueError(f"`{name}` must have a row for each of the {n} atoms, got {len(array)}.")
         self._first = np.flatnonzero(np.diff(self.structure_index, prepend=self.structure_index[0] - 1))
         self._size = np.diff(self._first, append=n)
+        self._placed: tuple[Mesh | None, Placed] | None = None
 
     def __len__(self) -> int:
         return len(self.structure_index)
@@ -115,25 +114,6 @@ class Data:
         held_out = held_out_groups(groups, fraction=fraction, key=key)
         return self.select(~held_out), self.select(held_out)
 
-    def rows_of_batch(self, order: np.ndarray, num_rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of structures in the order given, as many as fit, and for each its place in the batch.
-
-        Args:
-            order: Structures, by their place among those here.
-            num_rows: Rows of a batch.
-
-        Returns:
-            (num_rows,) rows and (num_rows,) places, −1 for those of a structure cut short.
-        """
-        ends = np.cumsum(self._size[order])
-        if ends[-1] < num_rows:
-            raise ValueError(f"`num_rows` must be at most the number of rows = {ends[-1]}, got {num_rows}.")
-        place = np.repeat(np.arange(len(order)), self._size[order])[:num_rows]
-        begins = ends - self._size[order]
-        rows = (self._first[order] - begins)[place] + np.arange(num_rows)
-        whole = ends[place] <= num_rows
-        return rows.astype(np.int32), np.where(whole, place, -1).astype(np.int32)
-
     def batch(
         self,
         number: int,
@@ -154,22 +134,86 @@ class Data:
             temperatures: Temperature of `SoftAnchors` at the beginning and at the end; geometric in between.
             mesh: Devices that share the rows, from `numerics.row_mesh`.
         """
-        if num_rows > len(self):
-            num_rows = len(self) if mesh is None else len(self) - len(self) % mesh.size
-        rows, place = self.rows_of_batch(self.order(number, key=key), num_rows)
-        put = jnp.asarray if mesh is None else partial(shard_rows, mesh=mesh)
-        begin, end = temperatures
-        return Batch(
-            clouds=tuple(put(cloud[rows]) for cloud in self.clouds),
-            structure=put(place),
-            targets={name: put(values[rows]) for name, values in self.targets.items()},
+        return _draw(
+            self.place(mesh),
+            jnp.asarray(number, jnp.int32),
+            key=key,
+            num_rows=self.rows_in_batch(num_rows, mesh),
             progress=jnp.asarray(progress, jnp.float32),
-            temperature=jnp.asarray(begin * (end / begin) ** progress, jnp.float32),
+            temperatures=temperatures,
+            mesh=mesh,
         )
 
-    def order(self, step: int, *, key: TypedKey) -> np.ndarray:
-        """The structures as batch `step` draws them: a new shuffle every step, of which it takes the first."""
-        return np.asarray(jax.random.permutation(jax.random.fold_in(key, step), self.num_structures))
+    def rows_in_batch(self, num_rows: int, mesh: Mesh | None) -> int:
+        """Return the rows of a batch: as many as asked for, or as there are and the devices divide."""
+        return min(num_rows, len(self) if mesh is None else len(self) - len(self) % mesh.size)
+
+    def place(self, mesh: Mesh | None) -> "Placed":
+        """Copy the data to the device, or to every device of a mesh; the last copy is kept."""
+        if self._placed is None or self._placed[0] != mesh:
+            structures = self._first.astype(np.int32), self._size.astype(np.int32)
+            everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+            self._placed = mesh, Placed(*jax.device_put((self.clouds, *structures, self.targets), everywhere))
+        return self._placed[1]
+
+
+class Placed(NamedTuple):
+    """Data on devices: clouds, the first row and the rows of each structure, and targets."""
+
+    clouds: tuple[Float[Array, "n _"], ...]
+    first: Int[Array, " s"]
+    size: Int[Array, " s"]
+    targets: Mapping[str, Float[Array, " n"]]
+
+
+def draw(
+    data: Placed,
+    number: Int[Array, ""],
+    *,
+    key: TypedKey,
+    num_rows: int,
+    progress: Float[Array, ""],
+    temperatures: tuple[float, float],
+    mesh: Mesh | None,
+) -> Batch:
+    """Draw a batch as `Data.batch` does, inside a compiled function; sizes and mesh are static."""
+    order = jax.random.permutation(jax.random.fold_in(key, number), data.size.shape[0])
+    rows, place = rows_of_batch(data.first, data.size, order, num_rows=num_rows)
+    if mesh is not None:
+        divided = NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
+        rows, place = (jax.lax.with_sharding_constraint(index, divided) for index in (rows, place))
+    begin, end = temperatures
+    return Batch(
+        clouds=tuple(cloud[rows] for cloud in data.clouds),
+        structure=place,
+        targets={name: values[rows] for name, values in data.targets.items()},
+        progress=progress,
+        temperature=begin * jnp.exp(progress * jnp.log(jnp.float32(end / begin))),
+    )
+
+
+_draw = jax.jit(draw, static_argnames=("num_rows", "temperatures", "mesh"))
+
+
+def rows_of_batch(
+    first: Int[Array, " s"], size: Int[Array, " s"], order: Int[Array, " s"], *, num_rows: int
+) -> tuple[Int[Array, " {num_rows}"], Int[Array, " {num_rows}"]]:
+    """List rows of structures in an order, as many as fit, and for each its place in the batch.
+
+    Args:
+        first: First row of each structure.
+        size: Rows of each structure.
+        order: Structures.
+        num_rows: Rows of a batch (static), at most those of all structures.
+
+    Returns:
+        Rows and places, −1 for those of a structure cut short.
+    """
+    ends = jnp.cumsum(size[order])
+    row = jnp.arange(num_rows, dtype=size.dtype)
+    place = jnp.searchsorted(ends, row, side="right").astype(size.dtype)
+    rows = (first[order] - (ends - size[order]))[place] + row
+    return rows, jnp.where(ends[place] <= num_rows, place, -1)
 
 
 def held_out_groups(groups: ArrayLike, *, fraction: float, key: TypedKey) -> np.ndarray:

@@ -12,13 +12,15 @@ import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array
 
 from platonic_jax._checks import check_count, check_key, check_positive
 from platonic_jax._typing import Flag, Scalar, TypedKey
-from platonic_jax.learn._data import Batch, Data
+from platonic_jax.learn._data import Batch, Data, Placed, draw
 from platonic_jax.learn._modules import SharedSpace
 from platonic_jax.learn.objectives import Objective
 
+_TOGETHER = 10  # Steps between reports to the host, at most.
 _HELD_OUT = 2**31 - 1  # Number of the batch of held-out data: none of training is numbered so.
 
 
@@ -152,7 +154,7 @@ def fit(
         checkpoints: A folder where the state is kept; a run with the same arguments goes on from there. Objective and
             optimiser cannot be compared with those of the run before.
         mesh: Devices that share the rows of a batch, from `numerics.row_mesh`; they have to divide `num_rows`.
-        progress: Called with steps done, of how many, and the loss.
+        progress: Called after every ten steps, and where there is a check, with steps done, of how many, and the loss.
 
     Returns:
         The space in its best state, and how it came there.
@@ -176,9 +178,17 @@ def fit(
         optimiser = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
     everywhere = partial(jax.device_put, device=None if mesh is None else NamedSharding(mesh, PartitionSpec()))
     space = everywhere(space)
-    take_step = jax.jit(partial(step, objective=objective, optimiser=optimiser))
+    settings_of_batch = {"temperatures": temperatures, "mesh": mesh}
+    take_steps = jax.jit(
+        partial(
+            _steps,
+            objective=objective,
+            optimiser=optimiser,
+            num_steps=num_steps,
+            draw=partial(draw, key=key, num_rows=data.rows_in_batch(num_rows, mesh), **settings_of_batch),
+        )
+    )
     held_out_loss = jax.jit(partial(loss, objective=objective))
-    draw = partial(Data.batch, key=key, num_rows=num_rows, temperatures=temperatures, mesh=mesh)
     now = _State(space, everywhere(optimiser.init(parameters(space))), space, [], [], 0)
     settings = {}
     if checkpoints is not None:
@@ -197,31 +207,70 @@ def fit(
         now = _restored(now, Path(checkpoints), settings, everywhere)
 
     stopped = "done"
-    for i in range(len(now.losses), num_steps):
+    placed = data.place(mesh)
+    while (done := len(now.losses)) < num_steps:
         if patience is not None and sum(step > now.best_step for step, _ in now.held_out) >= patience:
             stopped = "no better"
             break
-        taken = take_step(now.space, now.optimiser, draw(data, i, progress=i / num_steps))
+        stop = min(done + _TOGETHER, done - done % check_every + check_every, num_steps)
+        taken = take_steps(now.space, now.optimiser, placed, np.int32(done), np.int32(stop))
+        losses = np.asarray(taken.losses)[: int(taken.done)].astype(float).tolist()
+        now = now._replace(space=taken.space, optimiser=taken.state, losses=now.losses + losses)
         if not taken.finite:
-            what = "gradient" if np.isfinite(taken.loss) else "loss"
-            if i == 0:
+            what = "gradient" if np.isfinite(taken.losses[len(losses)]) else "loss"
+            if not now.losses:
                 raise ValueError(f"`objective` must have a finite {what} on the first batch: look at rows and targets.")
-            stopped = f"the {what} of step {i + 1} was not finite: the space is the best before it"
+            stopped = f"the {what} of step {len(now.losses) + 1} was not finite: the space is the best before it"
             if validation is None:
-                now = now._replace(best=now.space, best_step=i)
+                now = now._replace(best=now.space, best_step=len(now.losses))
             break
-        now = now._replace(space=taken.space, optimiser=taken.state, losses=[*now.losses, float(taken.loss)])
-        if (i + 1) % check_every == 0 or i + 1 == num_steps:
+        if stop % check_every == 0 or stop == num_steps:
             # At the temperatures of the end, so that the losses of all steps can be compared.
             held_out = None
             if validation is not None:
-                held_out = held_out_loss(now.space, batch=draw(validation, _HELD_OUT, progress=1.0))
+                batch = validation.batch(_HELD_OUT, key=key, num_rows=num_rows, progress=1.0, **settings_of_batch)
+                held_out = held_out_loss(now.space, batch=batch)
             now = _checked(now, held_out)
             if checkpoints is not None:
                 _save(now, Path(checkpoints), settings)
         if progress is not None:
-            progress(i + 1, num_steps, now.losses[-1])
+            progress(stop, num_steps, now.losses[-1])
     return Fit(now.best, np.array(now.losses), np.array(now.held_out).reshape(-1, 2), now.best_step, stopped)
+
+
+class _Steps(NamedTuple):
+    space: SharedSpace
+    state: Any
+    losses: Array  # Of each step, that which was not finite included.
+    done: Array  # Steps whose loss and gradient were.
+    finite: Flag
+
+
+def _steps(
+    space: SharedSpace,
+    state: Any,
+    data: Placed,
+    start: Array,
+    stop: Array,
+    *,
+    objective: Objective,
+    optimiser: optax.GradientTransformation,
+    num_steps: int,
+    draw: Callable[..., Batch],
+) -> _Steps:
+    """Steps from `start` to `stop`, in one program; up to the first whose loss or gradient is not finite."""
+
+    def take(now: _Steps) -> _Steps:
+        number = start + now.done
+        batch = draw(data, number, progress=number.astype(jnp.float32) / num_steps)
+        taken = step(now.space, now.state, batch, objective=objective, optimiser=optimiser)
+        space, state = jax.tree.map(lambda new, old: jnp.where(taken.finite, new, old), taken[:2], now[:2])
+        losses = now.losses.at[now.done].set(taken.loss.astype(now.losses.dtype))
+        return _Steps(space, state, losses, now.done + taken.finite.astype(jnp.int32), taken.finite)
+
+    losses = jnp.zeros(_TOGETHER)
+    begin = _Steps(space, state, losses, jnp.int32(0), jnp.bool(True))
+    return jax.lax.while_loop(lambda now: now.finite & (start + now.done < stop), take, begin)
 
 
 class _State(NamedTuple):

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from platonic_jax._checks import check_choice, check_paired
 from platonic_jax._hsic import debiased_hsic, sum_of_squares
 from platonic_jax._typing import AnyArray, Numeric, Scalar
-from platonic_jax.numerics import as_float, centre, matmul, polar_factor, safe_sqrt, squared_norm
+from platonic_jax.numerics import as_float, centre, matmul, nuclear_norm, polar_factor, safe_sqrt, squared_norm
 
 CONVENTIONS = ("cosine", "angle", "squared")
 
@@ -46,8 +46,7 @@ def procrustes(x: Numeric[AnyArray, "n p"], y: Numeric[AnyArray, "n q"], *, conv
     x, y = _of_unit_norm(centre(x)), _of_unit_norm(centre(y))
     if convention == "angle":
         return _angle(x, y)
-    # The nuclear norm needs singular values alone: its gradient is finite where those of U and V are not.
-    cosine = jnp.sum(jnp.linalg.svd(matmul(x.T, y), compute_uv=False))
+    cosine = nuclear_norm(matmul(x.T, y))
     return cosine**2 if convention == "squared" else cosine
 
 

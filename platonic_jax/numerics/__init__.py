@@ -26,7 +26,7 @@ from platonic_jax.numerics._arrays import (
     squared_distances,
     squared_norm,
 )
-from platonic_jax.numerics._decompositions import PCA, pca, polar_factor, ridge_solve
+from platonic_jax.numerics._decompositions import PCA, nuclear_norm, pca, polar_factor, ridge_solve
 from platonic_jax.numerics._neighbours import neighbours, resampled_rows
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "matmul",
     "neighbours",
     "normalise",
+    "nuclear_norm",
     "pca",
     "polar_factor",
     "resampled_rows",

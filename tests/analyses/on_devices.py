@@ -65,7 +65,7 @@ def learned_apart(x, y, mesh):
     alone = run(None)
     with jax.log_compiles():
         together = run(mesh)
-    compiled = sum("Compiling jit(step)" in record.getMessage() for record in messages.buffer)
+    compiled = sum("Compiling jit(_steps)" in record.getMessage() for record in messages.buffer)
     apart = lambda a, b: max(
         float(np.abs(np.asarray(p) - np.asarray(q)).max())
         for p, q in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)

@@ -6,6 +6,7 @@ import pytest
 from flax import nnx
 
 from platonic_jax import learn, projection, testing
+from platonic_jax.learn._data import rows_of_batch
 
 KEY = jax.random.key(0)
 # An offset and unlike variances: else no metric matters.
@@ -132,25 +133,31 @@ def test_rows_do_not_see_each_other_and_keep_their_dtype():
 
 def test_batches_hold_whole_structures_and_mark_the_one_cut_short():
     sizes = [3, 5, 2, 4]
-    structure = np.repeat([10, 11, 15, 20], sizes)
-    data = learn.Data([np.arange(14.0)[:, None]], structure)
-    assert data.num_structures == 4
-    rows, place = data.rows_of_batch(np.array([3, 1, 0, 2]), 10)
+    first, size = jnp.array([0, 3, 8, 10]), jnp.array(sizes)
+    listed = lambda order, num_rows: jax.device_get(rows_of_batch(first, size, jnp.array(order), num_rows=num_rows))
+    rows, place = listed([3, 1, 0, 2], 10)
     assert rows.tolist() == [10, 11, 12, 13, 3, 4, 5, 6, 7, 0]
     assert place.tolist() == [0] * 4 + [1] * 5 + [-1]
-    rows, place = data.rows_of_batch(np.array([3, 1, 0, 2]), 9)  # Two of them fit as a whole.
+    rows, place = listed([3, 1, 0, 2], 9)  # Two of them fit as a whole.
     assert place.tolist() == [0] * 4 + [1] * 5
-    rows, place = data.rows_of_batch(np.arange(4), 14)
+    rows, place = listed(range(4), 14)
     assert rows.tolist() == list(range(14))
     assert place.tolist() == np.repeat(range(4), sizes).tolist()
 
 
-def test_every_step_draws_its_own_order():
-    data = learn.Data([X], np.arange(200) // 5)
-    orders = [data.order(step, key=KEY) for step in (0, 1, 0)]
-    assert sorted(orders[0].tolist()) == list(range(40))
-    np.testing.assert_array_equal(orders[0], orders[2])
-    assert (orders[0] != orders[1]).any()
+def test_every_batch_draws_whole_structures_of_its_own():
+    data = learn.Data([X, 2 * X], np.repeat(np.arange(40) * 3, 5), targets={"row": np.arange(200)})
+    assert data.num_structures == 40
+    batches = [data.batch(number, key=KEY, num_rows=52) for number in (0, 1, 0)]
+    rows = [np.asarray(batch.targets["row"]).astype(int) for batch in batches]
+    np.testing.assert_array_equal(rows[0], rows[2])
+    assert set(rows[0]) != set(rows[1])
+    for batch, row in zip(batches, rows, strict=True):
+        np.testing.assert_array_equal(batch.clouds[1], 2 * X[row])
+        assert (batch.structure[:50] == np.repeat(np.arange(10), 5)).all()
+        assert (batch.structure[50:] == -1).all()
+        assert (row[:50].reshape(10, 5) == row[:50:5, None] + np.arange(5)).all()
+    assert len(data.batch(0, key=KEY, num_rows=500).structure) == 200
 
 
 def test_a_split_shares_no_group():
@@ -241,7 +248,6 @@ def test_wrong_use_says_what_is_wrong():
             np.arange(40), fraction=0.5, key=KEY
         ),
         "`groups` must be at least two, got one": lambda: data.split(np.zeros(200), fraction=0.5, key=KEY),
-        "`num_rows` must be at most the number of rows = 10, got 11": lambda: data.rows_of_batch(np.arange(2), 11),
     }
     for message, call in wrong.items():
         with pytest.raises(ValueError, match=message):

