@@ -8,7 +8,7 @@ endif
 # Python files that are compiled once start commands seconds sooner.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo check test unit unit-x64 lint bench browser notebooks docs clean
+.PHONY: demo check test unit unit-x64 lint bench bench-gpu browser notebooks docs clean
 
 .venv/installed: pyproject.toml adapters/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -51,7 +51,11 @@ lint: .venv/installed
 # Ours beside the peers; minutes, on a machine that does nothing else.
 bench: .venv/installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(UV_FIND_LINKS),,--torch-backend=cpu) --group bench
-	$(BIN)/python tests/benchmarks/run.py
+	$(BIN)/python tests/benchmarks/run.py --picture notebooks/results/growth.png
+
+# What an accelerator is for; needs a jax that has one.
+bench-gpu: .venv/installed
+	$(BIN)/python tests/benchmarks/run.py --gpu
 
 # A browser for the tests of reports, where the machine has none.
 browser: .venv/installed

@@ -8,12 +8,15 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+from flax import nnx
 
-from platonic_jax import anchors, metrics, projection, statistics
+from platonic_jax import anchors, learn, metrics, numerics, projection, statistics
 
 ROUNDS = 3
 SLOW = 20  # s: what takes longer is timed once.
@@ -39,7 +42,7 @@ def pair(n: int, p: int) -> tuple[np.ndarray, np.ndarray]:
 
 def ready(fn: Callable[..., object], *arrays: object) -> Way:
     """A JAX function on arrays that are on the device already, waited for."""
-    placed = [jnp.asarray(array) for array in arrays]
+    placed = jax.tree.map(jnp.asarray, arrays)
     return lambda: jax.block_until_ready(fn(*placed))
 
 
@@ -103,6 +106,26 @@ def mutual_knn() -> tuple[Way, dict[str, Way]]:
 
     peers = {"faiss-cpu flat": with_faiss, "scikit-learn brute": with_sklearn, "torch n x n": with_torch}
     return ready(jax.jit(metrics.mutual_knn), x, y), {**peers, "the bare products in numpy": product}
+
+
+def mutual_knn_of_environments() -> tuple[Way, dict[str, Way]]:
+    """Rows as atoms lie, in tight clusters, seen from 100 anchors."""
+    import faiss
+    from growth import environments
+
+    x, y = (
+        np.asarray(projection.relative(rows, rows[:100]))
+        for rows in (environments(20_000, 128, model=i)[0] for i in (0, 1))
+    )
+
+    def with_faiss() -> None:
+        for rows in (x, y):
+            rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+            index = faiss.IndexFlatIP(rows.shape[1])
+            index.add(rows)
+            index.search(rows, 11)
+
+    return ready(jax.jit(metrics.mutual_knn), x, y), {"faiss-cpu flat": with_faiss}
 
 
 def permutations() -> tuple[Way, dict[str, Way]]:
@@ -177,14 +200,49 @@ def direct() -> tuple[Way, dict[str, Way]]:
     return lambda: anchors.direct(x, 100), {"scikit-learn KMeans, one start": lambda: KMeans(100, n_init=1).fit(x)}
 
 
+def nuclear_norms() -> tuple[Way, dict[str, Way]]:
+    many = np.random.default_rng(0).normal(size=(28, 100, 100)).astype(np.float32)
+    decomposed = jax.jit(lambda many: jnp.sum(jnp.linalg.svd(many, compute_uv=False), axis=1))
+    peers = {"singular values in JAX": ready(decomposed, many), "numpy": lambda: np.linalg.svd(many, compute_uv=False)}
+    return ready(jax.jit(numerics.nuclear_norm), many), peers
+
+
+def training() -> tuple[Way, dict[str, Way]]:
+    """The peer is the loss and its gradient alone, ten times on one batch that lies ready."""
+    from platonic_jax.learn._data import draw
+    from platonic_jax.learn._fit import _steps
+
+    clouds = [cloud(60_000, 100, seed=seed)[0] for seed in range(5)]
+    data = learn.Data(clouds, np.arange(60_000) // 10)
+    space = learn.SharedSpace(
+        [rows[:400] for rows in clouds],
+        anchors=learn.SoftAnchors(400, 100, key=jax.random.key(0)),
+        metrics=[learn.Metric(rows, rank=64) for rows in clouds],
+    )
+    objective, optimiser, key = learn.objectives.agreement(), optax.adam(3e-3), jax.random.key(1)
+    drawn = partial(draw, key=key, num_rows=4096, temperatures=(1.0, 0.05), mesh=None)
+    steps = partial(_steps, objective=objective, optimiser=optimiser, num_steps=100, draw=drawn)
+    state = optimiser.init(learn.parameters(space))
+    batch = data.batch(0, key=key, num_rows=4096)
+    definition, learned, fixed = nnx.split(space, nnx.Param, ...)
+    of_learned = lambda learned: learn.loss(nnx.merge(definition, learned, fixed), objective, batch)
+    gradient = ready(jax.jit(jax.value_and_grad(of_learned)), learned)
+    placed, run = data.place(None), jax.jit(steps)
+    ours = lambda: jax.block_until_ready(run(space, state, placed, np.int32(0), np.int32(10)))
+    return ours, {"loss and gradient": lambda: [gradient() for _ in range(10)]}
+
+
 WORKS = {
     "relative projection, 282,847 x 256 to 100": relative,
     "Procrustes, 282,847 x 100": procrustes,
     "mutual neighbours, k = 10, 20,000 x 100": mutual_knn,
+    "mutual neighbours, k = 10, 20,000 atoms in environments, 100 anchors": mutual_knn_of_environments,
     "1,000 permutations of mutual neighbours, 20,000 atoms": permutations,
     "LFRE, 2,000 rows of 64": lfre,
     "Sinkhorn divergence, 4,000 x 4,000 x 100": sinkhorn,
     "DIRECT, 282,847 x 128 to 100": direct,
+    "nuclear norms of 28 matrices of 100 x 100": nuclear_norms,
+    "ten training steps, 4,096 atoms x 5 models x 100 anchors": training,
 }
 
 

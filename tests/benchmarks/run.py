@@ -1,7 +1,9 @@
-"""`make bench`: ours beside the peers, in one run on one machine, as `bench.json` and a table.
+"""`make bench`: ours beside the peers, and growth with the number of atoms, in one run on one machine.
 
 What counts is the ratio, peer time over ours, of the best of several turns. Peak memory is that of the whole process
-that does ours alone, JAX and the data included.
+that does ours alone, JAX and the data included. `make bench-gpu` runs what an accelerator is for, up to larger sizes.
+Results are `bench.json` and `growth.json`, or the same with `_gpu`, and a table as they come; with `--picture`, growth
+is drawn.
 """
 
 import argparse
@@ -10,6 +12,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -45,6 +48,37 @@ def measures() -> list[dict[str, object]]:
         rows += [row(work, peer, ours, theirs, peak) for peer, theirs in seconds.items()]
         show(rows[-len(seconds) :])
     return rows
+
+
+def growth(sizes: Sequence[int]) -> list[dict[str, object]]:
+    """Every work of `growth.py`, in a process of its own for each size."""
+    from growth import WORKS
+
+    rows = []
+    for work in WORKS:
+        for atoms in sizes:
+            found = called([sys.executable, HERE / "growth.py", work, atoms])
+            peak = round(found.pop("peak_mb"))
+            rows.append({"work": work, "atoms": atoms, "peak_mb": peak} | {k: round(v, 3) for k, v in found.items()})
+            show(rows[-1:])
+    return rows
+
+
+def picture(rows: list[dict[str, object]], target: Path) -> None:
+    """Seconds by atoms, for each work and for the peer."""
+    from platonic_jax import charts, plots
+
+    def line(work: str, way: str, name: str, **style: object) -> dict[str, object]:
+        kept = [entry for entry in rows if entry["work"] == work and way in entry]
+        return charts.curve(name, [e["atoms"] for e in kept], [e[way] for e in kept], markers=True, **style)
+
+    ours = [line(work, "ours", work) for work in dict.fromkeys(entry["work"] for entry in rows)]
+    peers = [line("neighbours", way, f"neighbours, {way}", style="baseline", dash=True) for way in ("faiss-cpu flat",)]
+    shown = [*ours, *(peer for peer in peers if peer["x"])]
+    chart = charts.lines("Time against number of atoms.", shown, x="atoms", y="seconds", log_x=True, log_y=True)
+    ax = plots.draw(chart)
+    plots.with_legend(ax)
+    plots.save(ax.figure, target)
 
 
 def embedding(limit: int | None) -> list[dict[str, object]]:
@@ -84,14 +118,30 @@ def show(rows: list[dict[str, object]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=("measures", "embedding"))
+    parser.add_argument("--only", choices=("measures", "embedding", "growth"))
+    parser.add_argument("--gpu", action="store_true", help="what an accelerator is for, without the embedding")
     parser.add_argument("--limit", type=int, help="crystals to embed; all 500 by default")
-    parser.add_argument("-o", "--output", type=Path, default=HERE / "bench.json")
+    parser.add_argument("--sizes", type=int, nargs="+", help="atoms of the growth")
+    parser.add_argument("-o", "--output", type=Path, default=HERE, help="the folder of the results")
+    parser.add_argument("--picture", type=Path, help="where to draw the growth")
     args = parser.parse_args()
-    rows = [] if args.only == "embedding" else measures()
-    rows += [] if args.only == "measures" else embedding(args.limit)
-    args.output.write_text(json.dumps(rows, indent=1) + "\n")
+    suffix = "_gpu" if args.gpu else ""
+    sizes = args.sizes or ((10_000, 100_000, 300_000, 2_000_000) if args.gpu else (10_000, 30_000, 100_000, 300_000))
+    if args.only not in ("embedding", "growth"):
+        save(measures(), args.output / f"bench{suffix}.json")
+    if args.only in (None, "growth"):
+        rows = growth(sizes)
+        save(rows, args.output / f"growth{suffix}.json")
+        if args.picture:
+            picture(rows, args.picture)
+    if args.only in (None, "embedding") and not args.gpu:
+        save(embedding(args.limit), args.output / "bench_embedding.json")
     print(f"{args.output}: {platform.processor() or platform.machine()}, {os.cpu_count()} cores.")  # noqa: T201
+
+
+def save(rows: list[dict[str, object]], path: Path) -> None:
+    """As JSON."""
+    path.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":
