@@ -231,34 +231,34 @@ def _candidates(
         tiles, asked = None, Queries(*(part[jnp.minimum(place[:, 0], m - 1)] for part in own))
 
     def search(searched: Searched, tiles: Tiles | None, asked: Queries | TiledQueries) -> Array:
-        found = jnp.full((asked.rows.shape[0], num_candidates), -1, jnp.int32)
-        complete = jnp.zeros(found.shape[0], bool)
+        listed = jnp.full((asked.rows.shape[0], num_candidates), -1, jnp.int32)
+        complete = jnp.zeros(listed.shape[0], bool)
         if tiles is not None and isinstance(asked, TiledQueries):
-            found, complete = _tiles.search(
+            listed, complete = _tiles.search(
                 tiles, asked, size=place.shape[1], num_neighbours=num_neighbours, num_candidates=num_candidates
             )
-        return _search_all(searched, asked.rows, asked.labels, found, complete, batch_size=batch_size)
+        return _search_all(searched, asked.rows, asked.labels, listed, complete, batch_size=batch_size)
 
     if mesh is not None:
         everywhere, divided = PartitionSpec(), PartitionSpec(ROWS)
         search = jax.shard_map(
             search, mesh=mesh, in_specs=(everywhere, everywhere, divided), out_specs=divided, check_vma=False
         )
-    found = search(searched, tiles, asked)
-    return jnp.zeros((m, num_candidates), jnp.int32).at[place.reshape(-1)].set(found, mode="drop")
+    listed = search(searched, tiles, asked)
+    return jnp.zeros((m, num_candidates), jnp.int32).at[place.reshape(-1)].set(listed, mode="drop")
 
 
 def _search_all(
     searched: Searched,
     rows: Float[Array, "m p"],
     labels: Int[Array, " m"],
-    found: Int[Array, "m c"],
+    listed: Int[Array, "m c"],
     complete: Bool[Array, " m"],
     *,
     batch_size: int,
 ) -> Int[Array, "m c"]:
     """Candidates from all rows for those queries that have none yet, `batch_size` queries at a time."""
-    (n, _), (m, num_candidates) = searched.rows.shape, found.shape
+    (n, _), (m, num_candidates) = searched.rows.shape, listed.shape
     num_blocks = -(-n // _COLUMNS)
     width = -(-n // (num_blocks * _GROUP)) * _GROUP
     filling = (0, num_blocks * width - n)
@@ -287,13 +287,13 @@ def _search_all(
     left = jnp.nonzero(~complete, size=m + batch_size, fill_value=m)[0].astype(jnp.int32)
 
     def search_next(state: tuple[Array, Array]) -> tuple[Array, Array]:
-        done, found = state
+        done, listed = state
         chosen = lax.dynamic_slice(left, (done,), (batch_size,))
         row = jnp.minimum(chosen, m - 1)
         nearer = jax.vmap(nearest)(rows[row], labels[row])
-        return done + batch_size, found.at[chosen].set(nearer, mode="drop")
+        return done + batch_size, listed.at[chosen].set(nearer, mode="drop")
 
-    return lax.while_loop(lambda state: state[0] < count, search_next, (jnp.int32(0), found))[1]
+    return lax.while_loop(lambda state: state[0] < count, search_next, (jnp.int32(0), listed))[1]
 
 
 def _largest(values: Float[Array, " n"], count: int) -> tuple[Float[Array, " {count}"], Int[Array, " {count}"]]:

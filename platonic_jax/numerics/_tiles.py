@@ -223,16 +223,16 @@ def search(
 
     num_queries = rows.shape[0]
     together = _together()
-    # Steps of about the golden section, so that the tiles visited first stand for all.
-    step = next(
-        step for step in range(int(0.618 * num_queries) + 1, 2 * num_queries + 1) if math.gcd(step, num_queries) == 1
-    )
+    # Steps of about the golden section, so that the tiles visited first stand for all; their products stay in int32.
+    step = min(int(0.618 * num_queries), 2**30 // num_queries) + 1
+    while math.gcd(step, num_queries) > 1:
+        step += 1
 
     def search_next(state: tuple[Array, ...]) -> tuple[Array, ...]:
         done, visited, index, complete = state
         chosen = (done + jnp.arange(together, dtype=jnp.int32)) * step % num_queries
-        found, known, part = jax.vmap(neighbours_of)(chosen)
-        return done + together, visited + jnp.sum(part), index.at[chosen].set(found), complete.at[chosen].set(known)
+        best, known, part = jax.vmap(neighbours_of)(chosen)
+        return done + together, visited + jnp.sum(part), index.at[chosen].set(best), complete.at[chosen].set(known)
 
     def goes_on(state: tuple[Array, ...]) -> Array:
         done, visited, *_ = state

@@ -92,6 +92,7 @@ CONTRACT = {
     "numerics.neighbours": Case("x", lambda x: numerics.neighbours(x, num_neighbours=5, exclude=LABELS(x)), rows=0),
     "numerics.normalise": Case("x", numerics.normalise, nan="row"),
     "numerics.pca": Case("x", lambda x: numerics.pca(x, num_components=2).scores),
+    "numerics.nuclear_norm": Case("x", numerics.nuclear_norm),
     "numerics.polar_factor": Case("x", numerics.polar_factor),
     "numerics.ridge_solve": Case("gm", lambda g, m: numerics.ridge_solve(g, m, ridge=1e-3), nan="row", constant="–"),
     "numerics.safe_norm": Case("x", numerics.safe_norm, nan="row"),
