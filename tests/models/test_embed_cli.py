@@ -1,8 +1,10 @@
 """`platonic-embed` with a toy in place of a model: every mistake is one sentence and exit code 2."""
 
 import errno
+import functools
 import json
 import sys
+import threading
 import warnings
 from pathlib import Path
 from types import ModuleType
@@ -236,6 +238,66 @@ def test_graphs_that_fail_name_the_structure(toy, tmp_path, monkeypatch):
     toy.prepare = prepare
     with pytest.raises(ExportError, match=r"cannot build the graph of structure:0 \(Cu\) \(ZeroDivisionError: no\)"):
         export.export(registry.resolve("7net-0"), found, tmp_path / "o.zarr", source="s")
+
+
+def test_the_next_batch_is_prepared_while_this_one_is_embedded(toy, input_, tmp_path):
+    found, _ = reading.read(input_, limit=6)
+    prepared, embed, plain = [threading.Event() for _ in range(6)], toy.embed, [*map(toy.prepare, atoms_of(found))]
+    order = np.argsort(found.num_atoms, kind="stable").tolist()
+
+    def prepare(atoms):
+        i = next(i for i, other in enumerate(atoms_of(found)) if other == atoms)
+        prepared[i].set()
+        return plain[i]
+
+    def embed_when_the_next_is_there(graphs, properties=()):
+        following = order[min(5, 1 + next(k for k, i in enumerate(order) if plain[i] is graphs[0]))]
+        assert prepared[following].wait(60)
+        return embed(graphs, properties)
+
+    writer = store.create(
+        tmp_path / "o.zarr",
+        found,
+        layers={"soft": toy.layers["soft"]},
+        default_layer="soft",
+        provenance={"model": "toy"},
+    )
+    toy.prepare, toy.embed = prepare, embed_when_the_next_is_there
+    blocks.fill(writer, toy, writer.pending(), batch_atoms=1, advance=lambda *_: None)
+    writer.finish()
+    np.testing.assert_array_equal(store.open(tmp_path / "o.zarr").layer(), np.concatenate(plain))
+
+
+@pytest.mark.parametrize("step", ["prepare", "embed"])
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (ExportError, 1)])
+def test_whatever_ends_a_step_leaves_no_thread_and_the_store_goes_on(
+    toy, input_, tmp_path, capsys, monkeypatch, step, error, code
+):
+    monkeypatch.setattr(export, "export", functools.partial(export.export, block_rows=8))
+    monkeypatch.setattr(selftest, "run", lambda *_, **_options: {})
+    command = ("7net-0", input_, "--limit", 6, "--batch-atoms", 4, "-o")
+    assert run(*command, tmp_path / "whole.zarr") == 0
+    plain, calls = getattr(toy, step), []
+
+    def failing(*arguments):
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise error("here")
+        return plain(*arguments)
+
+    setattr(toy, step, failing)
+    assert run(*command, tmp_path / "o.zarr") == code
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("prepare")] == []
+    assert len(calls) >= 4
+    setattr(toy, step, plain)
+    assert run(*command, tmp_path / "o.zarr") == 0
+    layers = [store.open(tmp_path / name).layer() for name in ("whole.zarr", "o.zarr")]
+    np.testing.assert_array_equal(*layers)
+    said(capsys)
+
+
+def atoms_of(structures):
+    return [structures.wrapped_atoms(i) for i in range(len(structures))]
 
 
 def cubes(*sizes):

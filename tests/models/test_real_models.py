@@ -96,6 +96,12 @@ def test_alone_or_in_a_batch_it_is_the_same(own):
     assert own["alone"] < 1e-5
 
 
+def test_graphs_as_arrays_are_the_librarys_and_change_no_bit(own):
+    if "as_the_library" not in own:
+        pytest.skip("SevenNet builds its graphs itself")
+    assert all(own["as_the_library"].values()), own["as_the_library"]
+
+
 def test_the_models_own_read_out_of_our_rows_is_its_energy(exported, own):
     """So the default layer is the true last one; `hidden` too, where there is one."""
     _, found = exported
