@@ -152,7 +152,7 @@ class CHGNet:
             batch = self._batch(prepared, strained=strained)
             out = self.model._compute(batch, compute_force=strained, compute_stress=strained)
             energy, composition = out["e"], self.model.composition_model
-            if composition is not None:
+            if composition is not None and "energy" in properties:
                 energy = energy + composition._get_energy(composition._assemble_graphs(prepared).to(self._device))
         layers = {name: _torch.to_numpy(self._outputs[name]) for name in self.layers}
         self._outputs.clear()
@@ -270,12 +270,12 @@ def _angles(
     """Join every two short edges from the same atom to an angle.
 
     Args:
-        edges: (e, 2).
-        bonds: `_bonds`' first result; then its second and third one.
-        first: See `bonds`.
-        reverse: See `bonds`.
-        lengths: (e,) Å.
-        cutoff: Å.
+        edges: (e, 2), the atoms at the two ends.
+        bonds: (e,), the bond of each edge.
+        first: (e / 2,), the first edge of each bond.
+        reverse: (e,), the reverse of each edge.
+        lengths: (e,), Å.
+        cutoff: of the length of a short edge, Å.
 
     Returns:
         (a, 5): atom, bond and edge on the left, bond and edge on the right. Left edges go by bond, right edges by when
