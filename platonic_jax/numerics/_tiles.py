@@ -18,7 +18,8 @@ from platonic_jax.numerics._arrays import matmul, squared_norm
 
 _ROWS = 64  # Of a tile, at least; below twice as many.
 _COMPONENTS = 8  # That bounds are taken along: more visit hardly less, and cost more.
-_FIRST, _NEXT = 16, 16  # Tiles visited at once: before there are distances to beat, and after.
+_SPARE = 12  # Candidates beyond those asked for: rows of more ties than these are searched among all.
+_FIRST, _NEXT = 24, 24  # Tiles visited at once: before there are distances to beat, and after.
 _TOGETHER = 64  # Tiles of queries searched at once on an accelerator, where a step should be large.
 _TRIAL, _MOST = 4, 0.3  # After so many tiles of queries, the largest part visited that is faster than all rows.
 _LEAST = 256  # Tiles, below which a search of all rows is as fast.
@@ -174,6 +175,7 @@ def search(
     num_tiles, width, _ = tiles.rows.shape
     first = min(num_tiles, max(_FIRST, -(-2 * num_candidates // width)))
     tolerance = _ROUNDING * jnp.sqrt(jnp.max(squares))
+    kept = min(num_candidates, num_neighbours + _SPARE)
 
     def visit(query: Array, own: Array, best: tuple[Array, Array], chosen: Array, used: Array) -> tuple[Array, Array]:
         """The nearest of the candidates so far and the rows of some tiles."""
@@ -185,7 +187,7 @@ def search(
         closeness = jnp.where(theirs[None] == own[:, None], -jnp.inf, closeness)
         closeness = jnp.concatenate([best[0], closeness], axis=1)
         index = jnp.concatenate([best[1], jnp.broadcast_to(index[None], (query.shape[0], index.shape[0]))], axis=1)
-        closeness, place = lax.top_k(closeness, num_candidates)
+        closeness, place = lax.top_k(closeness, kept)
         return closeness, jnp.take_along_axis(index, place, axis=1)
 
     def neighbours_of(tile: Array) -> tuple[Array, Array, Array]:
@@ -199,8 +201,8 @@ def search(
 
         chosen = lax.top_k(-jnp.min(bound, axis=0), first)[1].astype(jnp.int32)
         none = (
-            jnp.full((query.shape[0], num_candidates), -jnp.inf, query.dtype),
-            jnp.full((query.shape[0], num_candidates), -1, jnp.int32),
+            jnp.full((query.shape[0], kept), -jnp.inf, query.dtype),
+            jnp.full((query.shape[0], kept), -1, jnp.int32),
         )
         best = visit(query, own, none, chosen, jnp.ones(first, bool))
         # The minimum and no slice, of which XLA would make a sort of all candidates.
@@ -241,8 +243,9 @@ def search(
     start = (
         jnp.int32(0),
         jnp.zeros((), rows.dtype),
-        jnp.full((num_queries, size, num_candidates), -1, jnp.int32),
+        jnp.full((num_queries, size, kept), -1, jnp.int32),
         jnp.zeros((num_queries, size), bool),
     )
     _, _, index, complete = lax.while_loop(goes_on, search_next, start)
-    return index.reshape(-1, num_candidates), complete.reshape(-1)
+    index = jnp.pad(index.reshape(-1, kept), ((0, 0), (0, num_candidates - kept)), constant_values=-1)
+    return index, complete.reshape(-1)

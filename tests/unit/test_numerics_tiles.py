@@ -64,7 +64,7 @@ def small_tiles(monkeypatch):
             monkeypatch.setattr(_tiles, name, value)
         _neighbours._neighbours.clear_cache()
 
-    use(_ROWS=8, _LEAST=4, _MOST=2.0, _FIRST=2, _NEXT=3)
+    use(_ROWS=8, _LEAST=4, _MOST=2.0, _FIRST=2, _NEXT=3, _SPARE=3)
     yield use
     monkeypatch.undo()
     _neighbours._neighbours.clear_cache()
