@@ -209,7 +209,7 @@ def rows_of_batch(
     Returns:
         Rows and places, −1 for those of a structure cut short.
     """
-    ends = jnp.cumsum(size[order])
+    ends = jnp.cumsum(size[order], dtype=size.dtype)
     row = jnp.arange(num_rows, dtype=size.dtype)
     place = jnp.searchsorted(ends, row, side="right").astype(size.dtype)
     rows = (first[order] - (ends - size[order]))[place] + row
