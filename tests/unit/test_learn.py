@@ -152,7 +152,7 @@ def test_every_batch_draws_whole_structures_of_its_own():
     rows = [np.asarray(batch.targets["row"]).astype(int) for batch in batches]
     np.testing.assert_array_equal(rows[0], rows[2])
     assert set(rows[0]) != set(rows[1])
-    for batch, row in zip(batches, rows, strict=True):
+    for batch, row in zip(jax.device_get(batches), rows, strict=True):
         np.testing.assert_array_equal(batch.clouds[1], 2 * X[row])
         assert (batch.structure[:50] == np.repeat(np.arange(10), 5)).all()
         assert (batch.structure[50:] == -1).all()
