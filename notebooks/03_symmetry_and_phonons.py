@@ -128,7 +128,7 @@ FRAMES = 32  # of those held out from training
 
 
 def forces_turned(model, labels):
-    """How far a model's forces on held-out frames are from the labels, as they lie and turned, and from each other."""
+    """Errors of a model's forces on held-out frames, as they lie and rotated, and how they differ from each other."""
     known, truth = labels.structures, labels.property("forces").astype(float)
     chosen = np.arange(0, len(known), 10)[:FRAMES]
     turns = Rotation.random(len(chosen), np.random.default_rng(0)).as_matrix()

@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array
 
 from platonic_jax import numerics
 from platonic_jax.analyses import _measures, _pairs
@@ -133,7 +132,7 @@ def sweep(
 
     with jax.enable_x64(True), _pairs.serial_lapack():  # noqa: FBT003
         x = [np.asarray(table.x, np.float64) for table in chosen]
-        components = [np.asarray(_scores(cloud)) for cloud in x]
+        components = [np.asarray(numerics.pca(cloud, num_components=cloud.shape[1]).scores) for cloud in x]
         estimates = {}
         for method, number in seeds.items():
             for k in ks:
@@ -179,12 +178,6 @@ def sweep(
         },
         provenance=provenance(tables, paired, names, seed=seed),
     )
-
-
-@jax.jit
-def _scores(x: Array) -> Array:
-    """All principal components."""
-    return numerics.pca(x, num_components=x.shape[1]).scores
 
 
 def _curve(estimates: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]], ks: Sequence[int], measure: str) -> Curve:

@@ -127,7 +127,11 @@ def neighbour_overlap(index_x: Int[AnyArray, "n j"], index_y: Int[AnyArray, "n j
     Returns:
         For each row, from 0 to 1, in the default float dtype. Places that hold −1 are never shared.
     """
-    index_x, index_y = jnp.asarray(index_x), jnp.asarray(index_y)
+    return _overlap(jnp.asarray(index_x), jnp.asarray(index_y))
+
+
+@jax.jit
+def _overlap(index_x: Int[Array, "n j"], index_y: Int[Array, "n j"]) -> Float[Array, " n"]:
     common = (index_x[:, :, None] == index_y[:, None, :]) & (index_x >= 0)[:, :, None]
     return jnp.mean(jnp.any(common, axis=2), axis=1)
 

@@ -1,5 +1,6 @@
 """Principal components, ridge regression and the polar factor: decompositions of small matrices."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -48,6 +49,11 @@ def pca(x: Numeric[AnyArray, "n p"], *, num_components: int) -> PCA:
         bound="the number of columns p",
         fix="ask for fewer components",
     )
+    return _pca(x, num_components=num_components)
+
+
+@partial(jax.jit, static_argnames="num_components")
+def _pca(x: Float[Array, "n p"], *, num_components: int) -> PCA:
     x = centre(x)
     variance, directions = jnp.linalg.eigh(matmul(x.T, x))
     components = directions[:, ::-1][:, :num_components].T

@@ -338,8 +338,5 @@ def _overlaps(nearest: Sequence[np.ndarray], pairs: Pairs) -> np.ndarray:
     """(m, m, r) the share of neighbours in common, of lists (r, j) of each model."""
     out = np.ones((len(nearest), len(nearest), len(nearest[0])), np.float32)
     for i, j in pairs:
-        out[i, j] = out[j, i] = _overlap(nearest[i], nearest[j])
+        out[i, j] = out[j, i] = metrics.neighbour_overlap(nearest[i], nearest[j])
     return out
-
-
-_overlap = jax.jit(metrics.neighbour_overlap)
