@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from string import Template
@@ -15,6 +16,8 @@ from platonic_adapters import registry
 from platonic_adapters.registry import ModelSpec
 
 __all__ = [
+    "COLUMNS",
+    "WORDS_HELP",
     "code_digest",
     "code_files",
     "described_models",
@@ -24,6 +27,15 @@ __all__ = [
     "weights_path",
     "weights_state",
 ]
+
+
+COLUMNS = ("model", "family", "weights", "licence", "trained on", "fitted to", "architecture", "relatives", "note")
+# The states of weights that need no network, and the word that chooses them.
+HERE, OFFLINE = ("in the package", "cached"), "offline"
+WORDS_HELP = (
+    "only models of which every WORD is found in a field, such as equivariant, MPtrj, r2SCAN or self-supervised;"
+    f" {OFFLINE} for those whose weights are here"
+)
 
 
 def directory() -> Path:
@@ -50,15 +62,39 @@ def code_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def described_models() -> list[dict[str, Any]]:
-    """Every model of this package: the fields of `registry.Model`, and where its `weights` are."""
-    return [{**dataclasses.asdict(spec.model), "weights": weights_state(spec)} for spec in registry.models()]
+def described_models(words: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Describe the models of this package: the fields of `registry.Model`, `relatives`, and where the `weights` are.
+
+    Args:
+        words: Only models of which each word is found in a field, in any case; `offline` are those whose weights are
+            here.
+    """
+    described = [
+        {
+            **dataclasses.asdict(spec.model),
+            "relatives": registry.relatives(spec.model),
+            "weights": weights_state(spec),
+        }
+        for spec in registry.models()
+    ]
+    return [model for model in described if all(_matches(model, word.lower()) for word in words)]
+
+
+def _matches(model: dict[str, Any], word: str) -> bool:
+    if word == OFFLINE:
+        return model["weights"] in HERE
+    return any(word in str(value).lower() for name, value in model.items() if name not in ("relatives", "sha256"))
 
 
 def table_row(model: dict[str, Any]) -> tuple[str, ...]:
-    """One of `described_models` in a table: name, family, weights, licence, data, architecture, relatives, note."""
-    fields = ("name", "family", "weights", "licence", "training_data", "architecture")
-    return *(model[field] for field in fields), ", ".join(model["relatives"]), model["note"]
+    """One of `described_models` in a table, in the order of `COLUMNS`."""
+    plain = (model[field] for field in ("name", "family", "weights", "licence"))
+    trained = "; ".join(str(model[field]) for field in ("training_data", "functional", "year") if model[field])
+    size = [f"body order {model['body_order']}"] if model["body_order"] else []
+    size += [f"{model['parameters']:,} parameters"] if model["parameters"] else []
+    architecture = "; ".join([f"{model['network']}: {model['architecture']}", *size])
+    related = ", ".join(f"{name} ({relation})" for name, relation in model["relatives"].items())
+    return *plain, trained, model["supervision"], architecture, related, model["note"]
 
 
 def notes() -> list[str]:

@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     processes.bound_to_parent()
     if argv[:1] == ["models"]:
         parser = argparse.ArgumentParser(prog="platonic-embed models", description="List the models.")
+        parser.add_argument("words", nargs="*", metavar="WORD", help=caches.WORDS_HELP)
         parser.add_argument("--json", metavar="PATH", help="file for the list as JSON, or - for stdout")
         return exit_code(models)(parser.parse_args(argv[1:]))
     if argv[:1] == ["verify"]:
@@ -329,8 +330,8 @@ def _verdict(verification: Verification, most: int = 10) -> str:
 def models(args: argparse.Namespace) -> int:
     """List the models of the registry on stdout."""
     targets.check_file("--json", args.json)
-    described = caches.described_models()
-    rows = [("model", "family", "weights", "licence", "training data", "architecture", "relatives", "note")]
+    described = caches.described_models(args.words)
+    rows = [caches.COLUMNS]
     rows += [caches.table_row(model) for model in described]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:

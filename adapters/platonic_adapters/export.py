@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from platonic_adapters import __version__, blocks, loading, selftest, store
+from platonic_adapters import __version__, blocks, loading, registry, selftest, store
 from platonic_adapters.averaging import SPREAD
 from platonic_adapters.errors import InputError, UserError
 from platonic_adapters.families import Adapter
@@ -28,6 +28,9 @@ __all__ = ["Summary", "already_complete", "export", "say_skipped"]
 
 if TYPE_CHECKING:
     from platonic_adapters.scaleout import DaskPool
+
+# What is said of a model's training, and of re-drawn weights is not.
+TRAINING = ("training_data", "functional", "supervision", "year", "fine_tuned_from")
 
 
 @dataclass(frozen=True)
@@ -229,8 +232,9 @@ def _provenance(
         "random_weights": spec.random_weights,
         "seed": spec.seed,
         "architecture": model.architecture,
-        "training_data": None if spec.random_weights else model.training_data,
-        "relatives": list(model.relatives),
+        **{name: None if spec.random_weights else getattr(model, name) for name in TRAINING},
+        **{name: getattr(model, name) for name in ("network", "body_order", "parameters")},
+        "relatives": {} if spec.random_weights else registry.relatives(model),
         "adapter_version": __version__,
         "packages": {"python": platform.python_version(), **{p: v for p in packages if (v := _version(p))}},
         **adapter.hardware,

@@ -15,7 +15,7 @@ import difflib
 import hashlib
 import importlib.metadata
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -47,6 +47,7 @@ class Family:
         cache: folders in which the library keeps what it downloads, with `~` and `$VARIABLE`; the first whose variables
             are set counts. `$PLATONIC_CACHE` is the folder of `caches.directory`.
         files: pattern of a checkpoint's path in there, with `{}` for `Model.file` and `*` for anything.
+        folder: files of a checkpoint that is a folder; others in it do not count.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Family:
     weights_only: bool = False
     cache: tuple[str, ...] = ()
     files: str = "{}"
+    folder: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,21 @@ class Model:
         family: the name of its family.
         licence: of the weights, as distributed.
         training_data: what it was fitted to.
-        architecture: `equivariant`, `invariant` or `unconstrained` features; `conservative` or `direct` forces.
+        architecture: `equivariant`, `invariant` or `unconstrained` features; `conservative` or `direct` forces, or
+            `no forces`.
         checkpoint: the family's own name of the weights.
-        relatives: models that are not independent of it: same weights, fine-tunes, or the same data and code.
+        network: the published architecture, such as `M3GNet`; that of the family if empty.
+        functional: of the energies it was fitted to: `PBE`, `PBE+U` (the Materials Project's choice of U), `r2SCAN`, …;
+            empty where there are none or they are of several.
+        supervision: what it was fitted to predict, such as `energy, forces, stress`; `self-supervised`, `generative`.
+        body_order: number of atoms of which one message is a joint function: 2 for pairs, 3 with angles; 0 if unknown.
+        year: of the weights' publication; 0 if unknown.
+        parameters: number of trained parameters; 0 if unknown.
+        fine_tuned_from: the model from whose weights its training began.
         note: anything else a reader of a comparison should know.
-        sha256: of the checkpoint file, hex, where it is known: other weights are refused.
+        sha256: of the checkpoint (`digest`), hex, where it is known: other weights are refused.
+        energies: crystal of `loading.CRYSTALS` → the model's energy in eV/atom (or what its `check` gives), where
+            weights that are loaded by another convention would go unnoticed.
         options: values of the family's options that differ from the family's own.
         packaged: whether the library's package brings the weights; others have to be fetched.
         file: its name in `Family.files`, if it is not that of the checkpoint.
@@ -87,9 +99,16 @@ class Model:
     training_data: str
     architecture: str
     checkpoint: str
-    relatives: tuple[str, ...] = ()
+    network: str = ""
+    functional: str = ""
+    supervision: str = ""
+    body_order: int = 0
+    year: int = 0
+    parameters: int = 0
+    fine_tuned_from: str = ""
     note: str = ""
     sha256: str | None = None
+    energies: tuple[tuple[str, float], ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     packaged: bool = False
     file: str = ""
@@ -207,6 +226,36 @@ def _with_plugins() -> tuple[dict[str, Family], dict[str, Model], list[str]]:
     return families, models, broken
 
 
+def relatives(model: Model) -> dict[str, str]:
+    """Find the models of the registry that are not independent of one.
+
+    Returns:
+        Name → `same weights`, `fine-tune` (of it, by it, or of a common model), or `same data and code`.
+    """
+    related = {}
+    known = _registered()[1]
+    for other in known.values():
+        if other.family != model.family or other.name == model.name:
+            continue
+        bases = {model.fine_tuned_from or model.name, other.fine_tuned_from or other.name}
+        if len(bases) == 1:
+            related[other.name] = "fine-tune"
+        elif other.checkpoint == model.checkpoint and model.name.lower() in known:
+            related[other.name] = "same weights"
+        elif (other.network, other.training_data) == (model.network, model.training_data):
+            related[other.name] = "same data and code"
+    return related
+
+
+def digest(path: Path, files: Sequence[str] = ()) -> str:
+    """Return the SHA-256 of a checkpoint, hex: of a file, or of the names and SHA-256 of a folder's files in order."""
+    if path.is_dir():
+        lines = "".join(f"{name} {digest(path / name)}\n" for name in sorted(files))
+        return hashlib.sha256(lines.encode()).hexdigest()
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
 def resolve(name: str, *, trust: bool = False) -> ModelSpec:
     """Look a name up: among our models, then among those of other packages, whose code is run only then.
 
@@ -278,20 +327,25 @@ def _local(family: Family, rest: str, models: Mapping[str, Model], *, trust: boo
             f" write `{model.family}:{model.name}@{file}`."
         )
     path = Path(file if model else rest)
+    there = path.is_file() or (path.is_dir() and bool(family.folder))
+    if there and (missing := [each for each in family.folder if path.is_dir() and not (path / each).is_file()]):
+        raise UserError(f"`{family.name}:{rest}`: the folder `{path}` has no file `{missing[0]}`.")
+    sha256 = digest(path, family.folder) if there else ""
+    published = [known for known in models.values() if known.sha256 == sha256]
+    if model is None and len(published) == 1 and published[0].family == family.name:
+        model = published[0]
     if model is None and family.architecture is None:
         known = ", ".join(m.name for m in models.values() if m.family == family.name)
         raise UserError(
             f"`{family.name}:{rest}` must say whose architecture the file holds, as `{family.name}:NAME@PATH`"
             f" with NAME one of {known}."
         )
-    if not path.is_file():
+    if not there:
         raise UserError(f"`{family.name}:{rest}`: there is no file `{path}`.")
-    with path.open("rb") as content:
-        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-    published = any(sha256 == known.sha256 for known in models.values())
-    trust = trust or published or trusted(sha256)
+    trust = trust or bool(published) or trusted(sha256)
     if not trust:
-        _refuse_code(family, rest, path, sha256)
+        for file in (path / each for each in family.folder) if path.is_dir() else (path,):
+            _refuse_code(family, rest, file, sha256)
     label = f"{path.name}#{sha256[:8]}"
     if model is None:
         unknown = "unknown (a local file)"
@@ -305,7 +359,9 @@ def _local(family: Family, rest: str, models: Mapping[str, Model], *, trust: boo
             name=f"{family.name}:{model.name}@{label}",
             licence=model.licence + as_far,
             training_data=model.training_data + as_far,
-            relatives=(model.name, *model.relatives),
+            fine_tuned_from=model.name,
+            parameters=0,
+            energies=(),
             sha256=sha256,
         )
     return ModelSpec(model, family, path=path.absolute(), trusted=trust)

@@ -20,7 +20,9 @@ class Adapter(Protocol):
     """A loaded model, as the export loop uses it.
 
     It may also have `readout() -> Readout`, where its energy is a sum over atoms of what dense layers make of the rows
-    of one layer; and `charged = True`, where it takes a structure's charge and spin multiplicity, which are in
+    of one layer; `check(atoms) -> float`, what `Model.energies` lists of a model that gives no energy, or not in eV per
+    atom; `paper_layer`, the layer that Li and Walsh (arXiv:2512.05349) read, if it is not the default one; and
+    `charged = True`, where it takes a structure's charge and spin multiplicity, which are in
     `atoms.info` where they are given and not those of a neutral singlet.
 
     Attributes:

@@ -9,8 +9,8 @@ FAMILY = "family, layer and width: no lineage is known of a local checkpoint"
 def check_lineage(before: EmbeddingTable, after: EmbeddingTable) -> str:
     """Check that two tables are of one layer of two versions of one model.
 
-    Two models are of one lineage if they have the same name, one is listed among the relatives of the other
-    (fine-tunes, or the same data and code), or both have a relative in common, as two fine-tunes of one model do.
+    Two models are of one lineage if they have the same name, one is a fine-tune of the other or shares its weights, or
+    both have such a relative in common, as two fine-tunes of one model do.
 
     Args:
         before: Table of the earlier model.
@@ -67,7 +67,10 @@ def _kin(table: EmbeddingTable) -> set[str]:
     """The model and its relatives, whatever options it was embedded with; re-drawn weights have none."""
     if table.provenance.get("random_weights"):
         return {table.model}
-    return {name.partition("?")[0] for name in (table.model, *table.provenance.get("relatives", ()))}
+    relatives = table.provenance.get("relatives", ())
+    if isinstance(relatives, dict):  # stores of before list names alone
+        relatives = [name for name, relation in relatives.items() if relation != "same data and code"]
+    return {name.partition("?")[0] for name in (table.model, *relatives)}
 
 
 def _unknown(table: EmbeddingTable) -> bool:
