@@ -50,7 +50,7 @@ def _document(analysis: Analysis) -> _Document:
 
 _COMPUTED = {analysis.command: analysis for analysis in ANALYSES}
 _OTHERS: Mapping[str, _Document] = {
-    "models": _Document(Model, listed=True),
+    "models": _Document(Model, listed=True, also=("relatives",)),
     "embed": _Document(Summary),
     "verify": _Document(Verification, also=("intact",), listed=True),
 }

@@ -72,7 +72,7 @@ def described_models(words: Sequence[str] = ()) -> list[dict[str, Any]]:
     described = [
         {
             **dataclasses.asdict(spec.model),
-            "relatives": registry.relatives(spec.model),
+            "relatives": spec.model.relatives,
             "weights": weights_state(spec),
         }
         for spec in registry.models()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from platonic_adapters import __version__, blocks, loading, registry, selftest, store
+from platonic_adapters import __version__, blocks, loading, selftest, store
 from platonic_adapters.averaging import SPREAD
 from platonic_adapters.errors import InputError, UserError
 from platonic_adapters.families import Adapter
@@ -234,7 +234,7 @@ def _provenance(
         "architecture": model.architecture,
         **{name: None if spec.random_weights else getattr(model, name) for name in TRAINING},
         **{name: getattr(model, name) for name in ("network", "body_order", "parameters")},
-        "relatives": {} if spec.random_weights else registry.relatives(model),
+        "relatives": {} if spec.random_weights else model.relatives,
         "adapter_version": __version__,
         "packages": {"python": platform.python_version(), **{p: v for p in packages if (v := _version(p))}},
         **adapter.hardware,

@@ -113,6 +113,24 @@ class Model:
     packaged: bool = False
     file: str = ""
 
+    @property
+    def relatives(self) -> dict[str, str]:
+        """Models of the registry that are not independent of it, and the relation.
+
+        It is `same weights`, `fine-tune` (of it, by it, or of a common model), or `same data and code`.
+        """
+        related, known = {}, _registered()[1]
+        for other in known.values():
+            if other.family != self.family or other.name == self.name:
+                continue
+            if len({self.fine_tuned_from or self.name, other.fine_tuned_from or other.name}) == 1:
+                related[other.name] = "fine-tune"
+            elif other.checkpoint == self.checkpoint and self.name.lower() in known:
+                related[other.name] = "same weights"
+            elif (other.network, other.training_data) == (self.network, self.training_data):
+                related[other.name] = "same data and code"
+        return related
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -224,27 +242,6 @@ def _with_plugins() -> tuple[dict[str, Family], dict[str, Model], list[str]]:
             families = {family.name: family, **families}
             models = {**brought, **models}
     return families, models, broken
-
-
-def relatives(model: Model) -> dict[str, str]:
-    """Find the models of the registry that are not independent of one.
-
-    Returns:
-        Name → `same weights`, `fine-tune` (of it, by it, or of a common model), or `same data and code`.
-    """
-    related = {}
-    known = _registered()[1]
-    for other in known.values():
-        if other.family != model.family or other.name == model.name:
-            continue
-        bases = {model.fine_tuned_from or model.name, other.fine_tuned_from or other.name}
-        if len(bases) == 1:
-            related[other.name] = "fine-tune"
-        elif other.checkpoint == model.checkpoint and model.name.lower() in known:
-            related[other.name] = "same weights"
-        elif (other.network, other.training_data) == (model.network, model.training_data):
-            related[other.name] = "same data and code"
-    return related
 
 
 def digest(path: Path, files: Sequence[str] = ()) -> str:

@@ -8,6 +8,12 @@ from ._comparison import Resolved as Resolved
 from ._comparison import compare as compare
 from ._consensus import Consensus as Consensus
 from ._consensus import consensus as consensus
+from ._decomposition import FACTORS as FACTORS
+from ._decomposition import Decomposition as Decomposition
+from ._decomposition import Explained as Explained
+from ._decomposition import Omission as Omission
+from ._decomposition import decomposition as decomposition
+from ._decomposition import read_factors as read_factors
 from ._drift import AtomDrift as AtomDrift
 from ._drift import Drift as Drift
 from ._drift import EnergyChange as EnergyChange

@@ -42,6 +42,7 @@ class Analysis(NamedTuple):
 
 ANALYSES = (
     Analysis("compare", "comparison", "compare", "Comparison"),
+    Analysis("decompose", "decomposition", "decomposition", "Decomposition"),
     Analysis("sweep", "sweep", "sweep", "Sweep"),
     Analysis("learn", "training", "train", "Training"),
     Analysis("symmetry", "symmetry", "symmetry", "Symmetry"),

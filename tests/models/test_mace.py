@@ -42,7 +42,7 @@ def test_a_local_file_can_stand_in_for_a_model_without_bearing_its_name_alone(tm
     spec = registry.resolve(f"mace:mace-mp-0-small@{path}", trust=True)
     assert spec.name == "mace:mace-mp-0-small@fetched.model#7692c3ad"
     assert spec.model.fine_tuned_from == "mace-mp-0-small"
-    assert registry.relatives(spec.model)["mace-mp-0-small"] == "fine-tune"
+    assert spec.model.relatives["mace-mp-0-small"] == "fine-tune"
     assert spec.model.training_data == "MPtrj, as far as the file is mace-mp-0-small's own"
 
 

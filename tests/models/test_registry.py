@@ -58,8 +58,8 @@ def test_modules_exist_and_relatives_are_mutual():
     for spec in registry.models():
         assert importlib.util.find_spec(spec.family.module)
         assert spec.model.fine_tuned_from in ("", *models)
-        for name, relation in registry.relatives(spec.model).items():
-            assert registry.relatives(models[name])[spec.name] == relation
+        for name, relation in spec.model.relatives.items():
+            assert models[name].relatives[spec.name] == relation
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_modules_exist_and_relatives_are_mutual():
     ],
 )
 def test_relations_follow_from_what_the_registry_says_of_each_model(one, other, relation):
-    assert registry.relatives(registry.resolve(one).model).get(registry.resolve(other).name) == relation
+    assert registry.resolve(one).model.relatives.get(registry.resolve(other).name) == relation
 
 
 def test_models_are_chosen_by_words():

@@ -15,8 +15,8 @@ def seen(tmp_path_factory):
 def test_two_modalities_are_relatives_with_their_own_names():
     pbe, r2scan = (registry.resolve(f"7net-mf-0:{modality}") for modality in ("pbe", "r2scan"))
     assert (pbe.name, pbe.options) == ("7net-mf-0:PBE", {"modality": "PBE"})
-    assert registry.relatives(pbe.model)[r2scan.name] == "same weights"
-    assert registry.relatives(r2scan.model)[pbe.name] == "same weights"
+    assert pbe.model.relatives[r2scan.name] == "same weights"
+    assert r2scan.model.relatives[pbe.name] == "same weights"
     assert registry.resolve("random:7net-mf-0:PBE?seed=2").name == "random:7net-mf-0:PBE?seed=2"
 
 
