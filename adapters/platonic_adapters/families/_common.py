@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
+from platonic_adapters import registry
 from platonic_adapters.errors import UserError, first_line
 
 # The 89 elements of the Materials Project's calculations, and of OMat24's: up to Pu, without Po, At, Rn, Fr and Ra.
 MATERIALS_PROJECT = frozenset(range(1, 95)) - frozenset(range(84, 89))
 
 
-def file_checkpoint(path: Path) -> dict[str, str]:
-    """Return the `Adapter.checkpoint` of a file."""
-    with path.open("rb") as file:
-        return {"name": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+def file_checkpoint(path: Path, files: Sequence[str] = ()) -> dict[str, str]:
+    """Return the `Adapter.checkpoint` of a file, or of `files` in a folder."""
+    return {"name": path.name, "sha256": registry.digest(path, files)}
 
 
 def random_checkpoint(name: str, seed: int, weights: Iterable[bytes]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,10 +54,10 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def checkpoint(path: str | Path, model: Any, seed: int | None) -> dict[str, str]:
-    """`{"name", "sha256"}`: of the file, or where the weights are re-drawn, of the weights themselves."""
+def checkpoint(path: str | Path, model: Any, seed: int | None, files: Sequence[str] = ()) -> dict[str, str]:
+    """`{"name", "sha256"}`: of the file, or folder of `files`; of the weights themselves where they are re-drawn."""
     path = Path(path)
     if seed is None:
-        return file_checkpoint(path)
+        return file_checkpoint(path, files)
     state = sorted(model.state_dict().items())
     return random_checkpoint(path.name, seed, (name.encode() + to_numpy(value).tobytes() for name, value in state))
