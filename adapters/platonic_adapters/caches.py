@@ -48,9 +48,10 @@ def directory() -> Path:
 
 
 def code_files() -> list[Path]:
-    """This package's files that an export needs, relative to the package: its code and the registry's data."""
+    """This package's files that an export needs, relative to the package: its code and the data that it reads."""
     package = Path(__file__).parent
-    return sorted(file.relative_to(package) for file in (*package.rglob("*.py"), registry.DATA))
+    data = (registry.DATA, *package.glob("families/*.txt"))
+    return sorted(file.relative_to(package) for file in (*package.rglob("*.py"), *data))
 
 
 @functools.cache  # Asked for at every block that a worker writes.

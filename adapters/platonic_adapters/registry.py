@@ -127,7 +127,9 @@ class Model:
                 related[other.name] = "fine-tune"
             elif other.checkpoint == self.checkpoint and self.name.lower() in known:
                 related[other.name] = "same weights"
-            elif (other.network, other.training_data) == (self.network, self.training_data):
+            elif all(
+                getattr(other, name) == getattr(self, name) for name in ("network", "training_data", "functional")
+            ):
                 related[other.name] = "same data and code"
         return related
 

@@ -24,6 +24,7 @@ CACHED = {
     "nequix-mp-1": ".cache/nequix/models/nequix-mp-1.nqx",
     "mattersim-1m": ".local/mattersim/pretrained_models/mattersim-v1.0.0-1M.pth",
     "chemeleon-dng-mp20": "ours/checkpoints/chemeleon_dng_mp_20_v0.0.2.ckpt",
+    "crystal-twins-epoch-5": "ours/checkpoints/barlow-epoch-5.pth",
 }
 
 

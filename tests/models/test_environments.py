@@ -92,9 +92,9 @@ def test_the_code_travels_by_its_content(cache):
     package = Path(environments.__file__).parent
     copy = place / "platonic_adapters"
     copied = {p.relative_to(copy): p.read_bytes() for p in copy.rglob("*") if p.is_file()}
-    needed = [*package.rglob("*.py"), package / "models.toml"]
+    needed = [*package.rglob("*.py"), package / "models.toml", *package.glob("families/*.txt")]
     assert copied == {p.relative_to(package): p.read_bytes() for p in needed}
-    assert Path("families/mace.py") in copied
+    assert {Path("families/mace.py"), Path("families/cgcnn_elements.txt")} <= copied.keys()
 
 
 def test_the_command_carries_every_option_that_is_not_of_the_input():

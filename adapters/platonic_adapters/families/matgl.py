@@ -17,7 +17,6 @@ weights see no neighbours of neighbours.
 from __future__ import annotations
 
 import os
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,9 @@ from matgl.models import M3GNet, TensorNet  # pyright: ignore[reportMissingImpor
 from matgl.utils.cutoff import polynomial_cutoff  # pyright: ignore[reportMissingImports]
 from matgl.utils.maths import decompose_tensor, tensor_norm  # pyright: ignore[reportMissingImports]
 
-from platonic_adapters import caches, processes
-from platonic_adapters.errors import DownloadError, UserError
+from platonic_adapters.errors import UserError
 from platonic_adapters.families import _torch
-from platonic_adapters.families._common import readable
+from platonic_adapters.families._common import published, readable
 from platonic_adapters.families._potentials import Batch, Potential, Saved, read
 from platonic_adapters.registry import ModelSpec
 
@@ -52,7 +50,8 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
 
 def load(spec: ModelSpec, *, device: str, threads: int | None) -> Potential:
     """Load a model of matgl."""
-    path = spec.path or (None if spec.random_weights else _download(spec))
+    address = f"{ADDRESS}/{spec.model.checkpoint}"
+    path = spec.path or (None if spec.random_weights else published(spec, address, "matgl:PATH"))
     saved = None if path is None else read(path, "matgl")
     kind, settings = ARCHITECTURES[spec.model.name] if saved is None else (saved.network, saved.arguments)
     families = {"TensorNet": (TensorNet, TensorNetPotential), "M3GNet": (M3GNet, M3GNetPotential)}
@@ -171,22 +170,3 @@ def _convention(spec: ModelSpec, saved: Saved | None) -> str:
         f"`{spec.path}` does not tell which version of matgl its {saved.network} was trained with; write"
         f" `{spec.name}?convention=3`, or `?convention=2` if it was earlier than 3.0."
     )
-
-
-def _download(spec: ModelSpec) -> Path:
-    """The published folder, from our cache or fetched into it."""
-    folder = caches.weights_path(spec)
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        address = f"{ADDRESS}/{folder.name}"
-        with processes.temporary(".matgl-", folder.parent) as partial:
-            try:
-                for name in spec.family.folder:
-                    urllib.request.urlretrieve(f"{address}/{name}", partial / name)
-            except OSError as error:
-                raise DownloadError(spec.name, folder.name, f"its authors at {address}", "matgl:PATH", error) from error
-            (partial / "whole").mkdir()
-            for name in spec.family.folder:
-                (partial / name).rename(partial / "whole" / name)
-            (partial / "whole").replace(folder)
-    return folder
