@@ -3,10 +3,11 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from ase.build import bulk
+from ase.build import bulk, molecule
 from mace import modules  # before e3nn, see the adapter
 
 from mace.calculators import MACECalculator  # isort: skip
@@ -18,7 +19,7 @@ from platonic_adapters.families import mace
 from platonic_adapters.structures import Structures
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, weights: Path) -> None:
     structures = Structures.from_atoms(crystals(), ["Cu", "GaAs", "Ti", "NaCl"])
     small = load("random:mace-mp-0-small?seed=1")
     torch.save(small.model, folder / "small.model")
@@ -34,7 +35,7 @@ def main(folder: Path) -> None:
     graphs = [loaded.prepare(a) for a in crystals()]
     layers, _ = loaded.embed(graphs)
     seen["saved"] = max(deviation(x, small.embed(graphs)[0][name]) for name, x in layers.items())
-    seen |= against_calculator(loaded, graphs, layers, str(folder / "small.model"))
+    seen |= against_calculator(loaded, crystals(), folder / "small.model", ("energy", "forces", "stress"))
     seen["self_test"] = selftest.run(loaded, structures)
 
     vectors = equivariant()
@@ -55,8 +56,10 @@ def main(folder: Path) -> None:
     seen["broken"], seen["state"] = (refusal(load, f"mace:{folder / name}") for name in ("broken.model", "state.model"))
     mace.download_mace_mp_checkpoint = offline
     seen["offline"] = refusal(load, "mace-mp-0-large")
+    seen["offline_elsewhere"] = refusal(load, "mace-solvents-02-com1")
     mace.download_mace_mp_checkpoint = lambda _address: str(folder / "small.model")
     seen["other_weights"] = refusal(load, "mace-mp-0-small")
+    seen["solvents"] = {path.name: of_molecules(path) for path in sorted(weights.glob("*.model"))}
     print(json.dumps(seen))  # noqa: T201
 
 
@@ -92,28 +95,47 @@ def equivariant():
     )
 
 
-def against_calculator(adapter, graphs: list, layers: dict, path: str) -> dict[str, float]:
+def of_molecules(path: Path) -> dict[str, Any]:
+    """A published model of molecules: deviations from its calculator, its self-test, and its random control."""
+    loaded = load(f"mace:{path}")
+    molecules = [molecule(name) for name in ("CH3CH2OH", "C6H6", "H2O")]
+    for atoms in molecules:
+        atoms.rattle(0.05, seed=0)
+    random = load(f"random:{registry.resolve(f'mace:{path}').model.name}?seed=0")
+    return {
+        **against_calculator(loaded, molecules, path, ("energy", "forces")),
+        "elements": sorted(loaded.elements),
+        "parameters": sum(p.numel() for p in loaded.model.parameters()),
+        "self_test": selftest.run(loaded, Structures.from_atoms(molecules, ["ethanol", "benzene", "water"])),
+        "random": {name: list(p.shape) for name, p in random.model.named_parameters()}
+        == {name: list(p.shape) for name, p in loaded.model.named_parameters()},
+    }
+
+
+def against_calculator(adapter, structures: list, path: Path, properties: tuple) -> dict[str, float]:
     """Deviations from what the library's own calculator gives for the same file."""
-    calculator = MACECalculator(model_paths=path, device="cpu", default_dtype="float32")
+    calculator = MACECalculator(model_paths=str(path), device="cpu", default_dtype="float32")
+    graphs = [adapter.prepare(atoms) for atoms in structures]
+    layers, values = adapter.embed(graphs, properties)
     descriptors = {1: [], -1: []}
     reference = {"energy": [], "forces": [], "stress": []}
-    for atoms in crystals():
+    for atoms in structures:
         for number, found in descriptors.items():
             found.append(calculator.get_descriptors(atoms, num_layers=number))
         atoms.calc = calculator
         reference["energy"].append(atoms.get_potential_energy())
         reference["forces"].append(atoms.get_forces())
-        reference["stress"].append(atoms.get_stress(voigt=False))
-    _, values = adapter.embed(graphs, ("energy", "forces", "stress"))
+        if "stress" in properties:
+            reference["stress"].append(atoms.get_stress(voigt=False))
     joined = {"energy": np.array, "forces": np.concatenate, "stress": np.stack}
     return {
         "descriptors": deviation(np.concatenate(descriptors[1]), layers["layer0"]),
         "all_descriptors": deviation(np.concatenate(descriptors[-1]), layers["invariants"]),
-        **{name: float(np.abs(joined[name](found) - values[name]).max()) for name, found in reference.items()},
+        **{name: float(np.abs(joined[name](reference[name]) - values[name]).max()) for name in properties},
         "energy_alone": float(np.abs(adapter.embed(graphs, ("energy",))[1]["energy"] - values["energy"]).max()),
         "largest_force": float(np.abs(values["forces"]).max()),
     }
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -2,6 +2,7 @@
 
 import argparse
 import pickle
+from pathlib import Path
 
 import inside
 import numpy as np
@@ -10,6 +11,15 @@ from platonic_adapters import cli, environments, registry, store
 from platonic_adapters.errors import DownloadError, UserError
 
 TOLERANCE = 1e-5
+WEIGHTS = Path(__file__).parents[3] / "shared/weights/mace-solvents"
+SOLVENTS = {
+    "mace01_swa.model": "mace-solvents-01",
+    "mace02_com1_swa.model": "mace-solvents-02-com1",
+    "mace02_com2_swa.model": "mace-solvents-02-com2",
+    "mace02_com3_swa.model": "mace-solvents-02-com3",
+    "mace02_com1_gen1_swa.model": "mace-solvents-02-com1-gen1",
+}
+needs_weights = pytest.mark.skipif(not WEIGHTS.exists(), reason="no weights of MACE in shared/weights/mace-solvents")
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +29,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def seen(folder):
-    return inside.seen("mace-mp-0-small", "in_mace.py", folder, PLATONIC_TRUST="1")
+    return inside.seen("mace-mp-0-small", "in_mace.py", folder, WEIGHTS, PLATONIC_TRUST="1")
 
 
 def test_a_local_file_is_named_by_its_content(tmp_path):
@@ -101,6 +111,20 @@ def test_channels_that_turn_are_left_out(seen):
     assert seen["vector_layers"] == {"layer0": 8, "layer1": 8, "invariants": 16}
 
 
+@needs_weights
+@pytest.mark.parametrize("file", SOLVENTS)
+def test_published_weights_are_what_the_librarys_calculator_makes_of_them(seen, file):
+    spec, found = registry.resolve(f"mace:{WEIGHTS / file}"), seen["solvents"][file]  # no word of trust is needed
+    assert (spec.name, spec.path, spec.trusted) == (SOLVENTS[file], WEIGHTS / file, True)
+    assert (found["elements"], found["parameters"]) == ([1, 6, 8], spec.model.parameters)
+    assert found["largest_force"] > 1
+    for name in ("descriptors", "all_descriptors", "energy", "forces", "energy_alone"):
+        assert found[name] < TOLERANCE, name
+    deviations = inside.deviations(found["self_test"], but=["supercell"])  # molecules have none
+    assert max(deviations.values()) < TOLERANCE, deviations
+    assert found["random"]  # the parameters of the control have the same shapes
+
+
 def test_weights_of_a_local_architecture_are_redrawn(seen):
     name, repeatable, checkpoint = seen["redrawn"]
     assert name.startswith("random:mace:vectors.model#")
@@ -117,6 +141,7 @@ def test_refusals_are_one_sentence(seen):
         "DownloadError: mace-mp-0-large needs `2024-01-07-mace-128-L2_epoch-199.model`, published by ACEsuit at https://"
     )
     assert seen["offline"].endswith("(OSError: no network); fetch it elsewhere and pass it as `mace:PATH`.")
+    assert "published by imagdau at https://github.com/imagdau/Tutorials/raw/main/" in seen["offline_elsewhere"]
     assert seen["other_weights"].startswith("ExportError: `small.model` is not the checkpoint of mace-mp-0-small")
 
 

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 import numpy as np
 
@@ -35,7 +36,8 @@ from platonic_adapters.structures import boxed
 if TYPE_CHECKING:
     from ase import Atoms
 
-RELEASES = "https://github.com/ACEsuit/mace-mp/releases/download"
+# Checkpoints are addresses, most of them relative to this one.
+RELEASES = "https://github.com/ACEsuit/mace-mp/releases/download/"
 # From the published training scripts (github.com/ACEsuit/mace-foundations). The mean number of neighbours is that of
 # MPtrj, as in the checkpoints; the density blocks do without it.
 COMMON = {
@@ -62,12 +64,39 @@ DENSITY = {
     "pair_repulsion": True,
     "distance_transform": "Agnesi",
 }
+# From the checkpoints.
+SOLVENTS = {
+    **COMMON,
+    "r_max": 4.0,
+    "num_bessel": 8,
+    "max_ell": 2,
+    "correlation": 2,
+    "interaction_cls_first": "RealAgnosticInteractionBlock",
+    "interaction_cls": "RealAgnosticResidualInteractionBlock",
+    "atomic_inter_shift": 0.0,
+    "atomic_numbers": [1, 6, 8],
+}
 HYPERPARAMETERS: dict[str, dict[str, Any]] = {
     "mace-mp-0-small": {**COMMON, **RESIDUAL, "hidden_irreps": "128x0e"},
     "mace-mp-0-medium": {**COMMON, **RESIDUAL, "hidden_irreps": "128x0e + 128x1o"},
     "mace-mp-0-large": {**COMMON, **RESIDUAL, "hidden_irreps": "128x0e + 128x1o + 128x2e"},
     "mace-omat-0": {**COMMON, **DENSITY, "hidden_irreps": "128x0e + 128x1o"},
     "mace-mpa-0": {**COMMON, **DENSITY, "hidden_irreps": "128x0e + 128x1o"},
+    **{
+        f"mace-solvents-{name}": {
+            **SOLVENTS,
+            "hidden_irreps": f"{channels}x0e",
+            "avg_num_neighbors": neighbours,
+            "atomic_inter_scale": scale,
+        }
+        for name, channels, neighbours, scale in (
+            ("01", 32, 9.86205556634933, 2.17754502),
+            ("02-com1", 16, 10.241610738255034, 2.23681395),
+            ("02-com2", 16, 9.862068965517242, 1.81986932),
+            ("02-com3", 16, 9.848019401778496, 1.81574038),
+            ("02-com1-gen1", 16, 9.794285714285714, 2.11290174),
+        )
+    },
 }
 
 
@@ -157,9 +186,8 @@ def _random(spec: ModelSpec) -> Any:
             config[name] = modules.interaction_classes[config[name]]
         for name in ("hidden_irreps", "MLP_irreps"):
             config[name] = o3.Irreps(config[name])
-        numbers = sorted(MATERIALS_PROJECT)
+        numbers = config.setdefault("atomic_numbers", sorted(MATERIALS_PROJECT))
         config |= {
-            "atomic_numbers": numbers,
             "num_elements": len(numbers),
             "atomic_energies": np.zeros(len(numbers)),
             "gate": torch.nn.functional.silu,
@@ -171,13 +199,13 @@ def _random(spec: ModelSpec) -> Any:
 
 def _download(spec: ModelSpec) -> Path:
     """The published file, from MACE's cache or fetched into it; by address, as the alias `large` is another file."""
-    address = f"{RELEASES}/{spec.model.checkpoint}"
+    address = urljoin(RELEASES, spec.model.checkpoint)
     try:
         with silence():
             return Path(download_mace_mp_checkpoint(address))
     except Exception as error:  # noqa: BLE001 - whatever keeps the network away
-        file = spec.model.checkpoint.rsplit("/", 1)[-1]
-        raise DownloadError(spec.name, file, f"ACEsuit at {address}", "mace:PATH", error) from error
+        publisher, file = address.split("/")[3], address.rsplit("/", 1)[-1]
+        raise DownloadError(spec.name, file, f"{publisher} at {address}", "mace:PATH", error) from error
 
 
 def _read(path: Path) -> Any:
