@@ -120,6 +120,7 @@ class Model:
         It is `same weights`, `fine-tune` (of it, by it, or of a common model), or `same data and code`.
         """
         related, known = {}, _registered()[1]
+        code = (self.network, self.training_data, self.functional)
         for other in known.values():
             if other.family != self.family or other.name == self.name:
                 continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,47 @@ def set_up(device: str, threads: int | None) -> tuple[dict[str, Any], str, int]:
 def to_numpy(x: Any) -> np.ndarray:
     """Copy a tensor to an array."""
     return x.detach().cpu().numpy().copy()
+
+
+def symmetric(voigt: Any) -> np.ndarray:
+    """Return the symmetric matrices (b, 3, 3) float32 of components (b, 6) in the order xx, yy, zz, xy, yz, zx."""
+    xx, yy, zz, xy, yz, zx = to_numpy(voigt.float()).T
+    return np.stack([xx, xy, zx, xy, yy, yz, zx, yz, zz], axis=1).reshape(-1, 3, 3)
+
+
+def dense(linear: Any, inputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights (inputs, outputs) and the bias (outputs,) of a linear map, by its values."""
+    device = next(linear.parameters()).device
+    with torch.no_grad():
+        bias = linear(torch.zeros(1, inputs, device=device))
+        weights = linear(torch.eye(inputs, device=device)) - bias
+    return to_numpy(weights), to_numpy(bias[0])
+
+
+def read_arrays_of_numpy() -> None:
+    """Let torch's safe unpickler read arrays of numpy, by both names of the module that makes them."""
+    torch.serialization.add_safe_globals(
+        [
+            np.ndarray,
+            np.dtype,
+            *(type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64", "bool")),
+            *(
+                (value.__reduce__()[0], f"numpy.{core}.multiarray.{name}")
+                for core in ("core", "_core")
+                for name, value in (("_reconstruct", np.zeros(1)), ("scalar", np.float64(1)))
+            ),
+        ]
+    )
+
+
+def redraw(model: Any, build: Callable[[], Any], seed: int) -> None:
+    """Give a SevenNet, or its like, the weights of a newly built one; neighbour counts, shift and scale are data."""
+    with seeded(seed):
+        drawn = dict(build().named_parameters())
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.rsplit(".", 1)[-1] not in ("denominator", "shift", "scale"):
+                parameter.copy_(drawn[name])
 
 
 @contextmanager

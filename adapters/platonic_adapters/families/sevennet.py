@@ -31,20 +31,7 @@ from platonic_adapters.structures import boxed
 if TYPE_CHECKING:
     from ase import Atoms
 
-# Settings of its checkpoints hold arrays of numpy, which torch's safe unpickler has to be told of, by both names of the
-# module that makes them.
-torch.serialization.add_safe_globals(
-    [
-        np.ndarray,
-        np.dtype,
-        *(type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64", "bool")),
-        *(
-            (value.__reduce__()[0], f"numpy.{core}.multiarray.{name}")
-            for core in ("core", "_core")
-            for name, value in (("_reconstruct", np.zeros(1)), ("scalar", np.float64(1)))
-        ),
-    ]
-)
+_torch.read_arrays_of_numpy()  # in the settings of its checkpoints
 FETCHED = {"7net-omat": SEVENNET_omat}
 GEOMETRY, HIDDEN = "edge_embedding", "reduce_input_to_hidden"
 ENERGY, RESCALE = "reduce_hidden_to_energy", "rescale_atomic_energy"
@@ -64,7 +51,7 @@ class SevenNet:
         self.model = file.build_model()
         self._modality = _modality(spec, self.model)
         if spec.seed is not None:
-            _redraw(self.model, file.config, spec.seed)
+            _torch.redraw(self.model, lambda: build_E3_equivariant_model(file.config), spec.seed)
         self.checkpoint = _torch.checkpoint(file.checkpoint_path, self.model, spec.seed)
         self.model.set_is_batch_data(True)
         self.model.key_grad = None
@@ -129,11 +116,10 @@ class SevenNet:
                     layers["hidden"] = _torch.to_numpy(data[KEY.NODE_FEATURE])
                     if not properties:
                         return layers, {}
-        xx, yy, zz, xy, yz, zx = _torch.to_numpy(-data[KEY.PRED_STRESS]).T
         outputs = {
             "energy": _torch.to_numpy(data[KEY.PRED_TOTAL_ENERGY]).reshape(-1),
             "forces": _torch.to_numpy(data[KEY.PRED_FORCE]),
-            "stress": np.stack([xx, xy, zx, xy, yy, yz, zx, yz, zz], axis=1).reshape(-1, 3, 3),
+            "stress": _torch.symmetric(-data[KEY.PRED_STRESS]),
         }
         return layers, {name: outputs[name] for name in properties}
 
@@ -168,14 +154,11 @@ class SevenNet:
 def _dense(module: Any, modality: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Weights and bias of a linear map of scalars, with what the modality adds, as its last inputs, in the bias."""
     inputs = module.linear.irreps_in.dim
-    device = next(module.parameters()).device
-    with torch.no_grad():
-        bias = module.linear(torch.zeros(1, inputs, device=device))
-        weights = module.linear(torch.eye(inputs, device=device)) - bias
+    weights, bias = _torch.dense(module.linear, inputs)
     width = inputs - (module.num_modalities if module.num_modalities > 1 else 0)
     if width < inputs and modality is not None:
         bias = bias + weights[width + modality]
-    return _torch.to_numpy(weights[:width]), _torch.to_numpy(bias[0])
+    return weights[:width], bias
 
 
 def _read(spec: ModelSpec) -> Any:
@@ -209,13 +192,3 @@ def _modality(spec: ModelSpec, model: Any) -> str | None:
         fix = f"write `?modality={known[0]}`"
         raise UserError(f"`modality` of {spec.name} must be {' or '.join(known)}, got `{chosen}`; {fix}.")
     return chosen if model.modal_map else None
-
-
-def _redraw(model: Any, config: dict[str, Any], seed: int) -> None:
-    """Give a model the weights of a newly built one; neighbour counts, energy shift and scale, which are data, stay."""
-    with _torch.seeded(seed):
-        drawn = dict(build_E3_equivariant_model(config).named_parameters())
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.rsplit(".", 1)[-1] not in ("denominator", "shift", "scale"):
-                parameter.copy_(drawn[name])
