@@ -128,9 +128,7 @@ class Model:
                 related[other.name] = "fine-tune"
             elif other.checkpoint == self.checkpoint and self.name.lower() in known:
                 related[other.name] = "same weights"
-            elif all(
-                getattr(other, name) == getattr(self, name) for name in ("network", "training_data", "functional")
-            ):
+            elif (other.network, other.training_data, other.functional) == code:
                 related[other.name] = "same data and code"
         return related
 

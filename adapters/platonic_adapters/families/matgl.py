@@ -98,7 +98,7 @@ class TensorNetPotential(Potential):
         for i, layer in enumerate(network.layers):
             x = layer(edges[[1, 1]] if self._own else edges, lengths, radial, x)
             layers[f"layer{i}"] = _norms(x)
-        layers["readout"] = network.linear(network.out_norm(layers[f"layer{i}"]))
+        layers["readout"] = network.linear(network.out_norm(_norms(x)))
         return layers, network.final_layer(layers["readout"])[:, 0]
 
 
