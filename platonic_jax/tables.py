@@ -254,7 +254,8 @@ def load(path: str | Path, layer: str | None = None, *, limit: int | None = None
 
     Args:
         path: the store, as written by `platonic embed`.
-        layer: the layer; the store's default if left out.
+        layer: the layer; the store's default, the input of the model's energy readout, if left out; `paper` is the
+            layer that Li and Walsh (arXiv:2512.05349) read.
         limit: the first structures alone, this many, to stand beside a store made with `--limit`; all if left out.
 
     Returns:
@@ -267,7 +268,7 @@ def load(path: str | Path, layer: str | None = None, *, limit: int | None = None
     if limit is not None and limit < 1:
         raise ValueError(f"`limit` must be at least 1, got {limit}.")
     store = _store.open(path)
-    name = layer or store.default_layer
+    name = store.layer_name(layer)
     if name in store.layers:
         size = 4 * store.num_rows * store.layers[name]["width"]
         _memory.require(size, work=f"reading `{path}`", advice="make a store of fewer structures")

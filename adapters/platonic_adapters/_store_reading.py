@@ -21,6 +21,8 @@ from platonic_adapters.integrity import checksum, is_sealed
 from platonic_adapters.readout import Readout
 from platonic_adapters.structures import Structures, content_hashes
 
+# The name for the layer that Li and Walsh (arXiv:2512.05349) read of a model.
+PAPER = "paper"
 # Attributes that are about the files, not about the rows.
 OF_THE_FILES = {"run", "structures_sha256", "checksums", "seal"}
 
@@ -66,6 +68,12 @@ class Store:
         """The layer that stands for the model where none is named."""
         return self.attributes["default_layer"]
 
+    def layer_name(self, name: str | None) -> str:
+        """Return the layer that is meant by a name: the default one by None, that of Li and Walsh by `paper`."""
+        if name == PAPER:
+            return self.attributes.get("paper_layer", self.default_layer)
+        return name or self.default_layer
+
     @property
     def properties(self) -> tuple[str, ...]:
         """Stored properties among energy, forces, stress and orbit_spread."""
@@ -109,7 +117,7 @@ class Store:
         """Rows of one layer.
 
         Args:
-            name: a layer of this store; the default layer if None.
+            name: a layer of this store; the default layer if None, that of Li and Walsh if `paper`.
             rows: which rows, all by default.
 
         Returns:
@@ -118,9 +126,11 @@ class Store:
         Raises:
             StoreError: no such layer, an incomplete or damaged store, or rows that are not finite.
         """
-        name = name or self.default_layer
+        name = self.layer_name(name)
         if name not in self.layers:
-            raise StoreError(f"`{self.path}` has no layer `{name}`; it holds {', '.join(self.layers)}.")
+            known = name in self.attributes.get("available_layers", ())
+            cure = f"; export it again with `--layers {name} --overwrite`" if known else ""
+            raise StoreError(f"`{self.path}` has no layer `{name}`; it holds {', '.join(self.layers)}{cure}.")
         self.check_complete()
         values = self._read(f"layers/{name}", rows, (self.num_rows, self.layers[name]["width"]))
         if not is_finite(values):

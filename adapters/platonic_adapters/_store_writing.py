@@ -24,7 +24,16 @@ from platonic_adapters.replacing import Beside, Lock, collect, recover
 from platonic_adapters.structures import Structures
 
 # Attributes that may differ between the run that began a store and the one that finishes it.
-NOT_OF_THE_RUN = {"complete", "created", "self_test", "skipped", "source", "default_layer", *OF_THE_FILES}
+NOT_OF_THE_RUN = {
+    "complete",
+    "created",
+    "self_test",
+    "skipped",
+    "source",
+    "default_layer",
+    "paper_layer",
+    *OF_THE_FILES,
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,6 +57,7 @@ class OrbitAverage:
             name: {**layer, "what": f"{layer['what']}; {averaged}"} for name, layer in adapter.layers.items()
         }
         self.default_layer, self.elements = adapter.default_layer, adapter.elements
+        self.paper_layer = getattr(adapter, "paper_layer", adapter.default_layer)
         self.checkpoint, self.batch_atoms = adapter.checkpoint, max(1, adapter.batch_atoms // number)
         self.hardware, self.charged = adapter.hardware, getattr(adapter, "charged", False)
 

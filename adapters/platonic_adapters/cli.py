@@ -93,7 +93,11 @@ def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
         help="store to write; the same command resumes where it stopped",
     )
     parser.add_argument(
-        "--layers", metavar="A,B", type=_names, default=(), help="layers to store besides the default one, or `all`"
+        "--layers",
+        metavar="A,B",
+        type=_names,
+        default=(),
+        help="layers to store besides the default one: names, `all`, or `paper`, the one that Li and Walsh read",
     )
     parser.add_argument(
         "--properties",

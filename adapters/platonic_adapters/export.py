@@ -21,6 +21,7 @@ from platonic_adapters.errors import InputError, UserError
 from platonic_adapters.families import Adapter
 from platonic_adapters.registry import ModelSpec
 from platonic_adapters.replacing import collect, recover
+from platonic_adapters.store import PAPER
 from platonic_adapters.structures import Structures
 from platonic_adapters.terminal import say
 
@@ -86,7 +87,7 @@ def export(
         output: path of the store.
         source: the user's own name of the input.
         skipped: what reading already left out.
-        layers: which layers to store; none means the default one, `all` every one.
+        layers: which layers to store besides the default one; `all` is every one, `paper` that of Li and Walsh.
         properties: which of energy, forces, stress to store.
         batch_atoms: atoms a batch at most (a larger structure goes alone); what suits the device if None.
         device: `auto`, `cpu` or `cuda`.
@@ -157,7 +158,7 @@ def already_complete(
     existing = store.load(output)
     if store.survey(existing):
         return None
-    named = existing.attributes["available_layers"] if "all" in layers else list(layers)
+    named = existing.attributes["available_layers"] if "all" in layers else [existing.layer_name(x) for x in layers]
     store.check_same_run(
         existing,
         structures,
@@ -186,11 +187,18 @@ def _stored(spec: ModelSpec, properties: Sequence[str]) -> list[str]:
 
 
 def _choose_layers(adapter: Adapter, layers: Sequence[str]) -> list[str]:
-    unknown = [name for name in layers if name not in adapter.layers and name != "all"]
+    named = [_paper_layer(adapter) if name == PAPER else name for name in layers]
+    unknown = [name for name in named if name not in adapter.layers and name != "all"]
     if unknown:
-        raise UserError(f"`{unknown[0]}` is not a layer of this model; it has {', '.join(adapter.layers)} (or `all`).")
-    wanted = {adapter.default_layer, *(adapter.layers if "all" in layers else layers)}
+        known = ", ".join(adapter.layers)
+        raise UserError(f"`{unknown[0]}` is not a layer of this model; it has {known} (or `all`, or `{PAPER}`).")
+    wanted = {adapter.default_layer, *(adapter.layers if "all" in layers else named)}
     return [name for name in adapter.layers if name in wanted]
+
+
+def _paper_layer(adapter: Adapter) -> str:
+    """Return the layer that Li and Walsh read: the default one, unless the family names another."""
+    return getattr(adapter, "paper_layer", adapter.default_layer)
 
 
 def _split_by_elements(
@@ -239,6 +247,7 @@ def _provenance(
         "packages": {"python": platform.python_version(), **{p: v for p in packages if (v := _version(p))}},
         **adapter.hardware,
         "available_layers": list(adapter.layers),
+        "paper_layer": _paper_layer(adapter),
         "batch_atoms": batch_atoms,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "source": {"name": source, "sha256": structures.digest},

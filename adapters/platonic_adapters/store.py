@@ -23,12 +23,13 @@ when it is read, and a run that goes on with the store writes just those blocks 
 
 from platonic_adapters._store_checking import Damage, Verification, survey, verify
 from platonic_adapters._store_layout import BLOCK_ROWS, PREDICTED, PROPERTIES, SCHEMA
-from platonic_adapters._store_reading import Store, load, open, read_structures, source_of  # noqa: A004
+from platonic_adapters._store_reading import PAPER, Store, load, open, read_structures, source_of  # noqa: A004
 from platonic_adapters._store_writing import Writer, check_same_run, create, join, write_structures
 from platonic_adapters.errors import StoreError
 
 __all__ = [
     "BLOCK_ROWS",
+    "PAPER",
     "PREDICTED",
     "PROPERTIES",
     "SCHEMA",

@@ -38,7 +38,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         type=_arguments.names,
         default=(None,),
-        help="the layer to compare, or one for each store: A,B (default: each store's own)",
+        help="the layer to compare, or one for each store: A,B; `paper` is the one that Li and Walsh read (default: "
+        "each store's own)",
     )
     parser.add_argument(
         "--measures",

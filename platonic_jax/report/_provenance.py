@@ -46,7 +46,8 @@ def _store(name: str, store: Mapping[str, Any], *, is_open: bool) -> str:
     layer = store.get("layer", "")
     described = (store.get("layers") or {}).get(layer, {})
     shown = {"model", "layer", "layers", "checkpoint", "self_test", "packages", "random_weights"}
-    hidden = shown | {"schema", "complete", "default_layer", "available_layers", "block_rows", "batch_atoms"}
+    layers = {"default_layer", "paper_layer", "available_layers"}
+    hidden = shown | layers | {"schema", "complete", "block_rows", "batch_atoms"}
     checkpoint = store.get("checkpoint") or {}
     facts = [
         ("name", _html.text(store.get("model", ""))),

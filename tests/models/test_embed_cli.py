@@ -18,6 +18,8 @@ from ase.build import bulk
 from platonic_adapters import blocks, cli, export, loading, reading, registry, selftest, store
 from platonic_adapters.errors import ExportError
 
+from platonic_jax import load
+
 
 class Toy:
     """Each atom's row: its number, and how many atoms lie within 3 Å, softly."""
@@ -103,6 +105,32 @@ def test_an_export_from_end_to_end(toy, input_, tmp_path, capsys):
 
     assert run("7net-0", input_, "-o", out) == 0
     assert "already complete" in said(capsys)[-1]
+
+
+def test_the_layer_of_the_paper_is_chosen_by_its_name(toy, input_, tmp_path, capsys):
+    toy.paper_layer = "number"
+    out, plain = tmp_path / "o.zarr", tmp_path / "plain.zarr"
+    assert run("7net-0", input_, "-o", out, "--layers", "paper") == run("7net-0", input_, "-o", plain) == 0
+    found = store.open(out)
+    assert (found.default_layer, found.provenance["paper_layer"], list(found.layers)) == (
+        "soft",
+        "number",
+        ["number", "soft"],
+    )
+    assert (load(out, "paper").layer, load(out).layer) == ("number", "soft")
+    np.testing.assert_array_equal(load(out, "paper").x[:, 0], found.species)
+    capsys.readouterr()
+    assert run("7net-0", input_, "-o", out, "--layers", "paper") == 0
+    assert "already complete" in said(capsys)[-1]
+    with pytest.raises(ValueError, match="has no layer `number`; it holds soft; export it again with `--layers number"):
+        load(plain, "paper")
+    assert run("7net-0", input_, "-o", plain, "--layers", "paper") == 2
+    assert "is complete but without number" in said(capsys)[-1]
+
+
+def test_a_model_without_another_layer_of_the_paper_gives_its_default(toy, input_, tmp_path):
+    assert run("7net-0", input_, "-o", tmp_path / "o.zarr", "--layers", "paper") == 0
+    assert load(tmp_path / "o.zarr", "paper").layer == "soft"
 
 
 def test_a_damaged_store_is_named_and_just_that_is_embedded_again(toy, input_, tmp_path, capsys):

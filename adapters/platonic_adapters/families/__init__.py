@@ -27,7 +27,7 @@ class Adapter(Protocol):
 
     Attributes:
         layers: layer → `{"width": int, "what": str, "irreps": str, …}`, in the order of the network.
-        default_layer: the last per-atom features before the energy readout: the model's own summary of an atom.
+        default_layer: the invariant per-atom features that feed the energy readout, of every block that has one.
         elements: atomic numbers that the model was trained on.
         checkpoint: `{"name", "sha256"}` of the weights in use.
         hardware: `{"device", "dtype", "precision", "threads"}`.

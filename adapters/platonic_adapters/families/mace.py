@@ -1,8 +1,9 @@
 """MACE (Batatia et al., NeurIPS 2022, arXiv:2206.07697; models arXiv:2401.00096): equivariant many-body messages.
 
 Layers: `layer0` and `layer1`, the invariant (l = 0, even) channels behind each interaction block, and `invariants`,
-those of all blocks side by side. The default is `layer0`, an atom and its neighbours within the cutoff: the embedding
-that Li and Walsh (arXiv:2512.05349) read. Channels with l > 0 turn with the structure and are never exported.
+those of all blocks side by side. The default is `invariants`, since the energy has a readout at every block (of a model
+that has one alone, the last layer). Li and Walsh (arXiv:2512.05349) read `layer0`, an atom and its neighbours within
+the cutoff. Channels with l > 0 turn with the structure and are never exported.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def load(spec: ModelSpec, *, device: str, threads: int | None) -> MACE:
 class MACE:
     """One MACE; see `families.Adapter`."""
 
-    default_layer = "layer0"
+    paper_layer = "layer0"
 
     def __init__(self, spec: ModelSpec, device: str, threads: int | None) -> None:
         self.hardware, self._device, self.batch_atoms = _torch.set_up(device, threads)
@@ -150,6 +151,8 @@ class MACE:
             "what": "invariants behind every interaction block, side by side",
             "irreps": f"{width}x0e",
         }
+        last = f"layer{len(self.model.products) - 1}"
+        self.default_layer = last if len(self.model.readouts) == 1 else "invariants"
 
     def prepare(self, atoms: Atoms) -> Any:
         """Build the graph of one structure."""
