@@ -59,6 +59,13 @@ def away(folder):
     }
 
 
+def reach(adapter):
+    """How much a row changes with the element two edges away."""
+    chains = [Atoms(f"NaCl{end}", [[0, 0, 0], [4, 0, 0], [8, 0, 0]]) for end in ("K", "O")]
+    first, second = (adapter.embed([adapter.prepare(a)])[0][adapter.default_layer][:1] for a in chains)
+    return relative(first, second)
+
+
 def other(folder, target, **settings):
     """A copy with weights that hardly differ, and other settings of its network."""
     target.mkdir()
@@ -106,9 +113,16 @@ def main(weights, folder):
             name: {**measured(adapter), "energies": sorted(dict(specs[name].model.energies))}
             for name, adapter in adapters.items()
         },
+        "reach": {name: reach(adapter) for name, adapter in adapters.items()},
         "library": {name: away(folder / name.split("-")[0]) for name in (tensornet, m3gnet)},
         "forced": {name: refusal(load, f"matgl:{paths[name]}?convention=3") for name in (tensornet, m3gnet)},
         "own": own,
+        "by_path": [
+            load(f"random:{name}").embed([graph])[0][adapter.default_layer].tolist()
+            == load(f"random:matgl:{paths[name]}").embed([graph])[0][adapter.default_layer].tolist()
+            for name, adapter in adapters.items()
+            for graph in [adapter.prepare(crystals()[-1])]
+        ],
         "random": [redrawn(name, crystals()[2:], adapters[name]) for name in (tensornet, "m3gnet-mp-2021.2.8")],
         "refusals": refusals,
     }

@@ -43,6 +43,12 @@ def test_rows_are_invariant(seen, name):
     assert max(deviations.values()) < TOLERANCE, deviations
 
 
+def test_the_interactions_of_dgl_hand_on_nothing_of_other_atoms(seen):
+    reach = seen["reach"]
+    assert reach.pop("tensornetdgl-matpes-pbe") == 0
+    assert min(reach.values()) > 2e-5
+
+
 @both_networks
 def test_by_the_librarys_convention_everything_is_as_in_the_library(seen, name):
     away = seen["library"][name]
@@ -76,6 +82,7 @@ def test_random_weights_are_others_and_those_of_their_seed(seen):
         same, other_seed, real = drawn["apart"]
         assert same == 0
         assert min(other_seed, real) > 0.1
+    assert all(seen["by_path"])  # whether the architecture is that of the name or that of the file
 
 
 def test_refusals_are_one_sentence(seen):

@@ -51,8 +51,10 @@ def read(folder: Path, library: str) -> Saved:
         settings, state = (
             torch.load(folder / name, map_location="cpu", weights_only=True) for name in ("model.pt", "state.pt")
         )
-        network = settings["model"]
-        return Saved(*(network[key] for key in ("@class", "@module", "@model_version", "init_args")), state)
+        network, module, version, arguments = (
+            settings["model"][key] for key in ("@class", "@module", "@model_version", "init_args")
+        )
+    return Saved(network, module, version, arguments, state)
 
 
 class Graph(NamedTuple):

@@ -10,10 +10,10 @@ here, once.
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
-import diep.models  # pyright: ignore[reportMissingImports]
 import torch  # pyright: ignore[reportMissingImports]
 from diep.graph.compute import DIEPData  # pyright: ignore[reportMissingImports]
 from diep.layers._diep_core import DIEPGrid, _canonicalize_triplets_batch  # pyright: ignore[reportMissingImports]
@@ -26,7 +26,7 @@ from platonic_adapters.families._common import readable
 from platonic_adapters.families._potentials import Batch, Potential, Saved, read
 from platonic_adapters.registry import ModelSpec
 
-PUBLISHED = Path(diep.__file__).parent / "pretrained_models"
+PUBLISHED = Path(inspect.getfile(DIEP)).parents[1] / "pretrained_models"
 # Å; distances that differ by less are equal. Not the library's 1e-6: coordinates are multiples of such numbers, and
 # rounding would decide about differences of just as much.
 EQUAL = 1.0123e-6

@@ -70,7 +70,6 @@ class TensorNetPotential(Potential):
     """One TensorNet; see `families.Adapter`."""
 
     default_layer = "readout"
-    short = 0.0
 
     def follow(self, convention: str) -> None:
         """Say which of its atoms an edge goes to, and prepare the layers."""
@@ -163,10 +162,10 @@ def _convention(spec: ModelSpec, saved: Saved | None) -> str:
     if chosen != "auto":
         raise UserError(f"`convention` of {spec.name} must be auto, {', '.join(known[:-1])} or dgl, got `{chosen}`.")
     if saved is None:
-        return "3"
+        return "2"  # of the published files
     if saved.network == "TensorNet":
         return "dgl" if saved.module.endswith("_dgl") else "2" if saved.version < 2 else "3"
     raise UserError(
         f"`{spec.path}` does not tell which version of matgl its {saved.network} was trained with; write"
-        f" `{spec.name}?convention=3`, or `?convention=2` if it was earlier than 3.0."
+        f" `matgl:{spec.path}?convention=3`, or `?convention=2` if it was earlier than 3.0."
     )
