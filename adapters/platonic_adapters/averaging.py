@@ -60,6 +60,7 @@ class OrbitAverage:
         self.paper_layer = getattr(adapter, "paper_layer", adapter.default_layer)
         self.checkpoint, self.batch_atoms = adapter.checkpoint, max(1, adapter.batch_atoms // number)
         self.hardware, self.charged = adapter.hardware, getattr(adapter, "charged", False)
+        self.refusal = getattr(adapter, "refusal", None)
 
     def prepare(self, atoms: Atoms) -> _Orbit:
         """Build the graph of every rotated copy."""

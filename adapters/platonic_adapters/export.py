@@ -103,20 +103,20 @@ def export(
     adapter = loading.load(spec, device=device, threads=threads)
     wanted, properties = _choose_layers(adapter, layers), _stored(spec, properties)
     batch_atoms = batch_atoms or adapter.batch_atoms
-    known, unknown = _split_by_elements(spec, adapter, structures)
+    known, unsupported = _split_supported(spec, adapter, structures)
     writer = store.create(
         output,
         known,
         layers={name: adapter.layers[name] for name in wanted},
         default_layer=adapter.default_layer,
         provenance=_provenance(spec, adapter, structures, known, source, batch_atoms),
-        skipped=[*skipped, *unknown],
+        skipped=[*skipped, *unsupported],
         properties=properties,
         readout=getattr(adapter, "readout", lambda: None)(),
         overwrite=overwrite,
         block_rows=block_rows,
     )
-    say_skipped(unknown)
+    say_skipped(unsupported)
     if writer.damage:
         say(f"`{output}` was damaged ({writer.damage.sentence()}); that is made again, and nothing else.")
     ions = int(np.count_nonzero((known.charge != 0) | (known.spin > 1)))
@@ -201,26 +201,27 @@ def _paper_layer(adapter: Adapter) -> str:
     return getattr(adapter, "paper_layer", adapter.default_layer)
 
 
-def _split_by_elements(
+def _split_supported(
     spec: ModelSpec, adapter: Adapter, structures: Structures
 ) -> tuple[Structures, list[dict[str, str]]]:
-    """Separate the structures whose elements the model supports, with an entry for each of the others."""
+    """Separate the structures that the model supports, with an entry for each of the others."""
     from ase.data import chemical_symbols
 
     foreign = ~np.isin(structures.species, sorted(adapter.elements))
-    left_out = np.unique(structures.structure_index[foreign])
-    entries = []
-    for i in left_out:
+    reasons: dict[int, str] = {}
+    for i in np.unique(structures.structure_index[foreign]).tolist():
         rows = slice(structures.offsets[i], structures.offsets[i + 1])
         elements = ", ".join(chemical_symbols[z] for z in np.unique(structures.species[rows][foreign[rows]]))
-        entries.append(
-            {"id": structures.ids[i], "hash": structures.hashes[i], "reason": f"{spec.name} does not know {elements}"}
-        )
+        reasons[i] = f"{spec.name} does not know {elements}"
+    refusal = getattr(adapter, "refusal", None)
+    if refusal is not None:
+        for i in set(range(len(structures))) - reasons.keys():
+            if reason := refusal(structures.wrapped_atoms(i)):
+                reasons[i] = reason
+    left_out = sorted(reasons)
+    entries = [{"id": structures.ids[i], "hash": structures.hashes[i], "reason": reasons[i]} for i in left_out]
     if len(left_out) == len(structures):
-        raise InputError(
-            f"no structure is left: each holds an element that {spec.name} does not know (the first:"
-            f" {entries[0]['reason']})."
-        )
+        raise InputError(f"no structure is left that {spec.name} takes (of the first: {entries[0]['reason']}).")
     kept = np.ones(len(structures), dtype=bool)
     kept[left_out] = False
     return structures.select(kept), entries

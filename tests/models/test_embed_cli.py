@@ -76,6 +76,19 @@ def said(capsys):
     return lines
 
 
+def test_what_a_model_refuses_is_skipped_with_its_reason(toy, input_, tmp_path, capsys):
+    from platonic_adapters.averaging import OrbitAverage
+
+    toy.refusal = lambda atoms: None if atoms.pbc.all() else "it needs a crystal"
+    assert OrbitAverage(toy, 12).refusal is toy.refusal
+    assert run("7net-0", input_, "-o", tmp_path / "o.zarr") == 0
+    assert said(capsys)[:2] == [
+        "platonic: in:6 skipped: 7net-0 does not know Po.",
+        "platonic: in:7 skipped: it needs a crystal.",
+    ]
+    assert [entry["id"] for entry in store.open(tmp_path / "o.zarr").attributes["skipped"]] == ["in:6", "in:7"]
+
+
 def test_an_export_from_end_to_end(toy, input_, tmp_path, capsys):
     out, summary = tmp_path / "o.zarr", tmp_path / "o.json"
     options = ["--layers", "all", "--properties", "energy,forces,stress", "--json", summary]
@@ -401,7 +414,7 @@ def text(path, content):
         (["7net-0", "nowhere.xyz"], "`nowhere.xyz` does not exist"),
         (["7net-0", "empty.xyz"], "`empty.xyz` is empty"),
         (["7net-0", "in.extxyz", "--layers", "layer9"], "`layer9` is not a layer of this model; it has number, soft"),
-        (["7net-0", "po.extxyz"], "no structure is left: each holds an element that 7net-0 does not know"),
+        (["7net-0", "po.extxyz"], "no structure is left that 7net-0 takes (of the first: 7net-0 does not know Po)"),
         (["7net-0", "twice.extxyz"], "identical, the first of 1 such repeats; pass `--duplicates skip`"),
         (["7net-0", "no.csv"], "has no `cif` column"),
         (["chgnet-0.3.0", "in.extxyz"], "needs `chgnet`, which is not installed in this environment"),

@@ -21,9 +21,10 @@ class Adapter(Protocol):
 
     It may also have `readout() -> Readout`, where its energy is a sum over atoms of what dense layers make of the rows
     of one layer; `check(atoms) -> float`, what `Model.energies` lists of a model that gives no energy, or not in eV per
-    atom; `paper_layer`, the layer that Li and Walsh (arXiv:2512.05349) read, if it is not the default one; and
-    `charged = True`, where it takes a structure's charge and spin multiplicity, which are in
-    `atoms.info` where they are given and not those of a neutral singlet.
+    atom; `refusal(atoms) -> str | None`, the reason why it does not take a structure of elements that it knows, or
+    None; `paper_layer`, the layer that Li and Walsh (arXiv:2512.05349) read, if it is not the default one; and
+    `charged = True`, where it takes a structure's charge and spin multiplicity, which are in `atoms.info` where they
+    are given and not those of a neutral singlet.
 
     Attributes:
         layers: layer → `{"width": int, "what": str, "irreps": str, …}`, in the order of the network.

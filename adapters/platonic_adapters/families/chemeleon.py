@@ -101,10 +101,14 @@ class Chemeleon:
         what = "node features behind the final norm, the input of every readout"
         self.layers["node_features"] = {"width": width, "what": what, "irreps": f"{width}x0e", **note}
 
+    def refusal(self, atoms: Atoms) -> str | None:
+        """Return why a structure is refused, if it is no crystal."""
+        return None if atoms.pbc.all() else "it needs a crystal, periodic in all three directions"
+
     def prepare(self, atoms: Atoms) -> Any:
         """Element numbers, cell and fractional coordinates of one crystal, the latter taken in double precision."""
-        if not atoms.pbc.all():
-            raise InputError("it needs a crystal, periodic in all three directions")
+        if reason := self.refusal(atoms):
+            raise InputError(reason)
         fractions = atoms.get_scaled_positions(wrap=True)
         return (
             torch.from_numpy(atoms.numbers).long(),
