@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Saved(NamedTuple):
-    """What a folder holds.
+    """Content of a folder: a network and its weights.
 
     Attributes:
         network: name of the network's class.

@@ -54,14 +54,14 @@ def load(spec: ModelSpec, *, device: str, threads: int | None) -> Potential:
     path = spec.path or (None if spec.random_weights else published(spec, address, "matgl:PATH"))
     saved = None if path is None else read(path, "matgl")
     kind, settings = ARCHITECTURES[spec.model.name] if saved is None else (saved.network, saved.arguments)
-    families = {"TensorNet": (TensorNet, TensorNetPotential), "M3GNet": (M3GNet, M3GNetPotential)}
-    if kind not in families:
-        raise UserError(f"`{path}` must hold a {' or '.join(families)}, got {kind}.")
-    network, potential = families[kind]
+    kinds = {"TensorNet": (TensorNet, TensorNetPotential), "M3GNet": (M3GNet, M3GNetPotential)}
+    if kind not in kinds:
+        raise UserError(f"`{path}` must hold a {' or '.join(kinds)}, got {kind}.")
+    build, potential = kinds[kind]
     with readable(path or Path(spec.name), "matgl"), _torch.seeded(spec.seed or 0):
-        made = network(**settings)
-    adapter = potential(spec, made, saved, device, threads)
-    adapter.checkpoint = _torch.checkpoint(path or spec.model.checkpoint, made, spec.seed, spec.family.folder)
+        network = build(**settings)
+    adapter = potential(spec, network, saved, device, threads)
+    adapter.checkpoint = _torch.checkpoint(path or spec.model.checkpoint, network, spec.seed, spec.family.folder)
     adapter.follow(_convention(spec, saved))
     return adapter
 
