@@ -106,7 +106,7 @@ def main(weights, folder):
         (folder / "broken" / name).write_bytes(b"no")
     refusals = {"class": refusal(load, f"matgl:{foreign}"), "broken": refusal(load, f"matgl:{folder / 'broken'}")}
     os.environ["PLATONIC_CACHE"] = str(folder)
-    urllib.request.urlretrieve = offline
+    urllib.request.urlopen = offline
     refusals["offline"] = refusal(load, tensornet)
     return {
         "models": {
