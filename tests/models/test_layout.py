@@ -70,7 +70,7 @@ def test_families_are_imported_by_name_alone():
         if (families := {target for target in targets if target.startswith("families.")})
     }
     assert set(importers) == {name for name in sources() if name.startswith("families.")} - {"families._common"}
-    assert set().union(*importers.values()) == {"families._common", "families._torch"}
+    assert all(target.startswith("families._") for target in set().union(*importers.values()))
 
 
 @pytest.mark.parametrize("line", ["models", "--help"])
