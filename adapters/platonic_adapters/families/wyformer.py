@@ -52,6 +52,7 @@ WIDTHS, HEADS, FEEDFORWARD, NUM_LAYERS = (16, 16, 8), 4, 128, 3
 WIDTH = sum(WIDTHS)
 # Å and degrees; the most orbits of a crystal of MP-20, each of whose 20 atoms may be one.
 TOLERANCE, ANGLE_TOLERANCE, MAX_ORBITS = 0.1, 5.0, 20
+MAX_KEPT = 100_000  # crystals whose tokens wait in memory, a kilobyte each: spglib takes most of the time
 REACH = 6.0  # Å, of the neighbourhoods by which atoms are ordered
 
 
@@ -101,20 +102,27 @@ class WyFormer:
             **{f"layer{i}": f"orbit behind transformer layer {i}, all orbits given" for i in range(NUM_LAYERS)},
             "readout": "orbit behind the last transformer layer, its element and all other orbits given",
         }
+        self._kept: dict[bytes, Graph] = {}
         self.layers: dict[str, dict[str, Any]] = {
             name: {"width": WIDTH, "what": what, "irreps": f"{WIDTH}x0e"} for name, what in whats.items()
         }
 
     def refusal(self, atoms: Atoms) -> str | None:
-        """Return why a crystal has no tokens; None if it has."""
+        """Return why a crystal has no tokens; None if it has, and they are kept for `prepare`."""
         try:
-            self.prepare(atoms)
+            graph = self._graph(atoms)
         except InputError as error:
             return str(error)
+        if len(self._kept) < MAX_KEPT:
+            self._kept[_content(atoms)] = graph
         return None
 
     def prepare(self, atoms: Atoms) -> Graph:
-        """Find the Wyckoff orbits of one crystal, in all descriptions that keep the symbols of their site symmetry."""
+        """Find the Wyckoff orbits of one crystal, if `refusal` has not just done it."""
+        return self._kept.pop(_content(atoms), None) or self._graph(atoms)
+
+    def _graph(self, atoms: Atoms) -> Graph:
+        """Find the orbits in all descriptions of a crystal that keep the symbols of their site symmetry."""
         if not atoms.pbc.all():
             raise InputError("it needs a crystal, periodic in all three directions")
         order = _order(atoms)
@@ -257,6 +265,10 @@ class Network(nn.Module):
         present = torch.zeros(len(last), self.embedding["embeddings"][field].num_embeddings, device=last.device)
         present.scatter_(1, tokens[:, :, field], 1.0)
         return self.prediction_heads[field](torch.cat([last, present], dim=1))
+
+
+def _content(atoms: Atoms) -> bytes:
+    return b"".join(array.tobytes() for array in (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc))
 
 
 def _order(atoms: Atoms) -> np.ndarray:
