@@ -8,11 +8,11 @@ spglib finds the symmetry, to 0.1 Å and 5° as for the training data; on 402 st
 letters are those of PyXtal, which made these data. One crystal has several descriptions, by the choice of the origin,
 and spglib's depends on the order of the atoms: rows are the mean over all that keep the symbols.
 
-Layers: `embedding`, the mixed embeddings of the three fields; `layer0`, `layer1` and the default `layer2`, behind each
+Layers: `embedding`, the mixed embeddings of the three fields; `layer0`, `layer1` and `layer2`, behind each
 layer of the transformer. The sequence read is the space group, every orbit, and one token of which every field is the
 mask (unknown), as where the model decides that a crystal is complete; there is no stop token, and no position. In
 training only the last token of a sequence reached the heads, so `layer2` of an orbit is not what a head reads. That is
-`readout`: the state of an orbit whose element alone is given (its other fields are the mask) among all other orbits, in
+the default, `readout`: the state of an orbit whose element alone is given (its other fields are the mask) among all other orbits, in
 as many sequences as there are orbits, from which a head predicts its site symmetry.
 """
 
@@ -78,7 +78,7 @@ class Graph(NamedTuple):
 class WyFormer:
     """One WyFormer; see `families.Adapter`."""
 
-    default_layer = "layer2"
+    default_layer = "readout"
 
     def __init__(self, spec: ModelSpec, device: str, threads: int | None) -> None:
         self.hardware, self._device, self.batch_atoms = _torch.set_up(device, threads)
