@@ -61,15 +61,16 @@ def check_energies(spec: ModelSpec, adapter: Adapter) -> None:
     for name, expected in spec.model.energies:
         structure, a = CRYSTALS[name]
         crystal = bulk(name, structure, a=a)
-        check = getattr(adapter, "check", None)
+        check, unit = getattr(adapter, "check", None), ""
         if check is not None:
             value = check(crystal)
         else:
-            value = float(adapter.embed([adapter.prepare(crystal)], ("energy",))[1]["energy"][0]) / len(crystal)
+            energy = adapter.embed([adapter.prepare(crystal)], ("energy",))[1]["energy"][0]
+            value, unit = float(energy) / len(crystal), " eV/atom"
         if not abs(value - expected) <= ENERGY_TOLERANCE:
             raise ExportError(
                 f"{spec.name} is refused: with the {spec.family.library} installed here it gives {name}"
-                f" {value:.3f} instead of {expected:.3f} eV/atom, so its weights are used by another convention than"
+                f" {value:.3f} instead of {expected:.3f}{unit}, so its weights are used by another convention than"
                 f" they were trained by; install {', '.join(spec.family.requirements)}, or let `platonic embed` make"
                 " the environment."
             )
