@@ -12,8 +12,8 @@ Layers: `embedding`, the mixed embeddings of the three fields; `layer0`, `layer1
 layer of the transformer. The sequence read is the space group, every orbit, and one token of which every field is the
 mask (unknown), as where the model decides that a crystal is complete; there is no stop token, and no position. In
 training only the last token of a sequence reached the heads, so `layer2` of an orbit is not what a head reads. That is
-the default, `readout`: the state of an orbit whose element alone is given (its other fields are the mask) among all other orbits, in
-as many sequences as there are orbits, from which a head predicts its site symmetry.
+the default, `readout`: the state of an orbit whose element alone is given (its other fields are the mask) among all
+other orbits, in as many sequences as there are orbits, from which a head predicts its site symmetry.
 """
 
 from __future__ import annotations
