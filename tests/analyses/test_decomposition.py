@@ -134,22 +134,24 @@ def test_models_that_share_weights_are_no_pair_and_the_registry_knows_the_factor
         "7net-mf-0:R2SCAN",
         "chgnet-0.3.0",
         "nequix-mp-1",
+        "chgnet-r2scan",
         "random:7net-0?seed=0",
     ]
     rng = np.random.default_rng(1)
-    y = rng.uniform(size=(7, 7))
+    y = rng.uniform(size=(8, 8))
     stores = {}
     for name in names:
         model = registry.resolve(name).model
         stores[name] = {"model": name, "architecture": model.architecture, "training_data": model.training_data}
-    comparison = made((y + y.T) / 2, models=names, kinds=["model"] * 6 + ["random"], stores=stores)
+    comparison = made((y + y.T) / 2, models=names, kinds=["model"] * 7 + ["random"], stores=stores)
     result = analyses.decomposition(
         comparison, factors=("training_data", "features", "supervision"), num_permutations=99
     )
-    assert result.models == names[:6]
-    assert result.dependent == [["7net-mf-0:PBE", "7net-mf-0:R2SCAN"]]
+    assert result.models == [*names[:3], *names[4:7]]
+    assert result.repeated == ["7net-mf-0:R2SCAN"]
+    assert result.dependent == [["chgnet-0.3.0", "chgnet-r2scan"]]
     assert result.num["pairs"] == 14
-    assert result.factors["features"] == ["equivariant"] * 4 + ["invariant", "equivariant"]
+    assert result.factors["features"] == ["equivariant"] * 3 + ["invariant", "equivariant", "invariant"]
     result.save(tmp_path / "decomposition.json")
     assert analyses.Decomposition.load(tmp_path / "decomposition.json").to_json() == result.to_json()
 
@@ -185,7 +187,7 @@ def test_wrong_input_is_refused_in_a_sentence(planted, change, sentence):
 
 def test_four_models_are_too_few(planted):
     names = [f"m{i}" for i in range(4)]
-    with pytest.raises(ValueError, match="at least 5 trained models, got 4"):
+    with pytest.raises(ValueError, match="at least 5 trained models that do not repeat each other, got 4"):
         analyses.decomposition(made(np.eye(4), models=names), factors=planted[1])
 
 

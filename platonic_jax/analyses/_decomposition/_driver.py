@@ -66,14 +66,19 @@ def decomposition(
         )
     index = [i for i, kind in enumerate(comparison.kinds) if kind == "model"]
     models = [comparison.models[i] for i in index]
-    if len(models) < FEWEST_MODELS:
-        raise ValueError(
-            f"`comparison` must be of at least {FEWEST_MODELS} trained models, got {len(models)}: with fewer, "
-            "permuting models cannot tell any factor from chance."
-        )
     stores = [comparison.provenance["stores"][name] for name in models]
     levels = given_factors(factors, models) if isinstance(factors, Mapping) else known_factors(stores, factors)
     dependent = _dependent(stores)
+    kept = _without_repeats(stores, dependent, levels)
+    repeated = [name for i, name in enumerate(models) if i not in kept]
+    index, models = [index[i] for i in kept], [models[i] for i in kept]
+    levels = {name: [column[i] for i in kept] for name, column in levels.items()}
+    dependent = dependent[np.ix_(kept, kept)]
+    if len(models) < FEWEST_MODELS:
+        raise ValueError(
+            f"`comparison` must be of at least {FEWEST_MODELS} trained models that do not repeat each other, got "
+            f"{len(models)}: with fewer, permuting models cannot tell any factor from chance."
+        )
     pairs = _regression.pairs_of(len(models), ~dependent)
     matrices = {name: shared_by(column) for name, column in levels.items()}
     constant = [name for name, matrix in matrices.items() if np.ptp(pairs.of(matrix)[pairs.used]) == 0]
@@ -112,6 +117,7 @@ def decomposition(
         measures=explained,
         constant=constant,
         inseparable=together,
+        repeated=repeated,
         dependent=listed(dependent),
         twins=listed(twins),
         undefined=undefined,
@@ -134,6 +140,19 @@ def _similarity(matrix: Matrix, field: str, index: Sequence[int]) -> np.ndarray:
     effect = np.asarray(getattr(matrix, field), float)[np.ix_(index, index)]
     sign = 1.0 if matrix.settings.get("larger_is_more_similar", True) else -1.0
     return sign * (effect + effect.T) / 2
+
+
+def _without_repeats(
+    stores: Sequence[Mapping[str, Any]], dependent: np.ndarray, levels: Mapping[str, Sequence[str]]
+) -> list[int]:
+    """Indices of models of which none repeats another: of checkpoints of one training, the registry's first stays."""
+    order = {spec.name: i for i, spec in enumerate(registry.models())}
+    ranked = sorted(range(len(stores)), key=lambda i: (order.get(str(stores[i].get("model")), len(order)), i))
+    kept: list[int] = []
+    for i in ranked:
+        if not any(dependent[i, j] and all(column[i] == column[j] for column in levels.values()) for j in kept):
+            kept.append(i)
+    return sorted(kept)
 
 
 def _dependent(stores: Sequence[Mapping[str, Any]]) -> np.ndarray:

@@ -57,11 +57,12 @@ class Decomposition(Result):
     """Agreement between models, explained by what they share.
 
     Attributes:
-        models: Names of the trained models.
+        models: Names of the trained models that take part.
         factors: Factor → its level of each model.
         measures: Measure → null → `Explained`; nulls are `structures exchanged` and `exchanged within element`.
         constant: Factors that all pairs share, or none: nothing can be said of them.
         inseparable: Sets of factors that the models given cannot separate: no coefficient is estimated.
+        repeated: Models left out: another has the same weights, or is of the same training, and the same factors.
         dependent: Pairs that take no part: the same weights, or a fine-tune.
         twins: Pairs that share every factor, but not their weights.
         undefined: Measures that take no part, and the reason.
@@ -75,6 +76,7 @@ class Decomposition(Result):
     measures: Mapping[str, Mapping[str, Explained]]
     constant: list[str]
     inseparable: list[list[str]]
+    repeated: list[str]
     dependent: list[list[str]]
     twins: list[list[str]]
     undefined: Mapping[str, str]

@@ -37,6 +37,8 @@ def verdict(result: Decomposition) -> list[str]:
     if result.constant:
         names = series([_words(name) for name in result.constant])
         sentences.append(f"Nothing can be said of {names}: all pairs have it in common, or none.")
+    if result.repeated:
+        sentences.append(f"Left out, as checkpoints of the same training as another model: {series(result.repeated)}.")
     if not result.twins:
         sentences.append("No two models share every factor, so there is no noise ceiling.")
     return sentences
