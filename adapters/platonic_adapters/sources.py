@@ -1,4 +1,4 @@
-"""Sources of structures: files of any format, folders, tables, the prototypes, and what is in memory, as ASE atoms."""
+"""Sources of structures: files of any format, folders, tables, named sets, and what is in memory, as ASE atoms."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ __all__ = ["Item", "carried", "identifier", "items"]
 # An id, and atoms or the reason why there are none.
 Item = tuple[str, "Atoms | str"]
 ID_KEYS = ("material_id", "id", "name")
+ATLAS = Path(__file__).parent / "atlas.extxyz.gz"  # 250 crystals of MP-20 (Materials Project, CC BY 4.0)
 
 
 def items(source: Any) -> Iterator[Item]:
@@ -41,11 +42,13 @@ def items(source: Any) -> Iterator[Item]:
     word, _, query = str(source).partition("?")
     if word == "prototypes" and not path.exists():
         yield from _prototypes(query)
+    elif str(source) == "atlas" and not path.exists():
+        yield from _file(ATLAS)
     elif path.is_dir():
         yield from _folder(path)
     elif not path.exists():
         wrong = f"is {kind}" if (kind := irregular(path)) else "does not exist"
-        raise InputError(f"`{path}` {wrong}; give a file, a folder of CIFs, a CSV, a store or the word `prototypes`.")
+        raise InputError(f"`{path}` {wrong}; give a file, a folder of CIFs, a CSV, a store, or the word `prototypes` or `atlas`.")
     elif kind := irregular(path):
         raise InputError(f"`{path}` is {kind}, which is not read; give a file, a folder of CIFs, a CSV or a store.")
     else:

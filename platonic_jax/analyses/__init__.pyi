@@ -2,6 +2,14 @@ from . import arrangement as arrangement
 from ._analogies import Analogies as Analogies
 from ._analogies import analogies as analogies
 from ._anchoring import ANCHORS as ANCHORS
+from ._atlas import Atlas as Atlas
+from ._atlas import Coordinates as Coordinates
+from ._atlas import Deviation as Deviation
+from ._atlas import Element as Element
+from ._atlas import Place as Place
+from ._atlas import atlas as atlas
+from ._atlas import build_atlas as build_atlas
+from ._atlas import read_atlas as read_atlas
 from ._comparison import Comparison as Comparison
 from ._comparison import Matrix as Matrix
 from ._comparison import Resolved as Resolved

@@ -15,19 +15,17 @@ from platonic_jax import learn, projection, statistics, stitching
 from platonic_jax._checks import check_count, check_fraction
 from platonic_jax.analyses import _pairs
 from platonic_jax.analyses._anchoring import choose_anchors, display_names, whole_structures
-from platonic_jax.analyses._group_tests import draw_groups
-from platonic_jax.analyses._intervals import JACKKNIFE, METHOD, draw_weights, of_draws
-from platonic_jax.analyses._jackknife import cloud_of, estimates_of, half_width, null_influences_of, standard_errors
-from platonic_jax.analyses._nulls import EFFECT_DRAWS, SIGNIFICANT, Null, permuted_pairs
+from platonic_jax.analyses._intervals import METHOD, draw_weights, of_draws
+from platonic_jax.analyses._nulls import SIGNIFICANT
 from platonic_jax.analyses._result import Estimate, Result
 from platonic_jax.analyses._run import provenance, streams
+from platonic_jax.analyses._similarities import similarities
 from platonic_jax.labels import chemical_systems
 from platonic_jax.tables import EmbeddingTable, pair
 
 __all__ = ["Consensus", "consensus"]
 
 MOST_ATOMS = 10_000  # Of the training set for the consensus, and of the test set for similarities.
-_MEASURES = ("procrustes",)
 _NUM_STEPS = (30, 300, 3000)  # Of the consensus, until it converges: models that share little take many.
 _STREAMS = ("split", "anchors", "atoms", "null", "bootstrap", "validation", "test_atoms")
 
@@ -165,11 +163,14 @@ def consensus(
         errors |= {"consensus": read(pooled(mean)), "composition": read(pooled(np.eye(len(elements))[column]))}
         errors["constant"] = np.abs(target - target[fitted].mean())
         others = [_consensus([shared[j] for j in trained if j != i], some, rows=test_atoms) for i in range(len(paired))]
-        similarities, tested = _similarities(
+        tested = similarities(
             [x[test_atoms] for x in shared],
             others,
+            tuple((i, i) for i in range(len(shared))),
             species=first.species[test_atoms],
             structure=place[test_atoms],
+            measures=("procrustes",),
+            num_draws=num_permutations,
             num_permutations=num_permutations,
             key=key["null"],
         )
@@ -188,7 +189,7 @@ def consensus(
     entry = lambda drawn, scale: of_draws(float(drawn[0]), drawn[1:], scale=scale, sizes=of_each)
     return Consensus(
         models=[names[i] for i in trained],
-        similarities=dict(zip(names, similarities, strict=True)),
+        similarities=dict(zip(names, tested.estimates["procrustes"], strict=True)),
         errors={name: entry(drawn, "positive") for name, drawn in means.items()},
         validation_errors=validation_errors,
         gain=entry(1 - means["consensus"] / means[best], "at most 1"),
@@ -200,7 +201,7 @@ def consensus(
             "systems": len(of_each),
             "atoms": len(some),
             "test_atoms": len(test_atoms),
-            **tested,
+            **tested.num,
         },
         settings={
             "anchors": choice.method,
@@ -248,62 +249,3 @@ def _errors(x: np.ndarray, *, target: np.ndarray, fitted: np.ndarray) -> np.ndar
     """Absolute error of every structure, of a ridge readout that is fitted to some of them."""
     readout = _fit(jnp.asarray(x[fitted], jnp.float64), jnp.asarray(target[fitted, None], jnp.float64))
     return np.abs(np.asarray(_apply(readout, jnp.asarray(x, jnp.float64)))[:, 0] - target)
-
-
-def _similarities(
-    xs: Sequence[Array],
-    others: Sequence[Array],
-    *,
-    species: np.ndarray,
-    structure: np.ndarray,
-    num_permutations: int,
-    key: Array,
-) -> tuple[list[Estimate], dict[str, int]]:
-    """Similarity of each model to the consensus of the others: value, effect, and test; and the sizes of the test."""
-    element, structure = (np.unique(labels, return_inverse=True)[1].astype(np.int32) for labels in (species, structure))
-    null, structures = Null(element, structure), jnp.asarray(structure)
-    cloud = partial(cloud_of, num_neighbours=1, measures=_MEASURES)
-    left, right = ([cloud(jnp.asarray(x), structures, key) for x in side] for side in (xs, others))
-    pairs = tuple((i, i) for i in range(len(xs)))
-    values, influence = estimates_of(left, right, pairs, structures, measures=_MEASURES)["procrustes"]
-    settings = {"pairs": pairs, "measures": _MEASURES}
-    draws = [
-        permuted_pairs(left, right, order, **settings)["procrustes"]
-        for order in null.each(key, number=num_permutations)
-    ]
-    means = np.mean(np.asarray(draws), axis=0)
-    orders = null.orders(key, number=EFFECT_DRAWS)
-    of_null = null_influences_of(left, right, pairs, structures, orders, jnp.asarray(element), measures=_MEASURES)
-    tests = draw_groups(
-        [np.asarray(x, np.float32).__getitem__ for x in (*xs, *others)],
-        tuple((i, len(xs) + i) for i in range(len(xs))),
-        groups=element,
-        blocks=structure,
-        measures=_MEASURES,
-        num_neighbours=1,
-        num_permutations=num_permutations,
-        key=jax.random.fold_in(key, num_permutations),
-    )
-    freedom = int(structure.max())
-    half, effect_half = (
-        half_width((standard_errors(slopes), freedom)) for slopes in (influence, influence - of_null["procrustes"])
-    )
-    p_values = tests.p_values("procrustes")
-    estimates = [
-        Estimate.around(
-            float(value),
-            float(half[i]),
-            limits=(-np.inf, 1.0),
-            null=float(means[i]),
-            effect=Estimate.around(float(value - means[i]), float(effect_half[i]), method=JACKKNIFE),
-            p=float(p_values[i]),
-            method=JACKKNIFE,
-        )
-        for i, value in enumerate(values)
-    ]
-    sizes = {
-        "groups": tests.num_groups,
-        "tested_groups": tests.tested("procrustes"),
-        "movable_atoms": null.exchange()["num_movable_atoms"],
-    }
-    return estimates, sizes

@@ -43,6 +43,7 @@ class Analysis(NamedTuple):
 ANALYSES = (
     Analysis("compare", "comparison", "compare", "Comparison"),
     Analysis("decompose", "decomposition", "decomposition", "Decomposition"),
+    Analysis("atlas", "atlas", "atlas", "Atlas"),
     Analysis("sweep", "sweep", "sweep", "Sweep"),
     Analysis("learn", "training", "train", "Training"),
     Analysis("symmetry", "symmetry", "symmetry", "Symmetry"),
