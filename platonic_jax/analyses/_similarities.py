@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array
 
 from platonic_jax import metrics
+from platonic_jax._typing import AnyArray
 from platonic_jax.analyses import _pairs
 from platonic_jax.analyses._group_tests import draw_groups
 from platonic_jax.analyses._intervals import BOOTSTRAP, JACKKNIFE, draw_weights
@@ -46,8 +47,8 @@ class Similarities(NamedTuple):
 
 
 def similarities(
-    left: Sequence[Array],
-    right: Sequence[Array],
+    left: Sequence[AnyArray],
+    right: Sequence[AnyArray],
     pairs: tuple[tuple[int, int], ...],
     *,
     species: np.ndarray,
@@ -133,8 +134,8 @@ def similarities(
 
 
 def _resampled(
-    left: Sequence[Array],
-    right: Sequence[Array],
+    left: Sequence[AnyArray],
+    right: Sequence[AnyArray],
     pairs: tuple[tuple[int, int], ...],
     structures: Array,
     keys: Array,
@@ -153,7 +154,7 @@ def _resampled(
         ]
     )
     counts = draw_weights(jax.random.fold_in(keys[0], 0), s, num_bootstraps=NUM_BOOTSTRAPS)
-    sides = jnp.asarray(pairs) + jnp.array([0, len(left)])
+    sides = np.array(pairs) + [0, len(left)]
     return np.asarray(_resampled_overlaps(nearest, sides, structures, counts, num_neighbours=num_neighbours))
 
 
@@ -172,7 +173,7 @@ def _resampled_overlaps(
         # The first so many that are drawn, in their order; -1 where there are fewer.
         order = jnp.argsort(~drawn, axis=2, stable=True)[:, :, :num_neighbours]
         lists = jnp.where(jnp.take_along_axis(drawn, order, 2), jnp.take_along_axis(nearest, order, 2), -1)
-        overlap = lambda pair: jnp.sum(weights * metrics.neighbour_overlap(lists[pair[0]], lists[pair[1]]))
-        return jax.lax.map(overlap, pairs) / jnp.sum(weights)
+        overlap = lambda pair: metrics.neighbour_overlap(lists[pair[0]], lists[pair[1]]).astype(weights.dtype)
+        return jax.lax.map(lambda pair: jnp.sum(weights * overlap(pair)), pairs) / jnp.sum(weights)
 
     return jax.lax.map(of_sample, counts)

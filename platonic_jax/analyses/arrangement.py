@@ -6,7 +6,7 @@ import numpy as np
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
-from platonic_jax.analyses import Comparison, Matrix
+from platonic_jax.analyses import Atlas, Comparison, Matrix
 
 __all__ = [
     "distances",
@@ -26,7 +26,7 @@ def __dir__() -> list[str]:
     return __all__
 
 
-def labels(comparison: Comparison) -> list[str]:
+def labels(comparison: Comparison | Atlas) -> list[str]:
     """Display name of each model; untrained networks are always marked as such."""
     return [_label(name, kind) for name, kind in zip(comparison.models, comparison.kinds, strict=True)]
 

@@ -46,7 +46,9 @@ def height(chart: Spec, width: float) -> float:
         return 0.65 + len(chart["rows"]) * (0.1 + 0.11 * chart["lanes"] + 0.14 * _are_above(chart["rows"], width))
     if chart["kind"] == "matrix":
         cells = len(chart["columns"] or chart["rows"])
-        side = max(0.25, min(0.55, (width - 0.4 - _LETTER * max(map(len, _broken(chart["rows"])))) / cells))
+        letters = 4 + max(map(len, _broken(chart["rows"])))  # With the number of the row.
+        most = 0.55 if cells <= _ROOMY else 0.35
+        side = max(0.25, min(most, (width - 0.4 - _LETTER * letters) / cells))
         return 0.5 + side * len(chart["rows"]) * (1.25 if chart["tree"] else 1.0)
     return 2.5
 

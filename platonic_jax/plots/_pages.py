@@ -19,6 +19,7 @@ from platonic_jax.plots._style import COLUMN, PAGE, TEXT, blank, legend_rows, sa
 
 _MATRICES = ("procrustes", "mutual_knn", "sinkhorn_divergence", "wasserstein", "cka")
 _MANY = 12  # Rows that are many.
+_MANY_CELLS = 10  # Rows of a matrix that are many.
 _LETTER = 0.053  # Inches, of a caption.
 _LINE = 0.13
 
@@ -91,7 +92,9 @@ def _rows(specs: Sequence[Spec], columns: int) -> list[list[int]]:
 
 
 def _is_wide(spec: Spec) -> bool:
-    """Test whether a chart has many rows with long names, and so takes a page's width."""
+    """Test whether a chart has many rows with long names, or many cells, and so takes a page's width."""
+    if spec["kind"] == "matrix":
+        return len(spec["rows"]) > _MANY_CELLS
     return spec["kind"] == "dots" and len(spec["rows"]) > _MANY and max(map(len, spec["rows"])) > LONG
 
 

@@ -147,7 +147,7 @@ class Coordinates:
         }
         text = np.frombuffer(json.dumps(record).encode(), np.uint8)
         with replacing(path) as partial, partial.open("wb") as file:
-            np.savez_compressed(file, record=text, **arrays)
+            np.savez_compressed(file, allow_pickle=False, record=text, **arrays)
 
 
 _INDICES = ("structure", "atom", "species", "anchors")
@@ -177,8 +177,13 @@ def read_atlas(path: str | Path | None = None) -> Coordinates:
             raise ValueError
         structures, models = record["structures"], record["models"]
         found = Coordinates(
-            *([one[field] for one in structures] for field in ("id", "hash", "formula")),
-            **{name: arrays[name] for name in _INDICES},
+            ids=[one["id"] for one in structures],
+            hashes=[one["hash"] for one in structures],
+            formulas=[one["formula"] for one in structures],
+            structure=arrays["structure"],
+            atom=arrays["atom"],
+            species=arrays["species"],
+            anchors=arrays["anchors"],
             models={
                 one["name"]: {key: entry for key, entry in one.items() if key not in ("name", "array")}
                 for one in models

@@ -118,7 +118,7 @@ def atlas(
     return Atlas(
         models=names,
         kinds=kinds,
-        facts={fact: [str(coordinates.models[name].get(fact, "")) for name in names] for fact in FACTS},
+        facts={fact: [str(coordinates.models[name].get(fact) or "") for name in names] for fact in FACTS},
         similarities=measured,
         elements=_elements(coordinates, among, dict(zip(names, with_trained, strict=False)), nearest, with_trained[-1]),
         place=place,
@@ -171,7 +171,8 @@ def _place(
     level = 1 - (1 - LEVEL) / max(len(others), 1)
     behind = {}
     for j in others:
-        half = half_width((np.std(draws[:, nearest] - draws[:, j], ddof=1), num_structures - 1), level=level)
+        error = np.asarray(np.std(draws[:, nearest] - draws[:, j], ddof=1))
+        half = half_width((error, num_structures - 1), level=level)
         behind[names[j]] = Estimate.around(float(values[nearest] - values[j]), float(half), method=BOOTSTRAP)
     close = [names[nearest], *(name for name, estimate in behind.items() if not estimate.low > 0)]
     return Place(model, itself, names[nearest], behind, close, [], [])
