@@ -83,7 +83,7 @@ def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
         "input",
         metavar="INPUT",
         help="a file that ASE reads (also .gz, .bz2, .xz), a folder of CIFs, a CSV with the columns material_id and"
-        " cif, a store, or `prototypes`",
+        " cif, a store, `prototypes`, or `atlas`",
     )
     parser.add_argument(
         "-o",

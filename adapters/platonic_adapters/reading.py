@@ -43,7 +43,8 @@ def read(
     Args:
         source: a path to a file that ASE reads (extended XYZ, CIF, POSCAR, ASE database, …; also packed by gzip, bzip2
             or xz), a folder of CIFs, a CSV with the columns `material_id` and `cif`, a store (`*.zarr`); the word
-            `prototypes` (the AFLOW prototypes that pymatgen ships; `prototypes?max_atoms=20` limits their size); ASE
+            `prototypes` (the AFLOW prototypes that pymatgen ships; `prototypes?max_atoms=20` limits their size)
+            or `atlas` (250 crystals of MP-20 that this package ships, the standard set of `platonic atlas`); ASE
             atoms or a pymatgen structure, or a list of them.
         limit: read only the first so many structures.
         duplicates: what to do with a structure identical to an earlier one: `refuse` raises, `skip` leaves it out,

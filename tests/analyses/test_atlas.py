@@ -13,7 +13,7 @@ from ase import Atoms
 from platonic_adapters import reading
 from platonic_adapters.structures import Structures
 
-from platonic_jax import analyses, metrics
+from platonic_jax import analyses, metrics, report
 from platonic_jax.analyses import _pairs, _similarities
 from platonic_jax.analyses._atlas import _coordinates
 from platonic_jax.cli import main
@@ -139,14 +139,16 @@ def test_bootstrap_samples_have_their_neighbours_among_the_atoms_drawn(structure
         np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
-def test_a_part_of_the_structures_is_enough_if_it_is_half(structures, models, coordinates):
+def test_a_part_of_the_structures_is_enough_if_it_is_half(structures, models, coordinates, placed):
     some = structures.select(slice(20, None))
-    table = table_of(some, models[0].x[SIZE * 20 :], "mine")
-    result = analyses.atlas(table, coordinates=coordinates, num_permutations=19)
-    assert result.num["structures"] == 40
-    assert result.num["all_structures"] == NUM
-    assert 10 < result.num["anchors"] < 30
-    assert "40 of 60 structures" in reports.check(result).intro
+    fewer, x = coordinates.project(table_of(some, models[0].x[SIZE * 20 :], "mine"))
+    assert fewer.ids == some.ids
+    np.testing.assert_array_equal(fewer.species, some.species)
+    kept = coordinates.anchors[coordinates.anchors >= 20 * SIZE]
+    np.testing.assert_array_equal(fewer.anchors, kept - 20 * SIZE)
+    np.testing.assert_array_equal(fewer.shared["near"], x)
+    part = dataclasses.replace(placed, num={**placed.num, "structures": 40, "anchors": len(kept)})
+    assert f"of 40 of 60 structures; {len(kept)} anchors" in report.part(part).intro
     fewer = table_of(structures.select(slice(40, None)), models[0].x[SIZE * 40 :], "mine")
     with pytest.raises(ValueError, match="at least half of the 60 structures of the atlas, got 20"):
         analyses.atlas(fewer, coordinates=coordinates)

@@ -87,6 +87,8 @@ LINES = {
     "embed 7net-0 prototypes?max_atoms=2": ["-o"],
     "verify a.zarr": ["--json"],
     "compare a.zarr b.zarr": ["--json", "-o"],
+    "decompose c.json": ["--json", "-o"],
+    "atlas a.zarr": ["--json", "-o", "--save"],
     "sweep a.zarr b.zarr": ["--json", "-o"],
     "learn a.zarr b.zarr --save {free}": ["--json", "-o"],
     "learn a.zarr b.zarr": ["--save"],

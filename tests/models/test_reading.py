@@ -137,6 +137,17 @@ def test_prototypes_are_unique_and_limited_in_size():
         reading.read("prototypes?atoms=6")
 
 
+def test_the_standard_set_of_the_atlas_has_every_element_in_several_structures():
+    found, skipped = reading.read("atlas")
+    assert skipped == []
+    assert len(set(found.hashes)) == len(found) == 250
+    assert found.num_atoms.max() <= 20
+    elements = [set(found.atoms(i).numbers.tolist()) for i in range(len(found))]
+    count = {z: sum(z in some for some in elements) for z in set.union(*elements)}
+    assert len(count) == 88
+    assert {z for z, number in count.items() if number < 6} == {2, 10}
+
+
 def test_structures_travel_through_a_group_unchanged(tmp_path):
     frames = crystals()
     frames[0].positions += 1 / 3

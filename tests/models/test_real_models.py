@@ -11,7 +11,7 @@ import pytest
 from platonic_adapters import cli, environments, reading, selftest, store, structures
 from platonic_adapters.errors import StoreError
 
-from platonic_jax import load, stitching
+from platonic_jax import analyses, load, stitching
 
 HERE = Path(__file__).parent
 CI_500 = Path(__file__).parents[3] / "shared/data/main/ci_500.extxyz.gz"
@@ -218,3 +218,10 @@ def test_molecules_slabs_and_lone_atoms_have_rows(name, tmp_path):
     assert deviation(parts[3], parts[4]) < 1e-5
     assert deviation(parts[5], np.repeat(parts[6], 2, axis=0)) < 1e-5
     assert np.isfinite(found.property("stress")).all((1, 2)).tolist() == [False, True, *[False] * 5]
+
+
+def test_a_model_that_ships_has_its_own_coordinates_in_the_atlas(tmp_path):
+    assert embed("chgnet-0.2.0", "atlas", "-o", tmp_path / "o.zarr") == 0
+    shipped, own = analyses.read_atlas().project(load(tmp_path / "o.zarr"))
+    assert len(shipped.ids) == 250
+    np.testing.assert_allclose(own, shipped.shared["chgnet-0.2.0"], atol=1e-3)

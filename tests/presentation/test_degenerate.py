@@ -62,6 +62,7 @@ def stores(tmp_path_factory):
         "consensus {good} {bad} --targets none.csv",
         "drift {good} {bad} --seen Fe",
         "drift {bad} {good} --seen Fe",
+        "atlas {bad}",
         "arithmetic polymorphs {bad}",
         "arithmetic analogies {bad}",
     ],
