@@ -48,7 +48,9 @@ def items(source: Any) -> Iterator[Item]:
         yield from _folder(path)
     elif not path.exists():
         wrong = f"is {kind}" if (kind := irregular(path)) else "does not exist"
-        raise InputError(f"`{path}` {wrong}; give a file, a folder of CIFs, a CSV, a store, or the word `prototypes` or `atlas`.")
+        raise InputError(
+            f"`{path}` {wrong}; give a file, a folder of CIFs, a CSV, a store, or the word `prototypes` or `atlas`."
+        )
     elif kind := irregular(path):
         raise InputError(f"`{path}` is {kind}, which is not read; give a file, a folder of CIFs, a CSV or a store.")
     else:

@@ -18,9 +18,10 @@ DESCRIPTION = (
 TASK, USAGE = "place a model", "atlas MODEL|STORE -o report/"
 EXAMPLES = """\
   platonic atlas 7net-0
-  platonic embed mace:my.model atlas -o mine.zarr && platonic atlas mine.zarr -o report/
+  platonic atlas mine.zarr -o report/
   platonic atlas -o atlas/
-  platonic atlas mine.zarr --save my_atlas.npz && platonic atlas other.zarr --atlas my_atlas.npz
+  platonic atlas mine.zarr --save my_atlas.npz
+  platonic atlas other.zarr --atlas my_atlas.npz
   platonic atlas --build a.zarr b.zarr c.zarr --save new_atlas.npz
 """
 

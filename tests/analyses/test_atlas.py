@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -247,6 +248,8 @@ def test_the_shipped_atlas_is_whole_and_of_the_shipped_structures():
         assert np.abs(x).max() == 1.0
         np.testing.assert_array_equal(x[shipped.anchors, np.arange(100)], 1.0)  # An anchor's similarity to itself.
     assert _coordinates.SHIPPED.stat().st_size < 5.5e6
+    shown = Path(__file__).parents[2] / "notebooks/results/atlas/atlas.json"
+    assert analyses.Atlas.load(shown).models == list(shipped.models)  # The page of the site is of the same models.
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def read_atlas(path: str | Path | None = None) -> Coordinates:
         if any(_digest(array) != record["sha256"][name] for name, array in arrays.items()):
             raise ValueError
         structures, models = record["structures"], record["models"]
-        found = Coordinates(
+        coordinates = Coordinates(
             ids=[one["id"] for one in structures],
             hashes=[one["hash"] for one in structures],
             formulas=[one["formula"] for one in structures],
@@ -198,9 +198,9 @@ def read_atlas(path: str | Path | None = None) -> Coordinates:
         raise ValueError(
             f"`{path}` is no atlas, or a damaged one: give a file that `platonic atlas --save` wrote."
         ) from error
-    if not found.models:
+    if not coordinates.models:
         raise ValueError(f"`{path}` is an atlas without models: add some with `platonic atlas MODEL … --save FILE`.")
-    return found
+    return coordinates
 
 
 class _Newer(Exception):

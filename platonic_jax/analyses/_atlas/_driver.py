@@ -82,7 +82,7 @@ def atlas(
         )
     pairs = _pairs(range(len(names))) if table is None else tuple((0, j) for j in range(len(names)))
     with jax.enable_x64(True), serial_lapack():  # noqa: FBT003
-        found = similarities(
+        compared = similarities(
             own or spaces,
             spaces,
             pairs,
@@ -94,7 +94,7 @@ def atlas(
             num_permutations=None if table is None else num_permutations,
             key=streams(seed, "similarities")["similarities"],
         )
-        clouds = [*found.right, *(found.left if own else [])]  # The placed model is the last.
+        clouds = [*compared.right, *(compared.left if own else [])]  # The placed model is the last.
         lists = [cloud.neighbours[NEIGHBOURS] for cloud in clouds]
         overlaps = {
             pair: np.asarray(metrics.neighbour_overlap(*(lists[i] for i in pair))) for pair in _pairs(range(len(lists)))
@@ -106,12 +106,12 @@ def atlas(
     ]
     place, nearest = None, None
     if table is not None:
-        place = _place(table.model, itself, names, trained, found, num_structures=len(coordinates.ids))
+        place = _place(table.model, itself, names, trained, compared, num_structures=len(coordinates.ids))
         nearest = overlaps[names.index(place.nearest), len(names)]
         place = dataclasses.replace(place, **_deviations(coordinates, nearest, with_trained[-1], among))
     labels = names if table is None else [table.model]
     measured = {name: {label: {} for label in labels} for name in MEASURES}
-    for name, estimates in found.estimates.items():
+    for name, estimates in compared.estimates.items():
         for (i, j), estimate in zip(pairs, estimates, strict=True):
             measured[name][labels[i]][names[j]] = estimate
     given = models if table is None else [table, *models]
@@ -128,7 +128,7 @@ def atlas(
             "all_structures": num_structures,
             "atoms": len(coordinates.species),
             "anchors": len(coordinates.anchors),
-            **found.num,
+            **compared.num,
         },
         settings={
             "num_neighbours": num_neighbours,
@@ -159,13 +159,13 @@ def _place(
     itself: str | None,
     names: Sequence[str],
     trained: Sequence[int],
-    found: Similarities,
+    compared: Similarities,
     *,
     num_structures: int,
 ) -> Place:
     """Find the nearest trained model, and those that cannot be distinguished from it."""
-    values = np.array([estimate.value for estimate in found.estimates[NEIGHBOURS]])
-    draws = found.draws[NEIGHBOURS]
+    values = np.array([estimate.value for estimate in compared.estimates[NEIGHBOURS]])
+    draws = compared.draws[NEIGHBOURS]
     nearest = max(trained, key=lambda j: values[j])
     others = sorted((j for j in trained if j != nearest), key=lambda j: -values[j])
     level = 1 - (1 - LEVEL) / max(len(others), 1)
@@ -186,12 +186,13 @@ def _deviations(
     means = [np.bincount(structure, rows) / sizes for rows in (nearest, with_trained, among)]
 
     def listed(rows: Sequence[np.ndarray], *, of_atoms: bool) -> list[Deviation]:
-        found = []
+        deviations = []
         for i in np.argsort(rows[1] - np.nan_to_num(rows[2]), kind="stable")[:MOST_DEVIATIONS]:
             s = int(structure[i]) if of_atoms else int(i)
             atom = (int(coordinates.atom[i]), chemical_symbols[coordinates.species[i]]) if of_atoms else (None, "")
-            found.append(Deviation(coordinates.ids[s], coordinates.formulas[s], *atom, *(float(x[i]) for x in rows)))
-        return found
+            shares = [float(x[i]) for x in rows]
+            deviations.append(Deviation(coordinates.ids[s], coordinates.formulas[s], *atom, *shares))
+        return deviations
 
     return {
         "structures": listed(means, of_atoms=False),

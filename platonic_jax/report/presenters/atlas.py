@@ -51,15 +51,15 @@ def _placed(result: Atlas, place: Place) -> list[str]:
     controls = [shares[name] for name, kind in zip(result.models, result.kinds, strict=True) if kind == "random"]
     if controls:
         sentences.append(f"The nearest untrained control shares {max(controls, key=lambda one: one.value):.0%}.")
-    found = [
+    differing = [
         f"{symbol} ({100 * one.all.value:.0f} against {100 * one.among.value:.0f} %)"
         for symbol, one, difference in _differing(result)
         if one.all is not None and difference.high < 0
     ]
-    if found:
+    if differing:
         sentences.append(
             "Compared with the neighbours that trained models share with each other, it shares least for atoms of "
-            f"{series(found[:5])}."
+            f"{series(differing[:5])}."
         )
     return [" ".join(sentences)]
 
@@ -179,7 +179,7 @@ def _cells(estimate: Estimate) -> tuple[str, str, str]:
     return with_interval(estimate), with_interval(estimate.effect), number(p)
 
 
-def _deviating(heading: str, found: list[Deviation]) -> Table:
+def _deviating(heading: str, deviations: list[Deviation]) -> Table:
     rows = [
         (
             one.structure,
@@ -187,9 +187,9 @@ def _deviating(heading: str, found: list[Deviation]) -> Table:
             *(() if one.atom is None else (one.element, f"{one.atom}")),
             *map(number, (one.nearest, one.all, one.among)),
         )
-        for one in found
+        for one in deviations
     ]
-    of_atoms = any(one.atom is not None for one in found)
+    of_atoms = any(one.atom is not None for one in deviations)
     heads = ("structure", "formula", *(("element", "atom") if of_atoms else ()))
     return Table(
         heading,
@@ -201,12 +201,12 @@ def _deviating(heading: str, found: list[Deviation]) -> Table:
 
 def _of_pairs(result: Atlas) -> list[Table]:
     names, numbers = [f"{i} {name}" for i, name in _numbered(result)], [f"{i}" for i, _ in _numbered(result)]
-    made = []
+    tables = []
     for measure in result.similarities:
         for what, heading in (("value", ""), ("effect", f", {_BEYOND}")):
             values = _square(result, measure, what)
             rows = [(name, *map(_short, row)) for name, row in zip(names, values, strict=True)]
-            made.append(Table(f"{measure_text(measure).title}{heading}", ("model", *numbers), rows))
+            tables.append(Table(f"{measure_text(measure).title}{heading}", ("model", *numbers), rows))
     elements = [
         (
             symbol,
@@ -217,14 +217,14 @@ def _of_pairs(result: Atlas) -> list[Table]:
         )
         for symbol, one in result.elements.items()
     ]
-    made.append(
+    tables.append(
         Table(
             "Shared neighbours of the atoms of each element: among trained models (95 % CI), of each model with these",
             ("element", "atoms", "structures", "among trained models", *numbers),
             elements,
         )
     )
-    return made
+    return tables
 
 
 def _square(result: Atlas, measure: str, what: str) -> np.ndarray:
