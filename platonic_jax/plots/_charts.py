@@ -15,6 +15,7 @@ _HALO = withStroke(linewidth=2, foreground="white")  # Names among points stay r
 _DASHES = (":", "--", "-.", (0, (1, 3)))
 _LETTER = 0.05  # Inches, of a name.
 _MANY = 100  # Points of which each is small.
+_TALL = 14  # Rows of a matrix from which on a row has room for one line.
 _ROOMY = 7  # Columns of a matrix that has room for intervals.
 _WIDE = 5  # Columns of one that has room for them in a line.
 
@@ -46,16 +47,18 @@ def height(chart: Spec, width: float) -> float:
         return 0.65 + len(chart["rows"]) * (0.1 + 0.11 * chart["lanes"] + 0.14 * _are_above(chart["rows"], width))
     if chart["kind"] == "matrix":
         cells = len(chart["columns"] or chart["rows"])
-        letters = 4 + max(map(len, _broken(chart["rows"])))  # With the number of the row.
-        most = 0.55 if cells <= _ROOMY else 0.35
-        side = max(0.25, min(most, (width - 0.4 - _LETTER * letters) / cells))
+        lines = [line for name in _broken(chart["rows"]) for line in name.split("\n")]
+        letters = 4 + max(map(len, lines))  # With the number of the row.
+        # Square cells are as high as there is width for them.
+        least, most = 0.25 if chart["columns"] else 0.15, 0.55 if cells <= _ROOMY else 0.35
+        side = max(least, min(most, (width - 0.4 - _LETTER * letters) / cells))
         return 0.5 + side * len(chart["rows"]) * (1.25 if chart["tree"] else 1.0)
     return 2.5
 
 
 def _broken(names: Sequence[str]) -> list[str]:
-    """Lines of names that are broken before their brackets."""
-    return [line for name in names for line in name.replace(" (", "\n(").split("\n")]
+    """Names of rows that are broken before their brackets, unless the rows are too many for two lines each."""
+    return [name.replace(" (", "\n(") for name in names] if len(names) <= _TALL else list(names)
 
 
 def _are_above(rows: Sequence[str], width: float) -> bool:
@@ -164,7 +167,7 @@ def _wrapped(text: str, *, letters: int = 44) -> str:
 
 def _matrix(chart: Spec, ax: Axes) -> None:
     order, darker, top = chart["order"], chart["larger_is_darker"], chart["top"]
-    rows = [chart["rows"][i].replace(" (", "\n(") for i in order]
+    rows = [_broken(chart["rows"])[i] for i in order]
     columns = chart["columns"] or [str(i + 1) for i in range(len(rows))]
     cells = np.ix_(order, order if chart["columns"] is None else range(len(columns)))
     value = np.array(chart["value"], dtype=float)[cells]
