@@ -240,13 +240,14 @@ def test_the_shipped_atlas_is_whole_and_of_the_shipped_structures():
     assert shipped.hashes == standard.hashes
     assert shipped.ids == standard.ids
     np.testing.assert_array_equal(shipped.species, standard.species[standard.offsets[shipped.structure] + shipped.atom])
-    assert len(shipped.anchors) == 100
+    k = len(shipped.anchors)
+    assert k >= 50
     assert len(shipped.models) >= 12
     assert {table.kind for table in shipped.tables()} == {"model", "random"}
     assert all(known.get("checkpoint") and known.get("layer") for known in shipped.models.values())
     for x in shipped.shared.values():
         assert np.abs(x).max() == 1.0
-        np.testing.assert_array_equal(x[shipped.anchors, np.arange(len(shipped.anchors))], 1.0)  # An anchor's similarity to itself.
+        np.testing.assert_array_equal(x[shipped.anchors, np.arange(k)], 1.0)  # An anchor's similarity to itself.
     assert _coordinates.SHIPPED.stat().st_size < 5e6
     shown = Path(__file__).parents[2] / "notebooks/results/atlas/atlas.json"
     assert analyses.Atlas.load(shown).models == list(shipped.models)  # The page of the site is of the same models.
