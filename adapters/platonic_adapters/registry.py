@@ -325,9 +325,11 @@ def _local(family: Family, rest: str, models: Mapping[str, Model], *, trust: boo
             f" write `{model.family}:{model.name}@{file}`."
         )
     path = Path(file if model else rest)
-    there = path.is_file() or (path.is_dir() and bool(family.folder))
-    if there and (missing := [each for each in family.folder if path.is_dir() and not (path / each).is_file()]):
-        raise UserError(f"`{family.name}:{rest}`: the folder `{path}` has no file `{missing[0]}`.")
+    files = [path / name for name in family.folder] if path.is_dir() else [path]
+    missing = [each for each in files if not each.is_file()]
+    if missing and path.is_dir():
+        raise UserError(f"`{family.name}:{rest}`: the folder `{path}` has no file `{missing[0].name}`.")
+    there = bool(files) and not missing
     sha256 = digest(path, family.folder) if there else ""
     published = [known for known in models.values() if known.sha256 == sha256]
     if model is None and len(published) == 1 and published[0].family == family.name:
@@ -342,8 +344,8 @@ def _local(family: Family, rest: str, models: Mapping[str, Model], *, trust: boo
         raise UserError(f"`{family.name}:{rest}`: there is no file `{path}`.")
     trust = trust or bool(published) or trusted(sha256)
     if not trust:
-        for file in (path / each for each in family.folder) if path.is_dir() else (path,):
-            _refuse_code(family, rest, file, sha256)
+        for each in files:
+            _refuse_code(family, rest, each, sha256)
     label = f"{path.name}#{sha256[:8]}"
     if model is None:
         unknown = "unknown (a local file)"

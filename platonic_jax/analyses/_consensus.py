@@ -11,12 +11,12 @@ import numpy as np
 from ase.data import chemical_symbols
 from jaxtyping import Array
 
-from platonic_jax import learn, projection, statistics, stitching
+from platonic_jax import learn, projection, stitching
 from platonic_jax._checks import check_count, check_fraction
 from platonic_jax.analyses import _pairs
 from platonic_jax.analyses._anchoring import choose_anchors, display_names, whole_structures
 from platonic_jax.analyses._intervals import METHOD, draw_weights, of_draws
-from platonic_jax.analyses._nulls import SIGNIFICANT
+from platonic_jax.analyses._nulls import check_permutations
 from platonic_jax.analyses._result import Estimate, Result
 from platonic_jax.analyses._run import provenance, streams
 from platonic_jax.analyses._similarities import similarities
@@ -110,12 +110,7 @@ def consensus(
     check_fraction("held_out", held_out)
     check_fraction("validation", validation)
     check_count("num_bootstraps", num_bootstraps)
-    check_count("num_permutations", num_permutations)
-    if num_permutations < (fewest := statistics.fewest_permutations(SIGNIFICANT)):
-        raise ValueError(
-            f"`num_permutations` = {num_permutations} permutations cannot reach p ≤ {SIGNIFICANT}; use at least "
-            f"{fewest}."
-        )
+    check_permutations(num_permutations)
     paired = pair(*tables)
     first, names = paired[0], display_names(paired)
     trained = [i for i, table in enumerate(paired) if table.kind == "model"]

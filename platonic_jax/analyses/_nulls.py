@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from platonic_jax import statistics
+from platonic_jax._checks import check_count
 from platonic_jax.analyses import _pairs
 from platonic_jax.analyses._measures import properties
 
@@ -23,6 +24,20 @@ EFFECT_DRAWS = 5  # Permutations that give the influence of structures on the me
 
 
 Pairs = tuple[tuple[int, int], ...]
+
+
+def check_permutations(num_permutations: int) -> None:
+    """Check that so many permutations can give a significant p-value.
+
+    Raises:
+        ValueError: They cannot.
+    """
+    check_count("num_permutations", num_permutations)
+    if num_permutations < (fewest := statistics.fewest_permutations(SIGNIFICANT)):
+        raise ValueError(
+            f"`num_permutations` = {num_permutations} permutations cannot reach p ≤ {SIGNIFICANT}; use at least "
+            f"{fewest}."
+        )
 
 
 class Null(NamedTuple):

@@ -8,7 +8,7 @@ network in float32, and what a network does with the geometry is the family's `r
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -104,7 +104,7 @@ class Potential(ABC):
         short: longest edge of a pair, Å; 0 for no pairs.
     """
 
-    layers: Mapping[str, Mapping[str, Any]]
+    layers: dict[str, dict[str, Any]]
     default_layer: str
 
     def __init__(self, spec: ModelSpec, network: Any, saved: Saved | None, device: str, threads: int | None) -> None:
@@ -137,6 +137,16 @@ class Potential(ABC):
         self._types = np.zeros(119, np.int64)
         self._types[numbers] = np.arange(len(numbers))
         self.cutoff, self.short = float(network.cutoff), float(getattr(network, "threebody_cutoff", 0))
+
+    def _name_blocks(self) -> None:
+        """Name the layers of a network whose energies are read from the atoms behind its last block."""
+        width = self.network.embedding.dim_node_embedding
+        self.layers = {
+            f"layer{i}": {"width": width, "what": f"atoms behind block {i}", "irreps": f"{width}x0e"}
+            for i in range(self.network.n_blocks)
+        }
+        self.default_layer = list(self.layers)[-1]
+        self.layers[self.default_layer]["what"] += ", the input of the energy readout"
 
     @abstractmethod
     def run(self, batch: Batch) -> tuple[dict[str, Any], Any]:

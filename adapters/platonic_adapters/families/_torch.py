@@ -95,6 +95,14 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def leading_scalars(irreps: Any, layer: str) -> int:
+    """Return the number of scalar (l = 0) channels of a layer of SevenNet or its like, which are its first."""
+    scalars = irreps.count("0e")
+    if (irreps[0].ir.l, irreps[0].mul) != (0, scalars):
+        raise RuntimeError(f"the scalars of {layer} are not its first channels ({irreps})")
+    return scalars
+
+
 def checkpoint(path: str | Path, model: Any, seed: int | None, files: Sequence[str] = ()) -> dict[str, str]:
     """`{"name", "sha256"}`: of the file, or folder of `files`; of the weights themselves where they are re-drawn."""
     path = Path(path)

@@ -50,13 +50,7 @@ class DIEPPotential(Potential):
         if (integral.mode, integral.triplet_frame, network.use_triplets) != ("grid", "canonical", True):
             raise UserError(f"`{path}` must hold a DIEP of triplets in canonical frames on a grid, as diep_fold1 is.")
         self._grid = DIEPGrid(integral.grid_half_length, integral.base_spacing, torch.device(self._device))
-        width = network.embedding.dim_node_embedding
-        self.layers = {
-            f"layer{i}": {"width": width, "what": f"atoms behind block {i}", "irreps": f"{width}x0e"}
-            for i in range(network.n_blocks)
-        }
-        self.default_layer = list(self.layers)[-1]
-        self.layers[self.default_layer]["what"] += ", the input of the energy readout"
+        self._name_blocks()
 
     def run(self, batch: Batch) -> tuple[dict[str, Any], Any]:
         """Run the network."""

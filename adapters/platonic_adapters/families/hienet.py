@@ -85,9 +85,7 @@ class HIENet:
                 }
             elif name.endswith("equivariant_gate"):
                 irreps = module.gate.irreps_out
-                scalars = irreps.count("0e")
-                if (irreps[0].ir.l, irreps[0].mul) != (0, scalars):
-                    raise RuntimeError(f"the scalars of {layer} are not its first channels ({irreps})")
+                scalars = _torch.leading_scalars(irreps, layer)
                 self._columns[name] = layer, scalars
                 self.layers[layer] = {
                     "width": scalars,

@@ -115,12 +115,7 @@ class M3GNetPotential(Potential):
                     _exchange(update.gates[0], width)
         self.network.bond_expansion.double()
         self.network.basis_expansion.double()
-        self.layers = {
-            f"layer{i}": {"width": width, "what": f"atoms behind block {i}", "irreps": f"{width}x0e"}
-            for i in range(self.network.n_blocks)
-        }
-        self.default_layer = list(self.layers)[-1]
-        self.layers[self.default_layer]["what"] += ", the input of the energy readout"
+        self._name_blocks()
 
     def run(self, batch: Batch) -> tuple[dict[str, Any], Any]:
         """Run the network; its angles are at the first atom of an edge by either convention."""

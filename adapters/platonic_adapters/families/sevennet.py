@@ -68,9 +68,8 @@ class SevenNet:
         for name, module in self.model._modules.items():
             if name.endswith("equivariant_gate"):
                 irreps = module.gate.irreps_out
-                scalars, layer = irreps.count("0e"), f"layer{name.split('_')[0]}"
-                if (irreps[0].ir.l, irreps[0].mul) != (0, scalars):
-                    raise RuntimeError(f"the scalars of {layer} are not its first channels ({irreps})")
+                layer = f"layer{name.split('_')[0]}"
+                scalars = _torch.leading_scalars(irreps, layer)
                 self._gates[name] = (layer, scalars)
                 self.layers[layer] = {
                     "width": scalars,

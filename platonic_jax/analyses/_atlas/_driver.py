@@ -8,14 +8,14 @@ import jax
 import numpy as np
 from ase.data import chemical_symbols
 
-from platonic_jax import metrics, statistics
+from platonic_jax import metrics
 from platonic_jax._checks import check_count
 from platonic_jax.analyses._anchoring import display_names
 from platonic_jax.analyses._atlas._coordinates import Coordinates, read_atlas
 from platonic_jax.analyses._atlas._record import Atlas, Deviation, Element, Place
 from platonic_jax.analyses._intervals import BOOTSTRAP, METHOD, interval
 from platonic_jax.analyses._jackknife import half_width, standard_errors
-from platonic_jax.analyses._nulls import SIGNIFICANT
+from platonic_jax.analyses._nulls import check_permutations
 from platonic_jax.analyses._pairs import serial_lapack
 from platonic_jax.analyses._result import Estimate
 from platonic_jax.analyses._run import provenance, streams
@@ -62,11 +62,7 @@ def atlas(
         '7net-mf-0:PBE'
     """
     check_count("num_neighbours", num_neighbours)
-    if num_permutations < (fewest := statistics.fewest_permutations(SIGNIFICANT)):
-        raise ValueError(
-            f"`num_permutations` = {num_permutations} permutations cannot reach p ≤ {SIGNIFICANT}; use at least "
-            f"{fewest}."
-        )
+    check_permutations(num_permutations)
     coordinates = coordinates or read_atlas()
     num_structures, own = len(coordinates.ids), []
     if table is not None:

@@ -8,15 +8,13 @@ from platonic_adapters import registry
 from platonic_adapters.errors import UserError
 from scipy import stats
 
-from platonic_jax import statistics
-from platonic_jax._checks import check_count
 from platonic_jax.analyses._comparison import Comparison, Matrix
 from platonic_jax.analyses._decomposition import _regression
 from platonic_jax.analyses._decomposition._factors import DEFAULT, TOLERANCE, given_factors, inseparable, known_factors
 from platonic_jax.analyses._decomposition._factors import shared as shared_by
 from platonic_jax.analyses._decomposition._record import Decomposition, Explained, Omission
 from platonic_jax.analyses._decomposition._regression import Pairs
-from platonic_jax.analyses._nulls import SIGNIFICANT
+from platonic_jax.analyses._nulls import check_permutations
 from platonic_jax.analyses._result import Estimate
 
 FEWEST_MODELS = 5
@@ -54,12 +52,7 @@ def decomposition(
         ValueError: Fewer than five trained models, unknown factors or measures, no factor that varies, or too few
             permutations for a p-value of 0.05.
     """
-    check_count("num_permutations", num_permutations)
-    if num_permutations < (fewest := statistics.fewest_permutations(SIGNIFICANT)):
-        raise ValueError(
-            f"`num_permutations` = {num_permutations} permutations cannot reach p ≤ {SIGNIFICANT}; use at least "
-            f"{fewest}."
-        )
+    check_permutations(num_permutations)
     if unknown := [name for name in measures or () if name not in comparison.measures]:
         raise ValueError(
             f"`measures` must be among those of the comparison, {', '.join(comparison.measures)}, got {unknown[0]!r}."
@@ -186,13 +179,13 @@ def _explain(
     names = list(matrices)
     joint = {name for group in together for name in group}
     alone = [name for name in names if name not in joint]
-    others = {name: np.stack([matrices[o] for o in names if o != name] or [np.ones_like(y)]) for name in alone}
+    stack = np.stack([matrices[name] for name in names])
+    others = {name: stack[[other != name for other in names]] for name in alone}
     fitted = {
         name: _regression.coefficient(y, matrices[name], others[name], pairs=pairs, orders=orders) for name in alone
     }
     groups = [[names.index(name)] for name in alone] + [[names.index(name) for name in group] for group in together]
     labels = [*alone, *(" and ".join(group) for group in together)]
-    stack = np.stack([matrices[name] for name in names])
     shares = _shares(y, stack, groups, pairs, orders)
     values = pairs.of(y)[pairs.used]
     twin = values[pairs.of(twins.astype(float))[pairs.used] > 0]

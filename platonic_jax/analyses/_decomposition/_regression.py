@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import optimize
 
-LEVEL = 0.05
+from platonic_jax.analyses._nulls import SIGNIFICANT
 
 
 class Pairs(NamedTuple):
@@ -119,7 +119,7 @@ def coefficient(
         return float((1 + np.sum(draws >= observed * (1 - 1e-9))) / (1 + len(orders)))
 
     same = np.sum(np.all(np.abs(permuted - rest[pairs.i[used], pairs.j[used]]) < 1e-9, axis=1))
-    testable = (1 + same) / (1 + len(orders)) <= LEVEL
+    testable = (1 + same) / (1 + len(orders)) <= SIGNIFICANT
     low, high = (_end(p_value, value, sign * math.sqrt(norm / size)) for sign in (-1, 1))
     partial = mixed / math.sqrt(norm * size) if norm > 0 else 0.0
     return Coefficient(value, low, high, partial, p_value(0.0) if testable else math.nan)
@@ -198,7 +198,7 @@ def _without(basis: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def _end(p_value: Callable[[float], float], value: float, step: float) -> float:
     """Find an end of the interval, where the p-value falls to the level; infinite if it does not within reach."""
-    excess = lambda shift: p_value(value + shift) - LEVEL
+    excess = lambda shift: p_value(value + shift) - SIGNIFICANT
     for factor in (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0):
         if excess(factor * step) <= 0:
             inside: Any = optimize.bisect(excess, 0.0, factor * step, xtol=1e-3 * abs(step))
